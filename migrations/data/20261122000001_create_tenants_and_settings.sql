@@ -1,0 +1,83 @@
+-- Everything that an operator sets up. Small tables, read whole into memory by every gateway process
+-- (directory::Snapshot), so that no request waits for them.
+
+-- Anything that could name a person or open a door is stored in this domain alone. A release with a bug that
+-- tried to write plaintext is refused here, by Postgres, and not by a convention (docs/envelope.md: 92 = header and tag of an empty record).
+CREATE DOMAIN sealed AS bytea
+    CHECK (octet_length(VALUE) >= 92 AND substring(VALUE FROM 1 FOR 2) = '\x5701'::bytea);
+
+CREATE TABLE tenant (
+    tenant_id  uuid        NOT NULL,
+    name       text        NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id)
+);
+
+-- A Meta app: its secret signs the webhooks of every number that the app is subscribed to.
+CREATE TABLE meta_app (
+    tenant_id           uuid        NOT NULL REFERENCES tenant,
+    app_id              uuid        NOT NULL,
+    name                text        NOT NULL,
+    app_secret          sealed      NOT NULL,
+    previous_app_secret sealed,                 -- still accepted after a rotation, until removed
+    verify_token        sealed      NOT NULL,
+    created_at          timestamptz NOT NULL,
+    updated_at          timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, app_id)
+);
+
+-- A channel: one business phone number. phone_number_id is Meta's opaque id, not the number.
+CREATE TABLE channel (
+    tenant_id       uuid        NOT NULL REFERENCES tenant,
+    channel_id      uuid        NOT NULL,
+    phone_number_id text        NOT NULL,
+    waba_id         text        NOT NULL,
+    name            text        NOT NULL,
+    access_token    sealed,                     -- absent: receives, cannot send
+    created_at      timestamptz NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, channel_id),
+    UNIQUE (tenant_id, phone_number_id)
+);
+
+-- An endpoint: an internal application that receives events. The URL is sealed because callers put tokens into URLs.
+CREATE TABLE endpoint (
+    tenant_id       uuid        NOT NULL REFERENCES tenant,
+    endpoint_id     uuid        NOT NULL,
+    name            text        NOT NULL,
+    url             sealed      NOT NULL,
+    url_host        text        NOT NULL,
+    format          text        NOT NULL CHECK (format IN ('standard', 'meta')),
+    event_types     text[]      NOT NULL,       -- empty: all
+    channel_ids     uuid[]      NOT NULL,       -- empty: all
+    signing_secret  sealed      NOT NULL,
+    state           text        NOT NULL CHECK (state IN ('active', 'paused', 'disabled')),
+    disabled_reason text        CHECK (disabled_reason IN ('gone')),
+    created_at      timestamptz NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, endpoint_id)
+);
+
+-- Keys of calling applications. hash = SHA-256 of a 160-bit random secret, so a stolen table opens nothing.
+CREATE TABLE api_key (
+    tenant_id   uuid        NOT NULL REFERENCES tenant,
+    key_id      uuid        NOT NULL,
+    lookup      text        NOT NULL CHECK (length(lookup) = 12),
+    name        text        NOT NULL,
+    hash        bytea       NOT NULL CHECK (octet_length(hash) = 32),
+    scopes      text[]      NOT NULL,
+    channel_ids uuid[]      NOT NULL,           -- empty: all
+    created_at  timestamptz NOT NULL,
+    expires_at  timestamptz,
+    revoked_at  timestamptz,
+    PRIMARY KEY (tenant_id, key_id),
+    UNIQUE (tenant_id, lookup)
+);
+
+-- One row that every change to the tables above steps; processes compare it to know that their snapshot is old.
+CREATE TABLE settings_version (
+    only_row boolean NOT NULL DEFAULT true CHECK (only_row),
+    version  bigint  NOT NULL,
+    PRIMARY KEY (only_row)
+);
+INSERT INTO settings_version (version) VALUES (1);

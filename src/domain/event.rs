@@ -1,0 +1,241 @@
+//! Events: what happened, in words that do not change when Meta's do.
+
+use std::fmt;
+
+use bytes::Bytes;
+use time::OffsetDateTime;
+
+use super::person::Person;
+use crate::ids::{PhoneNumberId, WabaId, Wamid};
+
+macro_rules! event_types {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+        /// The type of an event, as endpoints filter on it and the API shows it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum EventType { $($(#[$doc])* $name),+ }
+
+        impl EventType {
+            /// Every type, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The stable name.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+
+            /// The type with this stable name.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$name),)+ _ => None }
+            }
+        }
+    };
+}
+
+event_types! {
+    /// A person (or a group member) wrote to the business: any message type, also order, button and reaction.
+    MessageReceived = "message.received",
+    /// A person edited a message (coexistence numbers).
+    MessageEdited = "message.edited",
+    /// A person withdrew a message (coexistence numbers).
+    MessageRevoked = "message.revoked",
+    /// The business wrote from the WhatsApp Business app or another client of the same number.
+    MessageEcho = "message.echo",
+    /// One old message out of a history synchronisation.
+    MessageHistory = "message.history",
+    /// Meta accepted a message that we sent (our own event).
+    MessageAccepted = "message.accepted",
+    /// Status: left Meta.
+    MessageSent = "message.sent",
+    /// Status: on the person's device.
+    MessageDelivered = "message.delivered",
+    /// Status: seen.
+    MessageRead = "message.read",
+    /// Status: a voice message was listened to.
+    MessagePlayed = "message.played",
+    /// Status, or our own event: will not arrive.
+    MessageFailed = "message.failed",
+    /// A status word that we do not know, or `deleted`.
+    MessageStatus = "message.status",
+    /// Meta reports an error that belongs to no message.
+    MessageError = "message.error",
+    /// The answer to a send was lost (our own event).
+    MessageInDoubt = "message.in_doubt",
+    /// A person's number, id or identity key changed.
+    ContactChanged = "contact.changed",
+    /// Two contacts turned out to be one person (our own event).
+    ContactMerged = "contact.merged",
+    /// A person allowed or stopped marketing messages.
+    ContactPreference = "contact.preference",
+    /// An address-book entry of the WhatsApp Business app.
+    ContactSynced = "contact.synced",
+    /// A person followed a marketing message.
+    MarketingClicked = "marketing.clicked",
+    /// A call began, ended or changed, or has a status.
+    CallUpdated = "call.updated",
+    /// A group was created, deleted or changed; its members or settings changed.
+    GroupUpdated = "group.updated",
+    /// Traffic of a thread that another app or Meta's agent owns.
+    Standby = "standby",
+    /// A thread changed its owner.
+    ThreadHandedOver = "thread.handed_over",
+    /// A template's status, quality, components or category changed.
+    TemplateUpdated = "template.updated",
+    /// Quality, limit, name, username or settings of a channel changed.
+    ChannelUpdated = "channel.updated",
+    /// The account was reviewed, restricted, banned, given a capability or shared.
+    AccountUpdated = "account.updated",
+    /// Two-step PIN of a number changed or was asked for.
+    AccountSecurity = "account.security",
+    /// A Flow's status or health changed.
+    FlowUpdated = "flow.updated",
+    /// A conversion event that Meta inferred from a chat.
+    AdsConversion = "ads.conversion",
+    /// Something that we do not know. Kept with its exact JSON.
+    Unrecognised = "unrecognised",
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What Meta says of a sent message. The order is the rank: a message is what the highest rank says, so that its
+/// state cannot go backwards; `failed` stands beside the others, because Meta may report both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(i16)]
+pub enum Status {
+    /// A word we do not know, or `deleted`.
+    Other = 0,
+    /// Left Meta.
+    Sent = 1,
+    /// On the device.
+    Delivered = 2,
+    /// Seen.
+    Read = 3,
+    /// Listened to.
+    Played = 4,
+    /// Will not arrive.
+    Failed = 9,
+}
+
+impl Status {
+    /// From Meta's word.
+    #[must_use]
+    pub fn from_meta(word: &str) -> Self {
+        match word {
+            "sent" => Self::Sent,
+            "delivered" => Self::Delivered,
+            "read" => Self::Read,
+            "played" => Self::Played,
+            "failed" => Self::Failed,
+            _ => Self::Other,
+        }
+    }
+
+    /// The number stored in `event.status_rank`.
+    #[must_use]
+    pub const fn rank(self) -> i16 {
+        self as i16
+    }
+
+    /// From `event.status_rank`.
+    #[must_use]
+    pub const fn from_rank(rank: i16) -> Self {
+        match rank {
+            1 => Self::Sent,
+            2 => Self::Delivered,
+            3 => Self::Read,
+            4 => Self::Played,
+            9 => Self::Failed,
+            _ => Self::Other,
+        }
+    }
+
+    /// The event type that reports this status.
+    #[must_use]
+    pub const fn event_type(self) -> EventType {
+        match self {
+            Self::Other => EventType::MessageStatus,
+            Self::Sent => EventType::MessageSent,
+            Self::Delivered => EventType::MessageDelivered,
+            Self::Read => EventType::MessageRead,
+            Self::Played => EventType::MessagePlayed,
+            Self::Failed => EventType::MessageFailed,
+        }
+    }
+}
+
+/// What an item is about, for dedupe. Two items with equal subject and variant are one event told twice.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A message or call of a number; several events (statuses) may share it.
+    Message(Wamid),
+    /// Everything else: the exact bytes of the item, with field and entry id.
+    Exact(Bytes),
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Message(_) => "Message(…)",
+            Self::Exact(_) => "Exact(…)",
+        })
+    }
+}
+
+/// One thing out of Meta's POST, cut so that it can stand alone.
+pub struct Item {
+    /// What happened.
+    pub event_type: EventType,
+    /// The WhatsApp Business Account it belongs to, when Meta says so.
+    pub waba_id: Option<WabaId>,
+    /// The business number it belongs to, when Meta says so.
+    pub phone_number_id: Option<PhoneNumberId>,
+    /// The person it is about. `None` for account matters and groups.
+    pub person: Option<Person>,
+    /// What dedupe is keyed on.
+    pub subject: Subject,
+    /// Set for statuses alone.
+    pub status: Option<Status>,
+    /// Meta's error code, of a failed status or a message-less error.
+    pub error_code: Option<i32>,
+    /// `biz_opaque_callback_data` of a status: ours, when it parses as one of our ids.
+    pub opaque: Option<String>,
+    /// Meta's own time of the event.
+    pub occurred_at: Option<OffsetDateTime>,
+    /// Meta's envelope with this item alone: `{"object":…,"entry":[{…,"changes":[{…}]}]}`. When the POST held nothing
+    /// else, these are the very bytes Meta sent.
+    pub envelope: Bytes,
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("event_type", &self.event_type)
+            .field("bytes", &self.envelope.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_found_by_its_name() {
+        for &event_type in EventType::ALL {
+            assert_eq!(EventType::parse(event_type.as_str()), Some(event_type));
+        }
+    }
+
+    #[test]
+    fn statuses_rank_as_a_message_travels() {
+        assert!(Status::Sent < Status::Delivered && Status::Delivered < Status::Read && Status::Read < Status::Played);
+        for status in [Status::Other, Status::Sent, Status::Delivered, Status::Read, Status::Played, Status::Failed] {
+            assert_eq!(Status::from_rank(status.rank()), status);
+        }
+    }
+}

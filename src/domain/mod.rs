@@ -1,0 +1,4 @@
+//! What the gateway talks about, as plain values: no async, no I/O, no SQL, no wire format.
+
+pub mod event;
+pub mod person;

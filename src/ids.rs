@@ -1,0 +1,195 @@
+//! Typed identifiers. Ours are UUIDv7, made here from a passed time and before anything is sealed, because the id is
+//! part of what a seal is bound to. Meta's are opaque strings that we never make.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+/// Last 60 bits handed out: milliseconds (48) and a counter (12), so that ids of one process never go backwards.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// A UUIDv7 (RFC 9562 §5.7, method 1: fixed-length counter) for `now`, above every id this process made before.
+fn next_v7(now: OffsetDateTime) -> Uuid {
+    let millis = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+    let floor = millis << 12;
+    let stamp = LAST
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(floor.max(last + 1)))
+        .map_or(floor, |last| floor.max(last + 1));
+    let mut bytes = [0u8; 16];
+    crate::crypto::random::fill(&mut bytes[8..]);
+    bytes[..6].copy_from_slice(&(stamp >> 12).to_be_bytes()[2..]);
+    bytes[6..8].copy_from_slice(&(0x7000 | (stamp as u16 & 0x0fff)).to_be_bytes());
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    Uuid::from_bytes(bytes)
+}
+
+macro_rules! own_ids {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(transparent)]
+        #[schema(value_type = Uuid)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new id whose first 48 bits are the milliseconds of `now`.
+            #[must_use]
+            pub fn new(now: OffsetDateTime) -> Self {
+                Self(next_v7(now))
+            }
+
+            /// An id that was made before: read from a row or from a request.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The plain UUID, for SQL parameters and for seals.
+            #[must_use]
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+
+            /// The UTC day in which the id was made. Rows of partitioned tables are found by it.
+            #[must_use]
+            pub fn day(self) -> Date {
+                day_of(self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::from_str(text).map(Self)
+            }
+        }
+    )+};
+}
+
+own_ids! {
+    /// A Meta app as registered with us (not Meta's own app id).
+    AppId,
+    /// An API key of a calling application.
+    ApiKeyId,
+    /// A business phone number and its credentials.
+    ChannelId,
+    /// A person. Random to everyone but us; never derived from a number.
+    ContactId,
+    /// An internal application that receives events.
+    EndpointId,
+    /// Something that happened.
+    EventId,
+    /// A message that an application handed to us for Meta.
+    MessageId,
+    /// The owner of everything.
+    TenantId,
+    /// One running gateway process.
+    WorkerId,
+}
+
+impl TenantId {
+    /// The one tenant of a single-company installation.
+    pub const DEFAULT: Self = Self(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001));
+}
+
+/// The UTC day inside a UUIDv7.
+fn day_of(id: Uuid) -> Date {
+    let mut millis = [0u8; 8];
+    millis[2..].copy_from_slice(&id.as_bytes()[..6]);
+    let seconds = i64::try_from(u64::from_be_bytes(millis) / 1000).unwrap_or(0);
+    OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH).date()
+}
+
+macro_rules! meta_ids {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes Meta's text as it is.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// Meta's text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    )+};
+}
+
+meta_ids! {
+    /// Meta's id of a business phone number. Not the number itself; readable in rows and logs.
+    PhoneNumberId,
+    /// Meta's id of a WhatsApp Business Account.
+    WabaId,
+    /// Meta's id of a message. Contains a phone number in base64: sealed, looked up by keyed hash, never printed.
+    Wamid,
+}
+
+impl fmt::Debug for PhoneNumberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PhoneNumberId({})", self.0)
+    }
+}
+
+impl fmt::Debug for WabaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WabaId({})", self.0)
+    }
+}
+
+impl fmt::Debug for Wamid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wamid(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn ids_of_one_process_ascend_even_within_a_millisecond_and_when_the_clock_steps_back() {
+        let now = datetime!(2026-11-22 12:00 UTC);
+        let mut last = EventId::new(now);
+        for step in 0..10_000 {
+            let next = EventId::new(now - time::Duration::milliseconds(step % 7));
+            assert!(next > last);
+            last = next;
+        }
+    }
+
+    #[test]
+    fn an_id_knows_its_version_variant_and_day() {
+        let id = MessageId::new(datetime!(2031-02-03 23:59:59.999 UTC));
+        assert_eq!(id.uuid().get_version_num(), 7);
+        assert_eq!(id.uuid().get_variant(), uuid::Variant::RFC4122);
+        assert_eq!(id.day(), time::macros::date!(2031 - 02 - 03));
+    }
+
+    #[test]
+    fn a_wamid_never_prints_itself() {
+        assert_eq!(format!("{:?}", Wamid::new("wamid.HBgLMTY1MDM4Nzk0MzkV")), "Wamid(…)");
+    }
+}

@@ -1,0 +1,11 @@
+//! Waxseal: a self-hosted gateway between Meta's WhatsApp Business Cloud API and a company's own applications.
+//!
+//! `ARCHITECTURE.md` is the map. Rooms are listed from the top of the house down; arrows point down only, and
+//! `tests/architecture.rs` holds the rule.
+
+pub mod crypto;
+pub mod domain;
+
+pub mod clock;
+pub mod ids;
+pub mod secret;

@@ -1,0 +1,69 @@
+//! Values that open doors. Their types forget how to print, and are wiped when dropped.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+macro_rules! secrets {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(SecretString);
+
+        impl $name {
+            /// Takes the text of the secret.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(SecretString::from(text.into()))
+            }
+
+            /// The text, for the one place that must hand it on: a signature, a header, a seal.
+            #[must_use]
+            pub fn expose(&self) -> &str {
+                self.0.expose_secret()
+            }
+
+            /// Compares in a time that depends on the lengths alone.
+            #[must_use]
+            pub fn matches(&self, candidate: &str) -> bool {
+                self.expose().as_bytes().ct_eq(candidate.as_bytes()).into()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    )+};
+}
+
+secrets! {
+    /// Meta's token for a channel.
+    AccessToken,
+    /// The secret of a Meta app, which signs its webhooks.
+    AppSecret,
+    /// A connection string, which usually holds a password.
+    Dsn,
+    /// What an endpoint verifies our deliveries with: `whsec_` and base64 (Standard Webhooks), or free text (Meta format).
+    SigningSecret,
+    /// What Meta must repeat when it verifies our webhook URL, and we when we verify an endpoint's.
+    VerifyToken,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_prints_itself() {
+        assert_eq!(format!("{:?}", AppSecret::new("canary")), "AppSecret(…)");
+    }
+
+    #[test]
+    fn a_secret_matches_itself_alone() {
+        let token = VerifyToken::new("right");
+        assert!(token.matches("right"));
+        assert!(!token.matches("righ") && !token.matches("right ") && !token.matches(""));
+    }
+}
