@@ -1,4 +1,10 @@
-//! Cryptography without domain nouns: the envelope, the key tree's wrapping, keyed hashes, randomness.
-//! `docs/envelope.md` specifies every byte.
+//! Cryptography without domain nouns: the envelope, the wrapping of keys, keyed hashes, randomness.
+//! `docs/envelope.md` specifies every byte that is stored.
 
+pub mod context;
+pub mod envelope;
+pub mod keyed_hash;
+pub mod keys;
+pub mod kms;
 pub mod random;
+pub mod wrap;
