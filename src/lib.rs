@@ -3,6 +3,10 @@
 //! `ARCHITECTURE.md` is the map. Rooms are listed from the top of the house down; arrows point down only, and
 //! `tests/architecture.rs` holds the rule.
 
+pub mod keyring;
+
+pub mod store;
+
 pub mod crypto;
 pub mod domain;
 

@@ -11,15 +11,15 @@ CREATE TABLE contact (
     PRIMARY KEY (tenant_id, contact_id)
 );
 
--- Keyed hashes only. kind: 1 phone (canonical form), 2 BSUID, 3 parent BSUID, 4 username.
+-- Keyed hashes only. No foreign key: an identifier is claimed first, and the contact inserted by whoever won the claim.
+-- kind: 1 phone (canonical form), 2 BSUID, 3 parent BSUID, 4 username.
 -- Serves directory::contacts: "whose number is this?" for every batch that holds an unknown person.
 CREATE TABLE contact_identifier (
     tenant_id  uuid     NOT NULL,
     kind       smallint NOT NULL CHECK (kind BETWEEN 1 AND 4),
     hash       bytea    NOT NULL CHECK (octet_length(hash) = 16),
     contact_id uuid     NOT NULL,
-    PRIMARY KEY (tenant_id, kind, hash),
-    FOREIGN KEY (tenant_id, contact_id) REFERENCES contact
+    PRIMARY KEY (tenant_id, kind, hash)
 );
 -- Serves merging and erasure: "every identifier of this contact".
 CREATE INDEX contact_identifier_by_contact ON contact_identifier (tenant_id, contact_id);

@@ -24,6 +24,7 @@ CREATE TABLE delivery (
     shard       smallint    NOT NULL,
     event_id    uuid        NOT NULL,
     part_day    date        NOT NULL,
+    event_xid   xid8        NOT NULL DEFAULT pg_current_xact_id(), -- of the event: finds it through event_in_commit_order
     attempts    smallint    NOT NULL DEFAULT 0,
     next_at     timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, endpoint_id, shard, event_id)

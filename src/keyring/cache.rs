@@ -1,0 +1,92 @@
+//! Unwrapped data keys, for a short while. Bounded in number and in age; a key is wiped when it leaves.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache as Bounded;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::CacheLimits;
+use super::deks::{DekName, OwnedDek};
+use crate::crypto::keys::WrappingKey;
+use crate::ids::TenantId;
+
+struct Entry<T> {
+    value: Arc<T>,
+    since: OffsetDateTime,
+}
+
+// Not derived: that would ask for `T: Clone`.
+impl<T> Clone for Entry<T> {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), since: self.since }
+    }
+}
+
+pub(super) struct Cache {
+    ttl: Duration,
+    by_name: Bounded<DekName, Entry<OwnedDek>>,
+    by_id: Bounded<(TenantId, Uuid), Entry<OwnedDek>>,
+    buckets: Bounded<(TenantId, i16), Entry<Bucket>>,
+}
+
+/// An unwrapped bucket key.
+pub(super) struct Bucket {
+    pub(super) id: Uuid,
+    pub(super) key: WrappingKey,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").field("keys", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Cache {
+    pub(super) fn new(limits: CacheLimits) -> Self {
+        let half = (limits.entries / 2).max(16);
+        let ttl = Duration::try_from(limits.ttl).unwrap_or(Duration::MAX);
+        Self { ttl, by_name: Bounded::new(half), by_id: Bounded::new(half), buckets: Bounded::new(4096) }
+    }
+
+    fn fresh<T>(&self, entry: Entry<T>, now: OffsetDateTime) -> Option<Arc<T>> {
+        (now - entry.since < self.ttl).then_some(entry.value)
+    }
+
+    pub(super) fn by_name(&self, name: &DekName, now: OffsetDateTime) -> Option<Arc<OwnedDek>> {
+        self.by_name.get(name).and_then(|entry| self.fresh(entry, now))
+    }
+
+    pub(super) fn by_id(&self, tenant: TenantId, id: Uuid, now: OffsetDateTime) -> Option<Arc<OwnedDek>> {
+        self.by_id.get(&(tenant, id)).and_then(|entry| self.fresh(entry, now))
+    }
+
+    pub(super) fn bucket(&self, tenant: TenantId, bucket: i16, now: OffsetDateTime) -> Option<Arc<Bucket>> {
+        self.buckets.get(&(tenant, bucket)).and_then(|entry| self.fresh(entry, now))
+    }
+
+    /// Keeps a key that will seal.
+    pub(super) fn keep_by_name(&self, name: DekName, dek: &Arc<OwnedDek>, now: OffsetDateTime) {
+        self.by_name.insert(name, Entry { value: dek.clone(), since: now });
+    }
+
+    /// Keeps a key that will open.
+    pub(super) fn keep_by_id(&self, tenant: TenantId, dek: &Arc<OwnedDek>, now: OffsetDateTime) {
+        self.by_id.insert((tenant, dek.dek.id()), Entry { value: dek.clone(), since: now });
+    }
+
+    pub(super) fn keep_bucket(&self, tenant: TenantId, number: i16, bucket: &Arc<Bucket>, now: OffsetDateTime) {
+        self.buckets.insert((tenant, number), Entry { value: bucket.clone(), since: now });
+    }
+
+    pub(super) fn sweep(&self, now: OffsetDateTime) {
+        let ttl = self.ttl;
+        self.by_name.retain(|_, entry| now - entry.since < ttl);
+        self.by_id.retain(|_, entry| now - entry.since < ttl);
+        self.buckets.retain(|_, entry| now - entry.since < ttl);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len() + self.by_id.len()
+    }
+}

@@ -1,0 +1,243 @@
+//! Contacts and the keyed hashes that find them.
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Connection, Store, StoreError};
+use crate::crypto::envelope::Sealed;
+use crate::ids::{ContactId, TenantId};
+
+/// Kind and keyed hash of one identifier.
+pub type IdentifierHash = (i16, [u8; 16]);
+
+fn columns(identifiers: &[IdentifierHash]) -> (Vec<i16>, Vec<&[u8]>) {
+    identifiers.iter().map(|(kind, hash)| (*kind, hash.as_slice())).unzip()
+}
+
+/// Whose identifiers these are, as far as known.
+pub async fn find_identifiers(
+    connection: &mut Connection,
+    tenant: TenantId,
+    identifiers: &[IdentifierHash],
+) -> Result<Vec<(IdentifierHash, ContactId)>, StoreError> {
+    let (kinds, hashes) = columns(identifiers);
+    let rows = sqlx::query!(
+        "SELECT i.kind, i.hash, i.contact_id
+         FROM UNNEST($2::int2[], $3::bytea[]) AS wanted (kind, hash)
+         JOIN contact_identifier i USING (kind, hash)
+         WHERE i.tenant_id = $1",
+        tenant.uuid(),
+        &kinds,
+        &hashes as _,
+    )
+    .fetch_all(connection)
+    .await?;
+    let rows = rows.into_iter().filter_map(|row| {
+        let hash = <[u8; 16]>::try_from(row.hash).ok()?;
+        Some(((row.kind, hash), ContactId::from_uuid(row.contact_id)))
+    });
+    Ok(rows.collect())
+}
+
+/// Claims identifiers for contacts, in the order of their hashes. Returns what was free; the rest belongs to somebody else
+/// by now, maybe of another process that committed while this one waited.
+pub async fn claim_identifiers(
+    connection: &mut Connection,
+    tenant: TenantId,
+    claims: &[(IdentifierHash, ContactId)],
+) -> Result<Vec<IdentifierHash>, StoreError> {
+    let identifiers: Vec<IdentifierHash> = claims.iter().map(|(identifier, _)| *identifier).collect();
+    let (kinds, hashes) = columns(&identifiers);
+    let contacts: Vec<Uuid> = claims.iter().map(|(_, contact)| contact.uuid()).collect();
+    let rows = sqlx::query!(
+        "INSERT INTO contact_identifier (tenant_id, kind, hash, contact_id)
+         SELECT $1, * FROM UNNEST($2::int2[], $3::bytea[], $4::uuid[])
+         ON CONFLICT DO NOTHING
+         RETURNING kind, hash",
+        tenant.uuid(),
+        &kinds,
+        &hashes as _,
+        &contacts,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.kind, <[u8; 16]>::try_from(row.hash).ok()?))).collect())
+}
+
+/// Gives one identifier to a contact, whoever had it before: a username that was taken over.
+pub async fn reassign_identifier(
+    connection: &mut Connection,
+    tenant: TenantId,
+    (kind, hash): IdentifierHash,
+    contact: ContactId,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO contact_identifier (tenant_id, kind, hash, contact_id) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (tenant_id, kind, hash) DO UPDATE SET contact_id = EXCLUDED.contact_id",
+        tenant.uuid(),
+        kind,
+        hash.as_slice(),
+        contact.uuid(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets an identifier that a contact gave up: a number that somebody else may get tomorrow.
+pub async fn release_identifier(
+    connection: &mut Connection,
+    tenant: TenantId,
+    (kind, hash): IdentifierHash,
+    contact: ContactId,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "DELETE FROM contact_identifier WHERE tenant_id = $1 AND kind = $2 AND hash = $3 AND contact_id = $4",
+        tenant.uuid(),
+        kind,
+        hash.as_slice(),
+        contact.uuid(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A contact's row with its sealed profile.
+#[derive(Debug)]
+pub struct NewContact {
+    /// Id, which the seal is bound to.
+    pub contact: ContactId,
+    /// Sealed under the contact's own key.
+    pub profile: Sealed,
+    /// Keyed hash of what the profile was made from.
+    pub profile_mac: [u8; 8],
+}
+
+/// Adds contacts or replaces their profiles.
+pub async fn upsert_contacts(
+    connection: &mut Connection,
+    tenant: TenantId,
+    contacts: &[NewContact],
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = contacts.iter().map(|row| row.contact.uuid()).collect();
+    let profiles: Vec<&[u8]> = contacts.iter().map(|row| row.profile.as_bytes()).collect();
+    let macs: Vec<&[u8]> = contacts.iter().map(|row| row.profile_mac.as_slice()).collect();
+    sqlx::query!(
+        "INSERT INTO contact (tenant_id, contact_id, profile, profile_mac, created_at, updated_at)
+         SELECT $1, t.contact_id, t.profile, t.profile_mac, $5, $5
+         FROM UNNEST($2::uuid[], $3::bytea[], $4::bytea[]) AS t (contact_id, profile, profile_mac)
+         ON CONFLICT (tenant_id, contact_id)
+         DO UPDATE SET profile = EXCLUDED.profile, profile_mac = EXCLUDED.profile_mac, updated_at = EXCLUDED.updated_at",
+        tenant.uuid(),
+        &ids,
+        &profiles as _,
+        &macs as _,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Makes `gone` a part of `kept`: its identifiers move, its row points there.
+pub async fn merge(
+    connection: &mut Connection,
+    tenant: TenantId,
+    gone: ContactId,
+    kept: ContactId,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "WITH moved AS (
+             UPDATE contact_identifier SET contact_id = $3 WHERE tenant_id = $1 AND contact_id = $2
+         )
+         UPDATE contact SET merged_into = $3, updated_at = $4
+         WHERE tenant_id = $1 AND (contact_id = $2 OR merged_into = $2)",
+        tenant.uuid(),
+        gone.uuid(),
+        kept.uuid(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A stored contact.
+#[derive(Debug)]
+pub struct ContactRow {
+    /// Id.
+    pub contact_id: Uuid,
+    /// Sealed profile.
+    pub profile: Vec<u8>,
+    /// Keyed hash of what it was made from.
+    pub profile_mac: Vec<u8>,
+    /// Set when the contact is now part of another.
+    pub merged_into: Option<Uuid>,
+    /// First seen.
+    pub created_at: OffsetDateTime,
+    /// Profile last changed.
+    pub updated_at: OffsetDateTime,
+}
+
+/// The contacts with these ids.
+pub async fn find_contacts(
+    connection: &mut Connection,
+    tenant: TenantId,
+    ids: &[Uuid],
+) -> Result<Vec<ContactRow>, StoreError> {
+    let rows = sqlx::query_as!(
+        ContactRow,
+        r#"SELECT contact_id, profile::bytea AS "profile!", profile_mac, merged_into, created_at, updated_at
+           FROM contact WHERE tenant_id = $1 AND contact_id = ANY($2)"#,
+        tenant.uuid(),
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+impl Store {
+    /// A page of contacts that are not merged into others, newest first, older than `before`.
+    pub async fn page_of_contacts(
+        &self,
+        tenant: TenantId,
+        before: Uuid,
+        limit: i64,
+    ) -> Result<Vec<ContactRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            ContactRow,
+            r#"SELECT contact_id, profile::bytea AS "profile!", profile_mac, merged_into, created_at, updated_at
+               FROM contact WHERE tenant_id = $1 AND contact_id < $2 AND merged_into IS NULL
+               ORDER BY contact_id DESC LIMIT $3"#,
+            tenant.uuid(),
+            before,
+            limit,
+        )
+        .fetch_all(&self.data)
+        .await?;
+        Ok(rows)
+    }
+
+    /// One contact.
+    pub async fn find_contact(&self, tenant: TenantId, contact: ContactId) -> Result<Option<ContactRow>, StoreError> {
+        let mut connection = self.data.acquire().await?;
+        Ok(find_contacts(&mut connection, tenant, &[contact.uuid()]).await?.pop())
+    }
+
+    /// The contact itself and everyone who was merged into it.
+    pub async fn find_merged(&self, tenant: TenantId, contact: ContactId) -> Result<Vec<Uuid>, StoreError> {
+        let mut ids = sqlx::query_scalar!(
+            "SELECT contact_id FROM contact WHERE tenant_id = $1 AND merged_into = $2",
+            tenant.uuid(),
+            contact.uuid(),
+        )
+        .fetch_all(&self.data)
+        .await?;
+        ids.push(contact.uuid());
+        Ok(ids)
+    }
+}

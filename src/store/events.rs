@@ -1,0 +1,250 @@
+//! Events and their sealed content: written in one statement, read by page or by message.
+
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{Connection, Store, StoreError};
+use crate::crypto::envelope::Sealed;
+use crate::ids::{ChannelId, ContactId, EndpointId, EventId, MessageId, TenantId};
+
+/// A new event, ready to be stored.
+#[derive(Debug)]
+pub struct NewEvent {
+    /// Partition: the UTC day of Meta's own timestamp, or today.
+    pub part_day: Date,
+    /// Keyed hash of what it is about.
+    pub subject: [u8; 16],
+    /// Keyed hash of what is said of it.
+    pub variant: [u8; 8],
+    /// Whether `part_day` alone cannot dedupe it.
+    pub in_ledger: bool,
+    /// Its id.
+    pub event_id: EventId,
+    /// Stable name of the type.
+    pub event_type: &'static str,
+    /// Channel, when it is one of ours.
+    pub channel: Option<ChannelId>,
+    /// Person, when it is about one.
+    pub contact: Option<ContactId>,
+    /// Our message, when it is about one.
+    pub message: Option<MessageId>,
+    /// Set for statuses.
+    pub status_rank: Option<i16>,
+    /// Meta's error code.
+    pub error_code: Option<i32>,
+    /// Meta's time, or the time of receipt.
+    pub occurred_at: OffsetDateTime,
+    /// The sealed envelope.
+    pub payload: Sealed,
+    /// Endpoints that it is owed to, each with the shard of its lane.
+    pub owed_to: Vec<(EndpointId, i16)>,
+}
+
+/// Stores events, their content and their deliveries. Returns the ids of those that were new; the others had been
+/// stored before. One statement, so that outside a transaction it is one. `events` come sorted by
+/// `(part_day, subject, variant)`, so that two batches cannot wait for each other.
+pub async fn insert_batch(
+    connection: &mut Connection,
+    tenant: TenantId,
+    events: &[NewEvent],
+    received_at: OffsetDateTime,
+) -> Result<Vec<EventId>, StoreError> {
+    fn column<'a, T>(events: &'a [NewEvent], pick: impl Fn(&'a NewEvent) -> T) -> Vec<T> {
+        events.iter().map(pick).collect()
+    }
+    let owed: Vec<(Uuid, i16, Uuid, Date)> = events
+        .iter()
+        .flat_map(|event| {
+            event
+                .owed_to
+                .iter()
+                .map(move |(endpoint, shard)| (endpoint.uuid(), *shard, event.event_id.uuid(), event.part_day))
+        })
+        .collect();
+    let ids = sqlx::query_scalar!(
+        r#"
+        WITH input AS (
+            SELECT * FROM UNNEST($3::date[], $4::bytea[], $5::bytea[], $6::bool[], $7::uuid[], $8::text[], $9::uuid[],
+                                 $10::uuid[], $11::uuid[], $12::int2[], $13::int4[], $14::timestamptz[], $15::bytea[])
+                AS t (part_day, subject, variant, in_ledger, event_id, type, channel_id,
+                      contact_id, message_id, status_rank, error_code, occurred_at, payload)
+        ), unseen AS (
+            INSERT INTO event_ledger (tenant_id, subject, variant, seen_on)
+            SELECT $1, subject, variant, ($2::timestamptz AT TIME ZONE 'UTC')::date FROM input WHERE in_ledger
+            ON CONFLICT DO NOTHING
+            RETURNING subject, variant
+        ), stored AS (
+            INSERT INTO event (tenant_id, part_day, subject, variant, event_id, type, channel_id, contact_id, message_id,
+                               status_rank, error_code, occurred_at, received_at)
+            SELECT $1, part_day, subject, variant, event_id, type, channel_id, contact_id, message_id,
+                   status_rank, error_code, occurred_at, $2 FROM input
+            WHERE NOT in_ledger OR (subject, variant) IN (SELECT subject, variant FROM unseen)
+            ON CONFLICT DO NOTHING
+            RETURNING event_id
+        ), content AS (
+            INSERT INTO event_payload (tenant_id, part_day, event_id, payload)
+            SELECT $1, part_day, event_id, payload FROM input JOIN stored USING (event_id)
+        ), owed AS (
+            INSERT INTO delivery (tenant_id, endpoint_id, shard, event_id, part_day, next_at)
+            SELECT $1, endpoint_id, shard, event_id, part_day, $2
+            FROM UNNEST($16::uuid[], $17::int2[], $18::uuid[], $19::date[]) AS d (endpoint_id, shard, event_id, part_day)
+            JOIN stored USING (event_id)
+        )
+        SELECT event_id FROM stored
+        "#,
+        tenant.uuid(),
+        received_at,
+        &column(events, |e| e.part_day),
+        &column(events, |e| e.subject.as_slice()) as _,
+        &column(events, |e| e.variant.as_slice()) as _,
+        &column(events, |e| e.in_ledger),
+        &column(events, |e| e.event_id.uuid()),
+        &column(events, |e| e.event_type) as _,
+        &column(events, |e| e.channel.map(ChannelId::uuid)) as _,
+        &column(events, |e| e.contact.map(ContactId::uuid)) as _,
+        &column(events, |e| e.message.map(MessageId::uuid)) as _,
+        &column(events, |e| e.status_rank) as _,
+        &column(events, |e| e.error_code) as _,
+        &column(events, |e| e.occurred_at),
+        &column(events, |e| e.payload.as_bytes()) as _,
+        &owed.iter().map(|row| row.0).collect::<Vec<_>>(),
+        &owed.iter().map(|row| row.1).collect::<Vec<_>>(),
+        &owed.iter().map(|row| row.2).collect::<Vec<_>>(),
+        &owed.iter().map(|row| row.3).collect::<Vec<_>>(),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(EventId::from_uuid).collect())
+}
+
+/// A stored event with its sealed content, if that is still kept.
+#[derive(Debug)]
+pub struct EventRow {
+    /// Transaction number: with the id, the order of the cursor.
+    pub xid: i64,
+    /// Id.
+    pub event_id: Uuid,
+    /// Partition.
+    pub part_day: Date,
+    /// Type.
+    pub event_type: String,
+    /// Channel.
+    pub channel_id: Option<Uuid>,
+    /// Person.
+    pub contact_id: Option<Uuid>,
+    /// Our message.
+    pub message_id: Option<Uuid>,
+    /// Meta's error code.
+    pub error_code: Option<i32>,
+    /// Meta's time.
+    pub occurred_at: OffsetDateTime,
+    /// Ours.
+    pub received_at: OffsetDateTime,
+    /// Content; absent once dropped.
+    pub payload: Option<Vec<u8>>,
+}
+
+/// What a page of events is narrowed to.
+#[derive(Debug, Clone, Copy)]
+pub struct EventFilter<'a> {
+    /// Types; `None`: all.
+    pub types: Option<&'a [String]>,
+    /// Channels; `None`: all.
+    pub channels: Option<&'a [Uuid]>,
+}
+
+impl Store {
+    /// The next events in commit order behind `(after_xid, after_id)`. Never skips a transaction that commits late: rows of
+    /// transactions that may still be open are left for the next call.
+    pub async fn page_of_events(
+        &self,
+        tenant: TenantId,
+        after: (i64, Uuid),
+        filter: EventFilter<'_>,
+        limit: i64,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            EventRow,
+            r#"SELECT e.xid::text::bigint AS "xid!", e.event_id, e.part_day, e.type AS event_type, e.channel_id, e.contact_id,
+                      e.message_id, e.error_code, e.occurred_at, e.received_at, p.payload::bytea AS "payload?"
+               FROM event e LEFT JOIN event_payload p USING (tenant_id, part_day, event_id)
+               WHERE e.tenant_id = $1
+                 AND (e.xid, e.event_id) > ($2::bigint::text::xid8, $3)
+                 AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
+                 AND ($4::text[] IS NULL OR e.type = ANY($4))
+                 AND ($5::uuid[] IS NULL OR e.channel_id = ANY($5))
+               ORDER BY e.xid, e.event_id
+               LIMIT $6"#,
+            tenant.uuid(),
+            after.0,
+            after.1,
+            filter.types,
+            filter.channels,
+            limit,
+        )
+        .fetch_all(&self.data)
+        .await?;
+        Ok(rows)
+    }
+
+    /// Events with a contact that are no statuses, newest first, older than `before`.
+    pub async fn events_of_contact(
+        &self,
+        tenant: TenantId,
+        contacts: &[Uuid],
+        before: Uuid,
+        channels: Option<&[Uuid]>,
+        limit: i64,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            EventRow,
+            r#"SELECT e.xid::text::bigint AS "xid!", e.event_id, e.part_day, e.type AS event_type, e.channel_id, e.contact_id,
+                      e.message_id, e.error_code, e.occurred_at, e.received_at, p.payload::bytea AS "payload?"
+               FROM event e LEFT JOIN event_payload p USING (tenant_id, part_day, event_id)
+               WHERE e.tenant_id = $1 AND e.contact_id = ANY($2) AND e.status_rank IS NULL AND e.event_id < $3
+                 AND ($4::uuid[] IS NULL OR e.channel_id = ANY($4))
+               ORDER BY e.event_id DESC
+               LIMIT $5"#,
+            tenant.uuid(),
+            contacts,
+            before,
+            channels,
+            limit,
+        )
+        .fetch_all(&self.data)
+        .await?;
+        Ok(rows)
+    }
+
+    /// The statuses of one message, in the order of Meta's time. `since` is the day it was sent.
+    pub async fn statuses_of(
+        &self,
+        tenant: TenantId,
+        subject: &[u8; 16],
+        since: Date,
+    ) -> Result<Vec<StatusRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            StatusRow,
+            r#"SELECT status_rank AS "rank!", error_code, occurred_at FROM event
+               WHERE tenant_id = $1 AND part_day >= $2 AND subject = $3 AND status_rank IS NOT NULL
+               ORDER BY occurred_at, status_rank"#,
+            tenant.uuid(),
+            since,
+            subject.as_slice(),
+        )
+        .fetch_all(&self.data)
+        .await?;
+        Ok(rows)
+    }
+}
+
+/// One status of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct StatusRow {
+    /// [`crate::domain::event::Status::rank`].
+    pub rank: i16,
+    /// Meta's code, of `failed`.
+    pub error_code: Option<i32>,
+    /// Meta's time.
+    pub occurred_at: OffsetDateTime,
+}

@@ -1,0 +1,260 @@
+//! The key tree's rows. Wrapped keys only: this room cannot unwrap them.
+
+use sqlx::PgPool;
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::ids::TenantId;
+
+/// The one row that ties a database to a KMS secret.
+#[derive(Debug)]
+pub struct InstallationRow {
+    /// Random; bound into the wrapped share.
+    pub installation_id: Uuid,
+    /// Which root.
+    pub epoch: i64,
+    /// Wrapped by the KMS.
+    pub root_share: Vec<u8>,
+    /// Wrapped by the root.
+    pub root_check: Vec<u8>,
+}
+
+/// A key wrapped by the one above it.
+#[derive(Debug, Clone)]
+pub struct WrappedKeyRow {
+    /// Its own id.
+    pub id: Uuid,
+    /// Id of the key that wraps it.
+    pub parent: Uuid,
+    /// 60 bytes.
+    pub wrapped: Vec<u8>,
+}
+
+/// A wrapped data key and what it is for.
+#[derive(Debug, Clone)]
+pub struct DekRow {
+    /// 0 system, 1 profile, 2 contact and month, 3 tenant and month.
+    pub scope: i16,
+    /// The contact or the tenant.
+    pub subject: Uuid,
+    /// First day of the month.
+    pub month: Date,
+    /// In which bucket it lies.
+    pub bucket: i16,
+    /// The key itself.
+    pub key: WrappedKeyRow,
+}
+
+impl Store {
+    fn key_pool(&self) -> &PgPool {
+        &self.keys
+    }
+
+    /// The installation, if the key schema has been used before.
+    pub async fn find_installation(&self) -> Result<Option<InstallationRow>, StoreError> {
+        let row = sqlx::query_as!(
+            InstallationRow,
+            "SELECT installation_id, epoch, root_share, root_check FROM waxseal_keys.installation"
+        );
+        Ok(row.fetch_optional(self.key_pool()).await?)
+    }
+
+    /// Makes this the installation unless there is one already. Returns whether it was made.
+    pub async fn insert_installation(&self, row: &InstallationRow, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let done = sqlx::query!(
+            "INSERT INTO waxseal_keys.installation (installation_id, epoch, root_share, root_check, created_at)
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT DO NOTHING",
+            row.installation_id,
+            row.epoch,
+            row.root_share,
+            row.root_check,
+            now,
+        );
+        Ok(done.execute(self.key_pool()).await?.rows_affected() == 1)
+    }
+
+    /// The tenant's current KEK; its parent is nil, the root.
+    pub async fn find_tenant_kek(&self, tenant: TenantId) -> Result<Option<WrappedKeyRow>, StoreError> {
+        let row = sqlx::query_as!(
+            WrappedKeyRow,
+            r#"SELECT kek_id AS id, '00000000-0000-0000-0000-000000000000'::uuid AS "parent!", wrapped
+               FROM waxseal_keys.tenant_kek WHERE tenant_id = $1 AND current"#,
+            tenant.uuid(),
+        );
+        Ok(row.fetch_optional(self.key_pool()).await?)
+    }
+
+    /// Adds the tenant's KEK unless another process was faster.
+    pub async fn insert_tenant_kek(
+        &self,
+        tenant: TenantId,
+        key: &WrappedKeyRow,
+        epoch: i64,
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "INSERT INTO waxseal_keys.tenant_kek (tenant_id, kek_id, epoch, wrapped, current, created_at)
+             VALUES ($1, $2, $3, $4, true, $5)
+             ON CONFLICT DO NOTHING",
+            tenant.uuid(),
+            key.id,
+            epoch,
+            key.wrapped,
+            now,
+        )
+        .execute(self.key_pool())
+        .await?;
+        Ok(())
+    }
+
+    /// Index keys of the tenant by purpose. The id of an index key is its version, written as a UUID.
+    pub async fn find_index_key(&self, tenant: TenantId, purpose: &str) -> Result<Option<(Uuid, Vec<u8>)>, StoreError> {
+        let row = sqlx::query!(
+            "SELECT kek_id, wrapped FROM waxseal_keys.index_key WHERE tenant_id = $1 AND purpose = $2 AND version = 1",
+            tenant.uuid(),
+            purpose,
+        )
+        .fetch_optional(self.key_pool())
+        .await?;
+        Ok(row.map(|row| (row.kek_id, row.wrapped)))
+    }
+
+    /// Adds an index key unless another process was faster.
+    pub async fn insert_index_key(
+        &self,
+        tenant: TenantId,
+        purpose: &str,
+        kek: Uuid,
+        wrapped: &[u8],
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "INSERT INTO waxseal_keys.index_key (tenant_id, purpose, version, kek_id, wrapped) VALUES ($1, $2, 1, $3, $4)
+             ON CONFLICT DO NOTHING",
+            tenant.uuid(),
+            purpose,
+            kek,
+            wrapped,
+        )
+        .execute(self.key_pool())
+        .await?;
+        Ok(())
+    }
+
+    /// The keys of these buckets, as far as they exist.
+    pub async fn find_buckets(
+        &self,
+        tenant: TenantId,
+        buckets: &[i16],
+    ) -> Result<Vec<(i16, WrappedKeyRow)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT bucket, bucket_key_id, kek_id, wrapped FROM waxseal_keys.bucket_key
+             WHERE tenant_id = $1 AND bucket = ANY($2)",
+            tenant.uuid(),
+            buckets,
+        )
+        .fetch_all(self.key_pool())
+        .await?;
+        let key = |id, parent, wrapped| WrappedKeyRow { id, parent, wrapped };
+        Ok(rows.into_iter().map(|row| (row.bucket, key(row.bucket_key_id, row.kek_id, row.wrapped))).collect())
+    }
+
+    /// Adds bucket keys where there are none yet.
+    pub async fn insert_buckets(&self, tenant: TenantId, keys: &[(i16, WrappedKeyRow)]) -> Result<(), StoreError> {
+        let buckets: Vec<i16> = keys.iter().map(|(bucket, _)| *bucket).collect();
+        let ids: Vec<Uuid> = keys.iter().map(|(_, key)| key.id).collect();
+        let parents: Vec<Uuid> = keys.iter().map(|(_, key)| key.parent).collect();
+        let wrapped: Vec<Vec<u8>> = keys.iter().map(|(_, key)| key.wrapped.clone()).collect();
+        sqlx::query!(
+            "INSERT INTO waxseal_keys.bucket_key (tenant_id, bucket, bucket_key_id, kek_id, wrapped)
+             SELECT $1, * FROM UNNEST($2::int2[], $3::uuid[], $4::uuid[], $5::bytea[])
+             ON CONFLICT DO NOTHING",
+            tenant.uuid(),
+            &buckets,
+            &ids,
+            &parents,
+            &wrapped,
+        )
+        .execute(self.key_pool())
+        .await?;
+        Ok(())
+    }
+
+    /// The data keys with these names, as far as they exist.
+    pub async fn find_deks(
+        &self,
+        tenant: TenantId,
+        scopes: &[i16],
+        subjects: &[Uuid],
+        months: &[Date],
+    ) -> Result<Vec<DekRow>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT d.scope, d.subject_id, d.month, d.dek_id, d.bucket, d.bucket_key_id, d.wrapped
+             FROM UNNEST($2::int2[], $3::uuid[], $4::date[]) AS wanted (scope, subject_id, month)
+             JOIN waxseal_keys.dek d USING (scope, subject_id, month)
+             WHERE d.tenant_id = $1",
+            tenant.uuid(),
+            scopes,
+            subjects,
+            months,
+        )
+        .fetch_all(self.key_pool())
+        .await?;
+        let rows = rows.into_iter().map(|row| DekRow {
+            scope: row.scope,
+            subject: row.subject_id,
+            month: row.month,
+            bucket: row.bucket,
+            key: WrappedKeyRow { id: row.dek_id, parent: row.bucket_key_id, wrapped: row.wrapped },
+        });
+        Ok(rows.collect())
+    }
+
+    /// The data keys with these ids, as far as they exist.
+    pub async fn find_deks_by_id(&self, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<DekRow>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT scope, subject_id, month, dek_id, bucket, bucket_key_id, wrapped FROM waxseal_keys.dek
+             WHERE tenant_id = $1 AND dek_id = ANY($2)",
+            tenant.uuid(),
+            ids,
+        )
+        .fetch_all(self.key_pool())
+        .await?;
+        let rows = rows.into_iter().map(|row| DekRow {
+            scope: row.scope,
+            subject: row.subject_id,
+            month: row.month,
+            bucket: row.bucket,
+            key: WrappedKeyRow { id: row.dek_id, parent: row.bucket_key_id, wrapped: row.wrapped },
+        });
+        Ok(rows.collect())
+    }
+
+    /// Adds data keys where there are none yet.
+    pub async fn insert_deks(&self, tenant: TenantId, rows: &[DekRow]) -> Result<(), StoreError> {
+        let scopes: Vec<i16> = rows.iter().map(|row| row.scope).collect();
+        let subjects: Vec<Uuid> = rows.iter().map(|row| row.subject).collect();
+        let months: Vec<Date> = rows.iter().map(|row| row.month).collect();
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.key.id).collect();
+        let buckets: Vec<i16> = rows.iter().map(|row| row.bucket).collect();
+        let parents: Vec<Uuid> = rows.iter().map(|row| row.key.parent).collect();
+        let wrapped: Vec<Vec<u8>> = rows.iter().map(|row| row.key.wrapped.clone()).collect();
+        sqlx::query!(
+            "INSERT INTO waxseal_keys.dek (tenant_id, scope, subject_id, month, dek_id, bucket, bucket_key_id, wrapped)
+             SELECT $1, * FROM UNNEST($2::int2[], $3::uuid[], $4::date[], $5::uuid[], $6::int2[], $7::uuid[], $8::bytea[])
+             ON CONFLICT DO NOTHING",
+            tenant.uuid(),
+            &scopes,
+            &subjects,
+            &months,
+            &ids,
+            &buckets,
+            &parents,
+            &wrapped,
+        )
+        .execute(self.key_pool())
+        .await?;
+        Ok(())
+    }
+}

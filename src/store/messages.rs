@@ -1,0 +1,312 @@
+//! Messages to Meta and the outbox: what was asked, what is still owed, how it ended.
+
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+use super::lanes::OwnedLane;
+use super::{Connection, Store, StoreError};
+use crate::crypto::envelope::Sealed;
+use crate::ids::{ChannelId, ContactId, MessageId, TenantId};
+
+/// A message that was just accepted from an application.
+#[derive(Debug)]
+pub struct NewMessage {
+    /// Id; its day is the partition.
+    pub message: MessageId,
+    /// Through which number.
+    pub channel: ChannelId,
+    /// To whom.
+    pub contact: ContactId,
+    /// `api` or `mirror`.
+    pub origin: &'static str,
+    /// `text`, `template`, …
+    pub kind: &'static str,
+    /// Sealed body for Meta.
+    pub request: Sealed,
+    /// When it is owed; for the mirror, when a missing answer counts as lost.
+    pub next_at: OffsetDateTime,
+    /// Set when the caller sends it itself, now (mirror).
+    pub on_the_wire: bool,
+}
+
+/// Marks a request that the mirror, which owns no lane, put on the wire.
+const MIRROR_EPOCH: i64 = -1;
+
+/// Stores the message and that it is owed, to be committed together.
+pub async fn insert(
+    connection: &mut Connection,
+    tenant: TenantId,
+    new: &NewMessage,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "WITH kept AS (
+             INSERT INTO message (tenant_id, part_day, message_id, channel_id, contact_id, origin, kind, state, request, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', $8::bytea, $9)
+         )
+         INSERT INTO outbox (tenant_id, channel_id, message_id, part_day, next_at, sending_epoch)
+         VALUES ($1, $4, $3, $2, $10, $11)",
+        tenant.uuid(),
+        new.message.day(),
+        new.message.uuid(),
+        new.channel.uuid(),
+        new.contact.uuid(),
+        new.origin,
+        new.kind,
+        new.request.as_bytes(),
+        now,
+        new.next_at,
+        new.on_the_wire.then_some(MIRROR_EPOCH),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How a message ended.
+#[derive(Debug)]
+pub struct Settlement<'a> {
+    /// `accepted`, `failed` or `in_doubt`.
+    pub state: &'static str,
+    /// Meta's answer, sealed.
+    pub answer: Option<&'a Sealed>,
+    /// Keyed hash of the wamid: joins the statuses.
+    pub subject: Option<[u8; 16]>,
+    /// Meta's error code.
+    pub error_code: Option<i32>,
+}
+
+/// Ends a message: it is owed no longer. Only from `queued`, or from `in_doubt` when certainty comes late. Returns whether
+/// anything changed.
+pub async fn settle(
+    connection: &mut Connection,
+    tenant: TenantId,
+    message: MessageId,
+    end: &Settlement<'_>,
+    now: OffsetDateTime,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "WITH gone AS (
+             DELETE FROM outbox o USING message m
+             WHERE m.tenant_id = $1 AND m.part_day = $2 AND m.message_id = $3
+               AND o.tenant_id = m.tenant_id AND o.channel_id = m.channel_id AND o.message_id = m.message_id
+         )
+         UPDATE message SET state = $4, answer = COALESCE($5::bytea, answer::bytea), subject = COALESCE($6, subject), error_code = $7, settled_at = $8
+         WHERE tenant_id = $1 AND part_day = $2 AND message_id = $3
+           AND (state = 'queued' OR (state = 'in_doubt' AND $4 <> 'in_doubt'))",
+        tenant.uuid(),
+        message.day(),
+        message.uuid(),
+        end.state,
+        end.answer.map(Sealed::as_bytes),
+        end.subject.as_ref().map(<[u8; 16]>::as_slice),
+        end.error_code,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// A message that may now be put on the wire.
+#[derive(Debug)]
+pub struct ClaimedMessage {
+    /// Id.
+    pub message_id: Uuid,
+    /// To whom.
+    pub contact_id: Uuid,
+    /// Attempts before this one.
+    pub attempts: i16,
+    /// Sealed body for Meta.
+    pub request: Vec<u8>,
+}
+
+/// A stored message.
+#[derive(Debug)]
+pub struct MessageRow {
+    /// Id.
+    pub message_id: Uuid,
+    /// Through which number.
+    pub channel_id: Uuid,
+    /// To whom.
+    pub contact_id: Uuid,
+    /// `api` or `mirror`.
+    pub origin: String,
+    /// `text`, `template`, …
+    pub kind: String,
+    /// `queued`, `accepted`, `failed`, `in_doubt`.
+    pub state: String,
+    /// Sealed body.
+    pub request: Vec<u8>,
+    /// Sealed answer of Meta.
+    pub answer: Option<Vec<u8>>,
+    /// Joins the statuses.
+    pub subject: Option<Vec<u8>>,
+    /// Meta's error code.
+    pub error_code: Option<i32>,
+    /// Accepted from the application.
+    pub created_at: OffsetDateTime,
+    /// Ended.
+    pub settled_at: Option<OffsetDateTime>,
+}
+
+impl Store {
+    /// Marks due messages of the lane as being on the wire and hands them out, oldest first. When this returns, the mark is
+    /// committed: whoever finds it after a crash knows that Meta may have seen the request.
+    pub async fn claim_messages(
+        &self,
+        lane: OwnedLane,
+        now: OffsetDateTime,
+        limit: i64,
+    ) -> Result<Vec<ClaimedMessage>, StoreError> {
+        let rows = sqlx::query!(
+            r#"WITH fence AS (
+                   SELECT 1 FROM lane
+                   WHERE tenant_id = $1 AND kind = 2 AND owner_id = $2 AND shard = $3 AND epoch = $4
+                   FOR SHARE
+               ), due AS (
+                   SELECT message_id FROM outbox
+                   WHERE tenant_id = $1 AND channel_id = $2 AND sending_epoch IS NULL AND next_at <= $5
+                     AND EXISTS (SELECT 1 FROM fence)
+                   ORDER BY message_id
+                   LIMIT $6
+               ), claimed AS (
+                   UPDATE outbox SET sending_epoch = $4, attempts = attempts + 1
+                   WHERE tenant_id = $1 AND channel_id = $2 AND message_id IN (SELECT message_id FROM due)
+                   RETURNING message_id, part_day, attempts
+               )
+               SELECT c.message_id, m.contact_id, c.attempts, m.request::bytea AS "request!"
+               FROM claimed c JOIN message m ON m.tenant_id = $1 AND m.part_day = c.part_day AND m.message_id = c.message_id
+               ORDER BY c.message_id"#,
+            lane.tenant.uuid(),
+            lane.owner,
+            lane.shard,
+            lane.epoch,
+            now,
+            limit,
+        )
+        .fetch_all(&self.data)
+        .await?;
+        let rows = rows.into_iter().map(|row| ClaimedMessage {
+            message_id: row.message_id,
+            contact_id: row.contact_id,
+            attempts: row.attempts - 1,
+            request: row.request,
+        });
+        Ok(rows.collect())
+    }
+
+    /// Puts a claimed message back: it was certainly not processed. Returns false when the lane is somebody else's.
+    pub async fn postpone_message(
+        &self,
+        lane: OwnedLane,
+        message: MessageId,
+        until: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query!(
+            "UPDATE outbox SET sending_epoch = NULL, next_at = $4
+             WHERE tenant_id = $1 AND channel_id = $2 AND message_id = $3 AND sending_epoch = $5",
+            lane.tenant.uuid(),
+            lane.owner,
+            message.uuid(),
+            until,
+            lane.epoch,
+        )
+        .execute(&self.data)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Messages that an earlier owner of the lane, or the mirror, put on the wire without recording an answer.
+    pub async fn abandoned_messages(&self, lane: OwnedLane, now: OffsetDateTime) -> Result<Vec<MessageId>, StoreError> {
+        let ids = sqlx::query_scalar!(
+            "SELECT message_id FROM outbox
+             WHERE tenant_id = $1 AND channel_id = $2
+               AND ((sending_epoch >= 0 AND sending_epoch < $3) OR (sending_epoch = $4 AND next_at <= $5))
+             ORDER BY message_id LIMIT 1000",
+            lane.tenant.uuid(),
+            lane.owner,
+            lane.epoch,
+            MIRROR_EPOCH,
+            now,
+        )
+        .fetch_all(&self.data)
+        .await?;
+        Ok(ids.into_iter().map(MessageId::from_uuid).collect())
+    }
+
+    /// When the next message of the lane is due.
+    pub async fn next_message_at(&self, lane: OwnedLane) -> Result<Option<OffsetDateTime>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "SELECT min(next_at) FROM outbox
+             WHERE tenant_id = $1 AND channel_id = $2 AND (sending_epoch IS NULL OR sending_epoch = $3)",
+            lane.tenant.uuid(),
+            lane.owner,
+            MIRROR_EPOCH,
+        )
+        .fetch_one(&self.data)
+        .await?)
+    }
+
+    /// One message.
+    pub async fn find_message(&self, tenant: TenantId, message: MessageId) -> Result<Option<MessageRow>, StoreError> {
+        let row = sqlx::query_as!(
+            MessageRow,
+            r#"SELECT message_id, channel_id, contact_id, origin, kind, state, request::bytea AS "request!",
+                      answer::bytea AS answer, subject, error_code, created_at, settled_at
+               FROM message WHERE tenant_id = $1 AND part_day = $2 AND message_id = $3"#,
+            tenant.uuid(),
+            message.day(),
+            message.uuid(),
+        );
+        Ok(row.fetch_optional(&self.data).await?)
+    }
+
+    /// Messages to a contact, newest first, older than `before`.
+    pub async fn messages_to_contact(
+        &self,
+        tenant: TenantId,
+        contacts: &[Uuid],
+        before: Uuid,
+        channels: Option<&[Uuid]>,
+        limit: i64,
+    ) -> Result<Vec<MessageRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            MessageRow,
+            r#"SELECT message_id, channel_id, contact_id, origin, kind, state, request::bytea AS "request!",
+                      answer::bytea AS answer, subject, error_code, created_at, settled_at
+               FROM message
+               WHERE tenant_id = $1 AND contact_id = ANY($2) AND message_id < $3
+                 AND ($4::uuid[] IS NULL OR channel_id = ANY($4))
+               ORDER BY message_id DESC LIMIT $5"#,
+            tenant.uuid(),
+            contacts,
+            before,
+            channels,
+            limit,
+        )
+        .fetch_all(&self.data)
+        .await?;
+        Ok(rows)
+    }
+}
+
+/// Which of these messages exist, and through which channel: a status names them in a field that anyone may fill.
+pub async fn known(
+    connection: &mut Connection,
+    tenant: TenantId,
+    messages: &[(Date, Uuid)],
+) -> Result<Vec<Uuid>, StoreError> {
+    let days: Vec<Date> = messages.iter().map(|(day, _)| *day).collect();
+    let ids: Vec<Uuid> = messages.iter().map(|(_, id)| *id).collect();
+    let rows = sqlx::query_scalar!(
+        "SELECT m.message_id FROM UNNEST($2::date[], $3::uuid[]) AS t (part_day, message_id)
+         JOIN message m USING (part_day, message_id) WHERE m.tenant_id = $1",
+        tenant.uuid(),
+        &days,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}

@@ -1,0 +1,54 @@
+//! Brings both schemas up to this release. Forward only; several processes may try at once, one does it.
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnection, PgPool};
+
+use super::{Store, StoreError};
+
+static DATA: Migrator = sqlx::migrate!("migrations/data");
+static KEYS: Migrator = sqlx::migrate!("migrations/keys");
+
+/// Why the schemas are not up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// A migration did not run.
+    #[error("a migration failed")]
+    Failed(#[source] Box<MigrateError>),
+    /// The database is newer than this release, or does not answer.
+    #[error("the database could not be prepared")]
+    Store(#[from] StoreError),
+}
+
+impl From<MigrateError> for MigrationError {
+    fn from(error: MigrateError) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+impl Store {
+    /// Runs what is missing in the data and in the key schema.
+    pub async fn migrate(&self) -> Result<(), MigrationError> {
+        DATA.run(&self.data).await?;
+        let mut keys = key_schema(&self.keys).await?;
+        KEYS.run(&mut keys).await?;
+        Ok(())
+    }
+
+    /// How many migrations of the data schema this release knows and the database lacks.
+    pub async fn pending_migrations(&self) -> Result<usize, StoreError> {
+        let applied = sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM _sqlx_migrations WHERE success"#)
+            .fetch_one(&self.data)
+            .await?;
+        Ok(DATA.iter().count().saturating_sub(usize::try_from(applied).unwrap_or(0)))
+    }
+}
+
+/// A connection of its own whose record of migrations lies in the key schema, apart from the data's.
+async fn key_schema(pool: &PgPool) -> Result<PgConnection, StoreError> {
+    let mut connection = pool.acquire().await?.detach();
+    // Not checked at compile time: the macros do not know DDL.
+    sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS waxseal_keys; SET search_path = waxseal_keys")
+        .execute(&mut connection)
+        .await?;
+    Ok(connection)
+}

@@ -1,0 +1,75 @@
+//! Daily partitions: made ahead, dropped whole. The one room for DDL outside the migrations.
+
+use sqlx::AssertSqlSafe;
+use time::macros::format_description;
+use time::{Date, Duration};
+
+use super::{Store, StoreError};
+
+/// Every table that is cut by day.
+const PARTITIONED: [&str; 4] = ["event", "event_payload", "attempt", "message"];
+/// Days before today that must be there: the oldest own timestamp that an event is filed under, and a day of clock error.
+pub const DAYS_BACK: i64 = 11;
+/// Days made ahead.
+pub const DAYS_AHEAD: i64 = 7;
+
+impl Store {
+    /// Makes the partitions around `today` that are missing.
+    pub async fn ensure_partitions(&self, today: Date) -> Result<(), StoreError> {
+        self.ensure_partitions_between(today - Duration::days(DAYS_BACK), today + Duration::days(DAYS_AHEAD)).await
+    }
+
+    /// Makes the partitions of all days from `first` to `last` that are missing.
+    pub async fn ensure_partitions_between(&self, first: Date, last: Date) -> Result<(), StoreError> {
+        let days = std::iter::successors(Some(first), |day| day.next_day()).take_while(|day| *day <= last);
+        let wanted: Vec<(&str, Date, String)> =
+            days.flat_map(|day| PARTITIONED.map(|table| (table, day, partition_name(table, day)))).collect();
+        let names: Vec<String> = wanted.iter().map(|(.., name)| name.clone()).collect();
+        let existing = sqlx::query_scalar!(
+            r#"SELECT relname::text AS "name!" FROM pg_class JOIN pg_inherits ON inhrelid = pg_class.oid WHERE relname = ANY($1::text[])"#,
+            &names,
+        )
+        .fetch_all(&self.data)
+        .await?;
+        for (table, day, name) in wanted.iter().filter(|(.., name)| !existing.contains(name)) {
+            self.make_partition(table, *day, name).await?;
+        }
+        Ok(())
+    }
+
+    /// Built beside the parent and attached, which locks the parent against DDL alone, not against inserts.
+    #[expect(clippy::disallowed_methods, reason = "DDL; all parts of the text are constants and dates")]
+    async fn make_partition(&self, table: &str, day: Date, name: &str) -> Result<(), StoreError> {
+        let next = day.next_day().unwrap_or(day);
+        let mut transaction = self.data.begin().await?;
+        // Two processes that start together take turns; the loser finds the table and leaves.
+        sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('waxseal partitions'))").execute(&mut *transaction).await?;
+        let there = sqlx::query_scalar!(r#"SELECT to_regclass($1) IS NOT NULL AS "there!""#, name)
+            .fetch_one(&mut *transaction)
+            .await?;
+        if there {
+            return Ok(());
+        }
+        let statements = [
+            "SET LOCAL lock_timeout = '2s'".to_owned(),
+            format!("CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"),
+            format!("ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{day}') TO ('{next}')"),
+        ];
+        for statement in statements {
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Forgets ledger entries older than `before`: Meta redelivers for seven days.
+    pub async fn sweep_ledger(&self, before: Date) -> Result<u64, StoreError> {
+        let done = sqlx::query!("DELETE FROM event_ledger WHERE seen_on < $1", before).execute(&self.data).await?;
+        Ok(done.rows_affected())
+    }
+}
+
+fn partition_name(table: &str, day: Date) -> String {
+    // A date of four digits has nothing that formatting could refuse.
+    let stamp = day.format(format_description!("[year][month][day]")).unwrap_or_default();
+    format!("{table}_{stamp}")
+}

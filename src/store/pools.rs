@@ -1,0 +1,86 @@
+//! Connections: one pool for the data, one for the keys, which may be another server.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use super::{StoreError, Transaction};
+use crate::secret::Dsn;
+
+/// How many connections, and how long to wait for one.
+#[derive(Debug, Clone)]
+pub struct Pools {
+    /// Where the data lives.
+    pub data: Dsn,
+    /// Where the keys live.
+    pub keys: Dsn,
+    /// Upper bound of connections to the data.
+    pub max_connections: u32,
+    /// How long a caller waits for a connection before the database counts as away.
+    pub acquire_timeout: Duration,
+    /// How long Postgres lets a statement run.
+    pub statement_timeout: Duration,
+}
+
+/// Both databases. Clones share the connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) data: PgPool,
+    pub(super) keys: PgPool,
+}
+
+/// Connections to the keys: they are read on cache misses alone.
+const KEY_CONNECTIONS: u32 = 3;
+
+impl Store {
+    /// Pools that connect when first used, so that a gateway starts and answers 503 while Postgres is away.
+    pub fn connect_lazily(pools: &Pools) -> Result<Self, StoreError> {
+        let pool = |dsn: &Dsn, connections: u32| {
+            let options = PgConnectOptions::from_str(dsn.expose())
+                .map_err(|_| StoreError::Refused { sqlstate: "connection string".into() })?
+                .application_name("waxseal")
+                .options([
+                    ("statement_timeout", pools.statement_timeout.as_millis().to_string()),
+                    ("idle_in_transaction_session_timeout", "10000".to_owned()),
+                ]);
+            Ok::<_, StoreError>(
+                PgPoolOptions::new()
+                    .max_connections(connections)
+                    .acquire_timeout(pools.acquire_timeout)
+                    .test_before_acquire(false)
+                    .connect_lazy_with(options),
+            )
+        };
+        Ok(Self { data: pool(&pools.data, pools.max_connections)?, keys: pool(&pools.keys, KEY_CONNECTIONS)? })
+    }
+
+    /// Begins a transaction on the data.
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        Ok(self.data.begin().await?)
+    }
+
+    /// Commits. The caller may answer for what is in it when this returns `Ok`, and not before.
+    pub async fn commit(transaction: Transaction) -> Result<(), StoreError> {
+        Ok(transaction.commit().await?)
+    }
+
+    /// Whether the data answers a trivial statement.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query_scalar!("SELECT 1").fetch_one(&self.data).await?;
+        Ok(())
+    }
+
+    /// Connections in use and open, for the metrics.
+    #[must_use]
+    pub fn usage(&self) -> (u32, u32) {
+        let open = self.data.size();
+        (open.saturating_sub(u32::try_from(self.data.num_idle()).unwrap_or(open)), open)
+    }
+
+    /// Closes both pools; statements under way finish.
+    pub async fn close(&self) {
+        self.data.close().await;
+        self.keys.close().await;
+    }
+}
