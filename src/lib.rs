@@ -3,8 +3,11 @@
 //! `ARCHITECTURE.md` is the map. Rooms are listed from the top of the house down; arrows point down only, and
 //! `tests/architecture.rs` holds the rule.
 
+pub mod directory;
+
 pub mod keyring;
 
+pub mod meta;
 pub mod store;
 
 pub mod crypto;

@@ -1,4 +1,7 @@
 //! What the gateway talks about, as plain values: no async, no I/O, no SQL, no wire format.
 
+pub mod channel;
+pub mod endpoint;
 pub mod event;
+pub mod message;
 pub mod person;

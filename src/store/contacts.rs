@@ -241,3 +241,19 @@ impl Store {
         Ok(ids)
     }
 }
+
+/// Which of these contacts have a business-scoped user id.
+pub async fn with_bsuid(
+    connection: &mut Connection,
+    tenant: TenantId,
+    ids: &[Uuid],
+) -> Result<Vec<ContactId>, StoreError> {
+    let rows = sqlx::query_scalar!(
+        "SELECT DISTINCT contact_id FROM contact_identifier WHERE tenant_id = $1 AND contact_id = ANY($2) AND kind = 2",
+        tenant.uuid(),
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(ContactId::from_uuid).collect())
+}

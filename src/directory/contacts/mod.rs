@@ -1,0 +1,133 @@
+//! Finds or makes the contact of a person. Known people cost one look into memory; unknown ones a few statements for the
+//! whole batch, inside the transaction that stores what they said.
+
+mod assign;
+mod resolve;
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use time::{Duration, OffsetDateTime};
+
+use crate::clock::SharedClock;
+use crate::domain::person::Person;
+use crate::ids::{ContactId, TenantId};
+use crate::keyring::{Keyring, KeyringError, TenantKeys};
+use crate::store::StoreError;
+use crate::store::contacts::IdentifierHash;
+
+pub use assign::Merge;
+
+/// People remembered in memory; about 100 bytes each.
+const REMEMBERED: usize = 50_000;
+/// After this a contact is looked up again, because another process may have merged it.
+const REMEMBERED_FOR: Duration = Duration::minutes(5);
+
+/// Why a contact was not found or made.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// The database.
+    #[error("contacts could not be looked up")]
+    Store(#[from] StoreError),
+    /// The keys.
+    #[error("a profile could not be sealed")]
+    Keys(#[from] KeyringError),
+}
+
+/// A person with everything hashed that finds them.
+#[derive(Debug)]
+pub struct Hashed<'p> {
+    person: &'p Person,
+    /// What says who they are.
+    current: Vec<IdentifierHash>,
+    /// What said so until now.
+    former: Vec<IdentifierHash>,
+    /// What may change hands.
+    usernames: Vec<IdentifierHash>,
+    /// Of name and identifiers, when the item shows the name.
+    profile_mac: Option<[u8; 8]>,
+}
+
+/// What became of the people of a batch.
+#[derive(Debug, Default)]
+pub struct Resolved {
+    /// One for each person, in their order.
+    pub contacts: Vec<ContactId>,
+    /// Contacts that turned out to be one person.
+    pub merges: Vec<Merge>,
+    remember: Vec<(IdentifierHash, Remembered)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Remembered {
+    contact: ContactId,
+    profile_mac: Option<[u8; 8]>,
+    since: OffsetDateTime,
+}
+
+/// The address book. Clones share its memory.
+#[derive(Debug, Clone)]
+pub struct Contacts {
+    keyring: Keyring,
+    clock: SharedClock,
+    remembered: Arc<Cache<(TenantId, IdentifierHash), Remembered>>,
+}
+
+impl Contacts {
+    /// An address book that remembers nobody yet.
+    #[must_use]
+    pub fn new(keyring: Keyring, clock: SharedClock) -> Self {
+        Self { keyring, clock, remembered: Arc::new(Cache::new(REMEMBERED)) }
+    }
+
+    /// Hashes what finds a person.
+    #[must_use]
+    pub fn hash<'p>(keys: &TenantKeys, person: &'p Person) -> Hashed<'p> {
+        let hash = |identifier: &crate::domain::person::Identifier| {
+            let canonical = zeroize::Zeroizing::new(identifier.canonical());
+            (identifier.kind(), keys.identifiers.hash(&[&identifier.kind().to_be_bytes(), canonical.as_bytes()]))
+        };
+        let (known, handles): (Vec<_>, Vec<_>) = person.identifiers.iter().partition(|one| one.identifies());
+        let profile_mac = person.name.as_ref().map(|name| {
+            let identifiers = person.identifiers.iter().map(|one| zeroize::Zeroizing::new(one.canonical()));
+            let parts: Vec<zeroize::Zeroizing<String>> = identifiers.collect();
+            let parts: Vec<&[u8]> =
+                std::iter::once(name.as_bytes()).chain(parts.iter().map(|one| one.as_bytes())).collect();
+            keys.profiles.hash(&parts)
+        });
+        Hashed {
+            person,
+            current: known.into_iter().map(hash).collect(),
+            former: person.former.iter().filter(|one| one.identifies()).map(hash).collect(),
+            usernames: handles.into_iter().map(hash).collect(),
+            profile_mac,
+        }
+    }
+
+    /// The contact, when this process knows them and the item says nothing new of them.
+    #[must_use]
+    pub fn remembered(&self, tenant: TenantId, hashed: &Hashed<'_>) -> Option<ContactId> {
+        if !hashed.former.is_empty() {
+            return None;
+        }
+        let now = self.clock.now();
+        let mut contact = None;
+        for identifier in &hashed.current {
+            let one = self.remembered.get(&(tenant, *identifier))?;
+            let nothing_new = hashed.profile_mac.is_none() || hashed.profile_mac == one.profile_mac;
+            let same_contact = contact.is_none_or(|contact| contact == one.contact);
+            if !nothing_new || !same_contact || now - one.since > REMEMBERED_FOR {
+                return None;
+            }
+            contact = Some(one.contact);
+        }
+        contact
+    }
+
+    /// To be called when the transaction of a resolution has committed, and never before.
+    pub fn remember(&self, tenant: TenantId, resolved: &Resolved) {
+        for (identifier, remembered) in &resolved.remember {
+            self.remembered.insert((tenant, *identifier), *remembered);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Reads the settings and opens their secrets.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use url::Url;
+use uuid::Uuid;
+
+use super::Directory;
+use super::snapshot::{ApiKey, App, Snapshot};
+use crate::crypto::context::Context;
+use crate::crypto::envelope::{self, Sealed};
+use crate::domain::channel::Channel;
+use crate::domain::endpoint::{Endpoint, EndpointUrl, Filter, Format, State};
+use crate::ids::{ApiKeyId, AppId, ChannelId, EndpointId, PhoneNumberId, TenantId, WabaId};
+use crate::keyring::KeyringError;
+use crate::meta::signature::WebhookSecret;
+use crate::secret::{AccessToken, AppSecret, SigningSecret, VerifyToken};
+use crate::store::StoreError;
+use crate::store::api_keys::ApiKeyRow;
+use crate::store::settings::{AppRow, ChannelRow, EndpointRow};
+
+/// Why the settings could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The database.
+    #[error("the settings could not be read")]
+    Store(#[from] StoreError),
+    /// The keys.
+    #[error("the secrets of the settings could not be opened")]
+    Keys(#[from] KeyringError),
+    /// A stored value is not what was stored.
+    #[error("a setting is damaged ({table}.{column}, row {row})")]
+    Damaged {
+        /// Where.
+        table: &'static str,
+        /// Where in it.
+        column: &'static str,
+        /// Which row.
+        row: Uuid,
+    },
+}
+
+/// The place of a sealed setting.
+pub(super) const fn place(tenant: Uuid, table: &'static str, column: &'static str, row: Uuid) -> Context {
+    Context { tenant, table, column, row, contact: Uuid::nil() }
+}
+
+impl Directory {
+    /// Reads the settings if they changed. Called every second, and at once after a change made here.
+    pub async fn reload(&self) -> Result<(), LoadError> {
+        let version = self.store.settings_version().await?;
+        if version == self.snapshot().version {
+            return Ok(());
+        }
+        let (apps, channels) = (self.store.all_apps().await?, self.store.all_channels().await?);
+        let (endpoints, keys) = (self.store.all_endpoints().await?, self.store.all_api_keys().await?);
+        let mut snapshot = Snapshot { version, ..Snapshot::default() };
+        for row in &apps {
+            snapshot.apps.push(self.open_app(row).await?);
+        }
+        for row in &channels {
+            let channel = Arc::new(self.open_channel(row).await?);
+            snapshot.by_number.insert((channel.tenant, channel.phone_number_id.clone()), channel.clone());
+            snapshot.channels.insert(channel.id, channel);
+        }
+        for row in &endpoints {
+            let endpoint = self.open_endpoint(row).await?;
+            snapshot.endpoints.insert(endpoint.id, Arc::new(endpoint));
+        }
+        snapshot.keys = keys.into_iter().filter_map(api_key).map(|key| (key.lookup.clone(), Arc::new(key))).collect();
+        self.replace(snapshot);
+        Ok(())
+    }
+
+    /// Tenants that have settings, so that their keys are at hand before the first webhook.
+    #[must_use]
+    pub fn tenants(&self) -> HashSet<TenantId> {
+        self.snapshot().apps.iter().map(|app| app.tenant).collect()
+    }
+
+    async fn open_text(&self, context: Context, sealed: &[u8]) -> Result<String, LoadError> {
+        let sealed = Sealed::from_stored(sealed.to_vec());
+        let damaged = LoadError::Damaged { table: context.table, column: context.column, row: context.row };
+        let Some(id) = sealed.dek_id() else { return Err(damaged) };
+        let keys = self.keyring.for_opening(TenantId::from_uuid(context.tenant), [id]).await?;
+        let key = keys.get(&id).ok_or(KeyringError::Gone)?;
+        let Ok(bytes) = envelope::open(&key.dek, &context, &sealed) else { return Err(damaged) };
+        String::from_utf8(bytes.to_vec()).map_err(|_| damaged)
+    }
+
+    async fn open_app(&self, row: &AppRow) -> Result<App, LoadError> {
+        let at = |column| place(row.tenant_id, "meta_app", column, row.app_id);
+        let secret = AppSecret::new(self.open_text(at("app_secret"), &row.app_secret).await?);
+        let previous_secret = match &row.previous_app_secret {
+            Some(sealed) => Some(AppSecret::new(self.open_text(at("previous_app_secret"), sealed).await?)),
+            None => None,
+        };
+        Ok(App {
+            tenant: TenantId::from_uuid(row.tenant_id),
+            id: AppId::from_uuid(row.app_id),
+            name: row.name.clone(),
+            verify_token: VerifyToken::new(self.open_text(at("verify_token"), &row.verify_token).await?),
+            prepared: std::iter::once(&secret).chain(&previous_secret).map(WebhookSecret::new).collect(),
+            secret,
+            previous_secret,
+            created_at: row.created_at,
+        })
+    }
+
+    async fn open_channel(&self, row: &ChannelRow) -> Result<Channel, LoadError> {
+        let context = place(row.tenant_id, "channel", "access_token", row.channel_id);
+        let token = match &row.access_token {
+            Some(sealed) => Some(AccessToken::new(self.open_text(context, sealed).await?)),
+            None => None,
+        };
+        Ok(Channel {
+            tenant: TenantId::from_uuid(row.tenant_id),
+            id: ChannelId::from_uuid(row.channel_id),
+            phone_number_id: PhoneNumberId::new(row.phone_number_id.clone()),
+            waba_id: WabaId::new(row.waba_id.clone()),
+            name: row.name.clone(),
+            token,
+        })
+    }
+
+    async fn open_endpoint(&self, row: &EndpointRow) -> Result<Endpoint, LoadError> {
+        let at = |column| place(row.tenant_id, "endpoint", column, row.endpoint_id);
+        let damaged = |column| LoadError::Damaged { table: "endpoint", column, row: row.endpoint_id };
+        let url = self.open_text(at("url"), &row.url).await?;
+        let channels = row.channel_ids.iter().copied().map(ChannelId::from_uuid).collect();
+        Ok(Endpoint {
+            tenant: TenantId::from_uuid(row.tenant_id),
+            id: EndpointId::from_uuid(row.endpoint_id),
+            name: row.name.clone(),
+            url: EndpointUrl::new(Url::parse(&url).map_err(|_| damaged("url"))?),
+            format: Format::parse(&row.format).ok_or_else(|| damaged("format"))?,
+            filter: Filter { event_types: row.event_types.clone(), channels },
+            secret: SigningSecret::new(self.open_text(at("signing_secret"), &row.signing_secret).await?),
+            state: State::parse(&row.state).ok_or_else(|| damaged("state"))?,
+        })
+    }
+}
+
+fn api_key(row: ApiKeyRow) -> Option<ApiKey> {
+    Some(ApiKey {
+        tenant: TenantId::from_uuid(row.tenant_id),
+        id: ApiKeyId::from_uuid(row.key_id),
+        name: row.name,
+        lookup: row.lookup,
+        hash: <[u8; 32]>::try_from(row.hash).ok()?,
+        scopes: row.scopes,
+        channels: row.channel_ids.into_iter().map(ChannelId::from_uuid).collect(),
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        revoked_at: row.revoked_at,
+    })
+}

@@ -1,0 +1,46 @@
+//! Who is who: the apps, channels, endpoints and API keys that an operator set up, held in memory; and the contacts, found
+//! or made by what Meta calls them.
+
+pub mod contacts;
+mod load;
+pub mod profile;
+mod save;
+mod snapshot;
+
+pub use contacts::{Contacts, Resolved};
+pub use load::LoadError;
+pub use save::{NewApiKey, SaveError};
+pub use snapshot::{ApiKey, App, Snapshot};
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::clock::SharedClock;
+use crate::keyring::Keyring;
+use crate::store::Store;
+
+/// The settings as this process knows them. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    store: Store,
+    keyring: Keyring,
+    clock: SharedClock,
+    current: Arc<RwLock<Arc<Snapshot>>>,
+}
+
+impl Directory {
+    /// An empty directory; [`Directory::reload`] fills it.
+    #[must_use]
+    pub fn new(store: Store, keyring: Keyring, clock: SharedClock) -> Self {
+        Self { store, keyring, clock, current: Arc::default() }
+    }
+
+    /// The settings as last read. Cheap: no lock is held while the caller uses them.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, snapshot: Snapshot) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    }
+}

@@ -1,0 +1,190 @@
+//! Changes of the settings: sealed here, stored, and read back at once.
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::load::{LoadError, place};
+use super::{App, Directory};
+use crate::crypto::envelope;
+use crate::domain::channel::Channel;
+use crate::domain::endpoint::{Endpoint, State};
+use crate::ids::{ApiKeyId, AppId, ChannelId, EndpointId, TenantId};
+use crate::keyring::{DekName, KeyringError};
+use crate::store::StoreError;
+use crate::store::api_keys::ApiKeyRow;
+use crate::store::settings::{AppRow, ChannelRow, EndpointRow};
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// A value is another row's, or the row is still in use.
+    #[error("the value is taken or in use")]
+    Conflict,
+    /// The database, or the keys, are away.
+    #[error("the change could not be stored")]
+    Store(#[source] StoreError),
+    /// The secret could not be sealed.
+    #[error("the secret could not be sealed")]
+    Keys(#[from] KeyringError),
+    /// Stored, but not yet read back by this process.
+    #[error("the change was stored but could not be read back")]
+    Load(#[from] LoadError),
+}
+
+impl From<StoreError> for SaveError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict => Self::Conflict,
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// A key that was just made; its secret was shown to its owner and is not here.
+#[derive(Debug)]
+pub struct NewApiKey {
+    /// Owner.
+    pub tenant: TenantId,
+    /// Id.
+    pub id: ApiKeyId,
+    /// Public part.
+    pub lookup: String,
+    /// Free text.
+    pub name: String,
+    /// SHA-256 of the whole key.
+    pub hash: [u8; 32],
+    /// Names of scopes.
+    pub scopes: Vec<String>,
+    /// Empty: all.
+    pub channels: Vec<ChannelId>,
+    /// Until when.
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+impl Directory {
+    async fn seal_text(
+        &self,
+        tenant: TenantId,
+        table: &'static str,
+        column: &'static str,
+        row: Uuid,
+        text: &str,
+    ) -> Result<Vec<u8>, SaveError> {
+        let key = self.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
+        Ok(envelope::seal(&key.dek, &place(tenant.uuid(), table, column, row), text.as_bytes()).into_bytes())
+    }
+
+    /// Adds an app or replaces it.
+    pub async fn save_app(&self, app: &App) -> Result<(), SaveError> {
+        let (tenant, row) = (app.tenant, app.id.uuid());
+        let seal = |column, text| self.seal_text(tenant, "meta_app", column, row, text);
+        let previous_app_secret = match &app.previous_secret {
+            Some(secret) => Some(seal("previous_app_secret", secret.expose()).await?),
+            None => None,
+        };
+        let row = AppRow {
+            tenant_id: tenant.uuid(),
+            app_id: row,
+            name: app.name.clone(),
+            app_secret: seal("app_secret", app.secret.expose()).await?,
+            previous_app_secret,
+            verify_token: seal("verify_token", app.verify_token.expose()).await?,
+            created_at: app.created_at,
+            updated_at: self.clock.now(),
+        };
+        self.store.upsert_app(&row).await?;
+        Ok(self.reload().await?)
+    }
+
+    /// Removes an app. Returns whether there was one.
+    pub async fn remove_app(&self, tenant: TenantId, app: AppId) -> Result<bool, SaveError> {
+        let there = self.store.delete_app(tenant, app).await?;
+        self.reload().await?;
+        Ok(there)
+    }
+
+    /// Adds a channel or replaces it.
+    pub async fn save_channel(&self, channel: &Channel) -> Result<(), SaveError> {
+        let (tenant, row) = (channel.tenant, channel.id.uuid());
+        let access_token = match &channel.token {
+            Some(token) => Some(self.seal_text(tenant, "channel", "access_token", row, token.expose()).await?),
+            None => None,
+        };
+        let now = self.clock.now();
+        let row = ChannelRow {
+            tenant_id: tenant.uuid(),
+            channel_id: row,
+            phone_number_id: channel.phone_number_id.as_str().to_owned(),
+            waba_id: channel.waba_id.as_str().to_owned(),
+            name: channel.name.clone(),
+            access_token,
+            created_at: now,
+            updated_at: now,
+        };
+        self.store.upsert_channel(&row).await?;
+        Ok(self.reload().await?)
+    }
+
+    /// Removes a channel. Returns whether there was one; a conflict while messages are owed through it.
+    pub async fn remove_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<bool, SaveError> {
+        let there = self.store.delete_channel(tenant, channel).await?;
+        self.reload().await?;
+        Ok(there)
+    }
+
+    /// Adds an endpoint or replaces it.
+    pub async fn save_endpoint(&self, endpoint: &Endpoint) -> Result<(), SaveError> {
+        let (tenant, row) = (endpoint.tenant, endpoint.id.uuid());
+        let seal = |column, text| self.seal_text(tenant, "endpoint", column, row, text);
+        let now = self.clock.now();
+        let row = EndpointRow {
+            tenant_id: tenant.uuid(),
+            endpoint_id: row,
+            name: endpoint.name.clone(),
+            url: seal("url", endpoint.url.expose().as_str()).await?,
+            url_host: endpoint.url.host(),
+            format: endpoint.format.as_str().to_owned(),
+            event_types: endpoint.filter.event_types.clone(),
+            channel_ids: endpoint.filter.channels.iter().map(|channel| channel.uuid()).collect(),
+            signing_secret: seal("signing_secret", endpoint.secret.expose()).await?,
+            state: endpoint.state.as_str().to_owned(),
+            disabled_reason: (endpoint.state == State::Disabled).then(|| "gone".to_owned()),
+            created_at: now,
+            updated_at: now,
+        };
+        self.store.upsert_endpoint(&row).await?;
+        Ok(self.reload().await?)
+    }
+
+    /// Removes an endpoint and what it is owed. Returns whether there was one.
+    pub async fn remove_endpoint(&self, tenant: TenantId, endpoint: EndpointId) -> Result<bool, SaveError> {
+        let there = self.store.delete_endpoint(tenant, endpoint).await?;
+        self.reload().await?;
+        Ok(there)
+    }
+
+    /// Adds an API key.
+    pub async fn save_api_key(&self, key: NewApiKey) -> Result<(), SaveError> {
+        let row = ApiKeyRow {
+            tenant_id: key.tenant.uuid(),
+            key_id: key.id.uuid(),
+            lookup: key.lookup,
+            name: key.name,
+            hash: key.hash.to_vec(),
+            scopes: key.scopes,
+            channel_ids: key.channels.into_iter().map(ChannelId::uuid).collect(),
+            created_at: self.clock.now(),
+            expires_at: key.expires_at,
+            revoked_at: None,
+        };
+        self.store.insert_api_key(&row).await?;
+        Ok(self.reload().await?)
+    }
+
+    /// Takes an API key back. Returns whether it was valid until now.
+    pub async fn revoke_api_key(&self, tenant: TenantId, key: ApiKeyId) -> Result<bool, SaveError> {
+        let was_valid = self.store.revoke_api_key(tenant, key, self.clock.now()).await?;
+        self.reload().await?;
+        Ok(was_valid)
+    }
+}

@@ -1,0 +1,131 @@
+//! All settings at one moment, with their secrets opened. Replaced whole, never changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use crate::domain::channel::Channel;
+use crate::domain::endpoint::{Endpoint, State};
+use crate::ids::{ApiKeyId, AppId, ChannelId, EndpointId, PhoneNumberId, TenantId};
+use crate::meta::signature::WebhookSecret;
+use crate::secret::{AppSecret, VerifyToken};
+
+/// A Meta app whose webhooks we accept.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Owner.
+    pub tenant: TenantId,
+    /// Id.
+    pub id: AppId,
+    /// Free text.
+    pub name: String,
+    /// Signs new webhooks.
+    pub secret: AppSecret,
+    /// Signed them before the last rotation; still accepted.
+    pub previous_secret: Option<AppSecret>,
+    /// What Meta repeats in the GET handshake.
+    pub verify_token: VerifyToken,
+    /// Both secrets, prepared for the hot path.
+    pub(super) prepared: Vec<WebhookSecret>,
+    /// Since when.
+    pub created_at: OffsetDateTime,
+}
+
+/// What a calling application may do.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// Owner.
+    pub tenant: TenantId,
+    /// Id.
+    pub id: ApiKeyId,
+    /// Free text.
+    pub name: String,
+    /// The public part, by which the key is found.
+    pub lookup: String,
+    /// SHA-256 of the whole key.
+    pub hash: [u8; 32],
+    /// Names of scopes.
+    pub scopes: Vec<String>,
+    /// Channels it is confined to; empty: all.
+    pub channels: Vec<ChannelId>,
+    /// Since when.
+    pub created_at: OffsetDateTime,
+    /// Until when.
+    pub expires_at: Option<OffsetDateTime>,
+    /// Set when it was taken back.
+    pub revoked_at: Option<OffsetDateTime>,
+}
+
+/// Everything an operator set up.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Version of the settings in the database that this was read at.
+    pub version: i64,
+    /// In the order of their ids.
+    pub apps: Vec<App>,
+    pub(super) channels: HashMap<ChannelId, Arc<Channel>>,
+    pub(super) by_number: HashMap<(TenantId, PhoneNumberId), Arc<Channel>>,
+    pub(super) endpoints: HashMap<EndpointId, Arc<Endpoint>>,
+    pub(super) keys: HashMap<String, Arc<ApiKey>>,
+}
+
+impl Snapshot {
+    /// Every secret a webhook may be signed with, and the tenant it speaks for.
+    pub fn webhook_secrets(&self) -> impl Iterator<Item = (TenantId, &WebhookSecret)> {
+        self.apps.iter().flat_map(|app| app.prepared.iter().map(move |secret| (app.tenant, secret)))
+    }
+
+    /// A channel by its id.
+    #[must_use]
+    pub fn channel(&self, tenant: TenantId, id: ChannelId) -> Option<&Arc<Channel>> {
+        self.channels.get(&id).filter(|channel| channel.tenant == tenant)
+    }
+
+    /// A channel by Meta's id of its number.
+    #[must_use]
+    pub fn channel_by_number(&self, tenant: TenantId, number: &PhoneNumberId) -> Option<&Arc<Channel>> {
+        self.by_number.get(&(tenant, number.clone()))
+    }
+
+    /// The channels of a tenant, oldest first.
+    #[must_use]
+    pub fn channels_of(&self, tenant: TenantId) -> Vec<&Arc<Channel>> {
+        let mut channels: Vec<_> = self.channels.values().filter(|channel| channel.tenant == tenant).collect();
+        channels.sort_by_key(|channel| channel.id);
+        channels
+    }
+
+    /// An endpoint by its id.
+    #[must_use]
+    pub fn endpoint(&self, tenant: TenantId, id: EndpointId) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(&id).filter(|endpoint| endpoint.tenant == tenant)
+    }
+
+    /// The endpoints of a tenant, oldest first.
+    #[must_use]
+    pub fn endpoints_of(&self, tenant: TenantId) -> Vec<&Arc<Endpoint>> {
+        let mut endpoints: Vec<_> = self.endpoints.values().filter(|endpoint| endpoint.tenant == tenant).collect();
+        endpoints.sort_by_key(|endpoint| endpoint.id);
+        endpoints
+    }
+
+    /// The endpoints of a tenant that events may be owed to.
+    pub fn receivers(&self, tenant: TenantId) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints.values().filter(move |endpoint| endpoint.tenant == tenant && endpoint.state != State::Disabled)
+    }
+
+    /// An API key by its public part. Whether it is valid is for the caller to see.
+    #[must_use]
+    pub fn api_key(&self, lookup: &str) -> Option<&Arc<ApiKey>> {
+        self.keys.get(lookup)
+    }
+
+    /// The API keys of a tenant, oldest first.
+    #[must_use]
+    pub fn api_keys_of(&self, tenant: TenantId) -> Vec<&Arc<ApiKey>> {
+        let mut keys: Vec<_> = self.keys.values().filter(|key| key.tenant == tenant).collect();
+        keys.sort_by_key(|key| key.id);
+        keys
+    }
+}

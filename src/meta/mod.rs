@@ -1,0 +1,3 @@
+//! Meta's side.
+
+pub mod signature;
