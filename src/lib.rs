@@ -3,10 +3,13 @@
 //! `ARCHITECTURE.md` is the map. Rooms are listed from the top of the house down; arrows point down only, and
 //! `tests/architecture.rs` holds the rule.
 
+pub mod ingest;
+
 pub mod directory;
 
 pub mod keyring;
 
+pub mod egress;
 pub mod meta;
 pub mod store;
 
@@ -14,5 +17,7 @@ pub mod crypto;
 pub mod domain;
 
 pub mod clock;
+pub mod config;
 pub mod ids;
 pub mod secret;
+pub mod telemetry;

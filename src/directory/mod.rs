@@ -1,12 +1,14 @@
 //! Who is who: the apps, channels, endpoints and API keys that an operator set up, held in memory; and the contacts, found
 //! or made by what Meta calls them.
 
+pub mod bells;
 pub mod contacts;
 mod load;
 pub mod profile;
 mod save;
 mod snapshot;
 
+pub use bells::Bells;
 pub use contacts::{Contacts, Resolved};
 pub use load::LoadError;
 pub use save::{NewApiKey, SaveError};

@@ -198,6 +198,10 @@ pub struct Item {
     pub person: Option<Person>,
     /// What dedupe is keyed on.
     pub subject: Subject,
+    /// What else tells apart events of one subject, beside type, status and error code; part of the dedupe variant.
+    /// The event of a call, the member of a group whose status this is, a status word that we do not know, the type of
+    /// an old message. May hold a phone number: to be hashed, never stored or shown.
+    pub variant: Option<String>,
     /// Set for statuses alone.
     pub status: Option<Status>,
     /// Meta's error code, of a failed status or a message-less error.

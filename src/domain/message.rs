@@ -1,6 +1,9 @@
 //! Messages to Meta: kinds and states, as the API shows them.
 
+use uuid::Uuid;
+
 use super::event::Status;
+use crate::ids::MessageId;
 
 /// Kinds of message that Meta's `type` names.
 pub const KINDS: [&str; 16] = [
@@ -46,9 +49,36 @@ pub fn state(stored: &str, statuses: impl IntoIterator<Item = Status>) -> &'stat
     }
 }
 
+/// Marks our own `biz_opaque_callback_data`.
+const CALLBACK_PREFIX: &str = "waxseal:";
+
+/// What Meta gives back in every status of a message (`biz_opaque_callback_data`, at most 512 characters). The only thread
+/// to a message whose answer was lost.
+#[must_use]
+pub fn callback_data(message: MessageId) -> String {
+    format!("{CALLBACK_PREFIX}{}", message.uuid().simple())
+}
+
+/// The message that a status is about, when the callback data is ours. Anyone who sends through the same number may write
+/// the field, so the id says nothing before the message was found.
+#[must_use]
+pub fn parse_callback_data(text: &str) -> Option<MessageId> {
+    let id = text.strip_prefix(CALLBACK_PREFIX).filter(|id| id.len() == 32)?;
+    Uuid::try_parse(id).ok().filter(|id| id.get_version_num() == 7).map(MessageId::from_uuid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_callback_data_is_recognised_and_nobody_elses() {
+        let id = MessageId::new(time::macros::datetime!(2026-11-22 12:00 UTC));
+        assert_eq!(parse_callback_data(&callback_data(id)), Some(id));
+        for other in ["", "waxseal:", "order-4711", "waxseal:00000000000000000000000000000000"] {
+            assert_eq!(parse_callback_data(other), None);
+        }
+    }
 
     #[test]
     fn a_state_never_goes_backwards_whatever_the_order_of_statuses() {

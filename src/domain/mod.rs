@@ -5,3 +5,4 @@ pub mod endpoint;
 pub mod event;
 pub mod message;
 pub mod person;
+pub mod retry;

@@ -25,6 +25,12 @@ pub struct TenantKeys {
 }
 
 impl TenantKeys {
+    /// The keyed hash of a message: what its statuses are joined by, and what dedupes them.
+    #[must_use]
+    pub fn message_subject(&self, phone_number_id: &str, wamid: &str) -> [u8; 16] {
+        self.events.hash(&[b"message", phone_number_id.as_bytes(), wamid.as_bytes()])
+    }
+
     pub(super) async fn load_or_make(
         store: &Store,
         root: &Root,

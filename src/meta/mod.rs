@@ -1,3 +1,4 @@
-//! Meta's side.
+//! Meta's side: proof that a webhook is Meta's, the parser, the Graph client and the table of error codes.
 
+pub mod parse;
 pub mod signature;

@@ -291,22 +291,29 @@ impl Store {
     }
 }
 
-/// Which of these messages exist, and through which channel: a status names them in a field that anyone may fill.
-pub async fn known(
+/// Settles messages whose answer was lost: a status that carries their id proves that Meta accepted them. Messages whose
+/// answer is known are left alone.
+pub async fn settle_doubts(
     connection: &mut Connection,
     tenant: TenantId,
-    messages: &[(Date, Uuid)],
-) -> Result<Vec<Uuid>, StoreError> {
-    let days: Vec<Date> = messages.iter().map(|(day, _)| *day).collect();
-    let ids: Vec<Uuid> = messages.iter().map(|(_, id)| *id).collect();
-    let rows = sqlx::query_scalar!(
-        "SELECT m.message_id FROM UNNEST($2::date[], $3::uuid[]) AS t (part_day, message_id)
-         JOIN message m USING (part_day, message_id) WHERE m.tenant_id = $1",
+    proofs: &[(MessageId, [u8; 16])],
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let days: Vec<Date> = proofs.iter().map(|(message, _)| message.day()).collect();
+    let ids: Vec<Uuid> = proofs.iter().map(|(message, _)| message.uuid()).collect();
+    let subjects: Vec<&[u8]> = proofs.iter().map(|(_, subject)| subject.as_slice()).collect();
+    sqlx::query!(
+        "UPDATE message SET state = 'accepted', subject = t.subject, settled_at = $5
+         FROM UNNEST($2::date[], $3::uuid[], $4::bytea[]) AS t (part_day, message_id, subject)
+         WHERE message.tenant_id = $1 AND message.part_day = t.part_day AND message.message_id = t.message_id
+           AND message.state = 'in_doubt'",
         tenant.uuid(),
         &days,
         &ids,
+        &subjects as _,
+        now,
     )
-    .fetch_all(connection)
+    .execute(connection)
     .await?;
-    Ok(rows)
+    Ok(())
 }

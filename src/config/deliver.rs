@@ -1,0 +1,52 @@
+//! `[deliver]` and `[send]`: how many requests leave at once, and where they may go.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::reader::Reader;
+
+/// Deliveries to endpoints.
+#[derive(Debug, Clone)]
+pub struct DeliverConfig {
+    /// How long an endpoint has for its whole answer.
+    pub timeout: Duration,
+    /// Requests in flight to one endpoint.
+    pub max_in_flight: usize,
+    /// Private networks that endpoints may live in.
+    pub allowed_networks: Vec<IpNet>,
+    /// Hosts that may be reached by plain http and at private addresses; in lower case.
+    pub allowed_hosts: Vec<String>,
+    /// Whether endpoints may be on this machine.
+    pub allow_loopback: bool,
+}
+
+impl DeliverConfig {
+    pub(super) fn read(reader: &mut Reader) -> Option<Self> {
+        let timeout = reader.millis("deliver.timeout_ms", 100..=120_000);
+        let max_in_flight = reader.number("deliver.max_in_flight", 1..=1024);
+        let allowed_networks = reader.list("deliver.allowed_networks", "networks such as 10.0.0.0/8");
+        let allowed_hosts: Option<Vec<String>> = reader.list("deliver.allowed_hosts", "host names");
+        let allow_loopback = reader.flag("deliver.allow_loopback");
+        Some(Self {
+            timeout: timeout?,
+            max_in_flight: max_in_flight?,
+            allowed_networks: allowed_networks?,
+            allowed_hosts: allowed_hosts?.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            allow_loopback: allow_loopback?,
+        })
+    }
+}
+
+/// Messages to Meta.
+#[derive(Debug, Clone)]
+pub struct SendConfig {
+    /// Requests in flight for one channel.
+    pub max_in_flight: usize,
+}
+
+impl SendConfig {
+    pub(super) fn read(reader: &mut Reader) -> Option<Self> {
+        Some(Self { max_in_flight: reader.number("send.max_in_flight", 1..=1024)? })
+    }
+}

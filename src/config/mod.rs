@@ -1,0 +1,113 @@
+//! The configuration: three layers in, validated domain types out, every fault reported at once.
+//!
+//! The manual of the keys is `config/default.toml`. Nothing but this room reads the environment.
+
+mod bootstrap;
+mod database;
+mod deliver;
+mod fault;
+mod ingest;
+mod key_file;
+mod keys;
+mod layers;
+mod log;
+mod meta;
+mod placeholder;
+mod reader;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use bootstrap::Bootstrap;
+pub use database::DatabaseConfig;
+pub use deliver::{DeliverConfig, SendConfig};
+pub use fault::{ConfigError, Fault};
+pub use ingest::IngestConfig;
+pub use key_file::{KeyFileError, read_key_file};
+pub use keys::{KeysConfig, KmsSecret, KmsSource};
+pub use layers::{DEFAULT_TOML, environment};
+pub use log::{LogConfig, LogFormat};
+pub use meta::MetaConfig;
+pub use server::ServerConfig;
+
+use layers::Layers;
+use reader::Reader;
+
+/// Everything an operator may decide.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Listeners and shutdown.
+    pub server: ServerConfig,
+    /// The data's Postgres.
+    pub database: DatabaseConfig,
+    /// The key tree's Postgres, secret and cache.
+    pub keys: KeysConfig,
+    /// How Meta is reached.
+    pub meta: MetaConfig,
+    /// The way in.
+    pub ingest: IngestConfig,
+    /// The way to the apps.
+    pub deliver: DeliverConfig,
+    /// The way to Meta.
+    pub send: SendConfig,
+    /// Logging.
+    pub log: LogConfig,
+    /// A number set up from the environment.
+    pub bootstrap: Option<Bootstrap>,
+    effective: String,
+}
+
+impl Config {
+    /// Merges the compiled-in defaults, `file` and `env` (see [`environment`]), and validates the outcome.
+    ///
+    /// Reads the files that secrets were said to be in, but not the one of [`KmsSource::File`]: that is read when the
+    /// key is needed.
+    pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let env: BTreeMap<String, String> = env.collect();
+        let mut reader = Reader::new(Layers::stack(file, &env)?);
+        let config = read(&mut reader, &env);
+        match config {
+            Some(config) if reader.faults.is_empty() => Ok(config),
+            _ => Err(ConfigError::Faults { faults: reader.faults }),
+        }
+    }
+
+    /// The values in force as TOML, each with the layer it came from; of secrets only whether they are set.
+    #[must_use]
+    pub fn to_redacted_toml(&self) -> String {
+        let number = match &self.bootstrap {
+            Some(bootstrap) => format!("phone_number_id {}", bootstrap.phone_number_id),
+            None => "none".to_owned(),
+        };
+        format!("{}\n# number set up from the environment: {number}\n", self.effective)
+    }
+}
+
+/// Reads every section, whatever became of the ones before it.
+fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
+    let server = ServerConfig::read(reader);
+    let database = DatabaseConfig::read(reader);
+    let keys = KeysConfig::read(reader);
+    let meta = MetaConfig::read(reader);
+    let ingest = IngestConfig::read(reader);
+    let deliver = DeliverConfig::read(reader);
+    let send = SendConfig::read(reader);
+    let log = LogConfig::read(reader);
+    let bootstrap = Bootstrap::read(env).map_err(|faults| reader.faults.extend(faults)).ok();
+    reader.refuse_unknown();
+    Some(Config {
+        server: server?,
+        database: database?,
+        keys: keys?,
+        meta: meta?,
+        ingest: ingest?,
+        deliver: deliver?,
+        send: send?,
+        log: log?,
+        bootstrap: bootstrap?,
+        effective: reader.effective(),
+    })
+}

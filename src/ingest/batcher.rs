@@ -1,0 +1,66 @@
+//! Batchers: take what is queued, write it in one transaction, answer everybody who waited for it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Parts;
+use super::queue::{Queue, Submission};
+use super::write::Writer;
+use crate::domain::event::Item;
+use crate::ids::TenantId;
+
+/// How much is held and written at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// What may wait, in bytes of Meta's bodies.
+    pub queue_bytes: usize,
+    /// A batch ends at this many events …
+    pub batch_rows: usize,
+    /// … or bytes.
+    pub batch_bytes: usize,
+    /// Batchers that write at the same time.
+    pub writers: usize,
+    /// How long a request waits for its COMMIT.
+    pub commit_timeout: Duration,
+}
+
+pub(super) async fn run(parts: Parts, limits: Limits, queue: Arc<Queue>, stop: CancellationToken) {
+    let mut writer = Writer::new(parts);
+    loop {
+        let batch = tokio::select! {
+            biased;
+            batch = queue.next_batch(limits.batch_rows, limits.batch_bytes) => batch,
+            () = stop.cancelled(), if queue.is_empty() => return,
+        };
+        write_batch(&mut writer, batch).await;
+        if stop.is_cancelled() && queue.is_empty() {
+            return;
+        }
+    }
+}
+
+/// The items of one tenant, and who waits for them.
+#[derive(Default)]
+struct Share {
+    items: Vec<Item>,
+    waiting: Vec<Submission>,
+}
+
+async fn write_batch(writer: &mut Writer, batch: Vec<Submission>) {
+    let mut shares: HashMap<TenantId, Share> = HashMap::with_capacity(1);
+    for mut submission in batch {
+        let share = shares.entry(submission.tenant).or_default();
+        share.items.append(&mut submission.items);
+        share.waiting.push(submission);
+    }
+    for (tenant, share) in shares {
+        let committed = writer.write(tenant, &share.items).await.is_ok();
+        for submission in share.waiting {
+            // The requester may have gone; what it brought is stored all the same.
+            let _gone = submission.answer.send(committed);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Files an item: under which day, which keyed hashes, for whom. What dedupes it is decided here (docs/adr/0002-dedupe-zones.md).
+
+use time::{Date, OffsetDateTime};
+
+use crate::directory::Snapshot;
+use crate::domain::event::{EventType, Item, Subject};
+use crate::domain::message::parse_callback_data;
+use crate::ids::{ChannelId, EndpointId, MessageId, TenantId};
+use crate::keyring::TenantKeys;
+
+/// Days of age at which the partition of Meta's own day dedupes alone.
+const FRESH_DAYS: i64 = 2;
+/// Days of age up to which an event is filed under Meta's own day. Partitions reach one day further back.
+const OWN_DAY_DAYS: i64 = 10;
+
+/// Where an item goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) part_day: Date,
+    pub(super) in_ledger: bool,
+}
+
+/// The partition of an event, and whether it needs the ledger besides.
+pub(super) fn place(occurred_at: Option<OffsetDateTime>, today: Date) -> Place {
+    let Some(own_day) = occurred_at.map(|at| at.to_offset(time::UtcOffset::UTC).date()) else {
+        return Place { part_day: today, in_ledger: true };
+    };
+    match (today - own_day).whole_days() {
+        -1..=FRESH_DAYS => Place { part_day: own_day, in_ledger: false },
+        3..=OWN_DAY_DAYS => Place { part_day: own_day, in_ledger: true },
+        _ => Place { part_day: today, in_ledger: true },
+    }
+}
+
+/// What an item is about, hashed.
+pub(super) fn subject(keys: &TenantKeys, item: &Item) -> [u8; 16] {
+    match &item.subject {
+        Subject::Message(wamid) => {
+            let number = item.phone_number_id.as_ref().map_or("", |number| number.as_str());
+            keys.message_subject(number, wamid.as_str())
+        }
+        Subject::Exact(bytes) => keys.events.hash(&[b"exact", bytes]),
+    }
+}
+
+/// What is said of it, hashed: type, error code, and what else tells apart events of one subject.
+pub(super) fn variant(keys: &TenantKeys, item: &Item) -> [u8; 8] {
+    let code = item.error_code.unwrap_or(0).to_be_bytes();
+    let more = item.variant.as_deref().unwrap_or_default();
+    keys.events.hash(&[item.event_type.as_str().as_bytes(), &code, more.as_bytes()])
+}
+
+/// The channel of an item, when it is one of ours.
+pub(super) fn channel(snapshot: &Snapshot, tenant: TenantId, item: &Item) -> Option<ChannelId> {
+    let number = item.phone_number_id.as_ref()?;
+    snapshot.channel_by_number(tenant, number).map(|channel| channel.id)
+}
+
+/// Our message that a status is about.
+pub(super) fn message(item: &Item) -> Option<MessageId> {
+    item.status.and(item.opaque.as_deref()).and_then(parse_callback_data)
+}
+
+/// The endpoints that are told, each with the shard of its lane.
+pub(super) fn owed_to(
+    snapshot: &Snapshot,
+    tenant: TenantId,
+    event_type: EventType,
+    channel: Option<ChannelId>,
+) -> Vec<(EndpointId, i16)> {
+    let told = snapshot.receivers(tenant).filter(|endpoint| endpoint.filter.matches(event_type, channel));
+    told.map(|endpoint| (endpoint.id, 0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use time::Duration;
+    use time::macros::{date, datetime};
+
+    const FIRST: Date = date!(2026 - 11 - 22);
+
+    #[test]
+    fn an_event_without_a_time_of_its_own_is_filed_under_today() {
+        assert_eq!(place(None, FIRST), Place { part_day: FIRST, in_ledger: true });
+    }
+
+    #[test]
+    fn a_fresh_event_needs_no_ledger() {
+        let late = datetime!(2026-11-22 23:59:59 +00:00);
+        assert_eq!(place(Some(late), FIRST), Place { part_day: FIRST, in_ledger: false });
+        let next = FIRST.next_day().unwrap();
+        assert_eq!(place(Some(late), next), Place { part_day: FIRST, in_ledger: false });
+    }
+
+    proptest! {
+        /// Meta redelivers for seven days: whatever the age at first sight, the second sight meets the first, in the same
+        /// partition or in the ledger.
+        #[test]
+        fn a_redelivery_within_seven_days_meets_its_first_copy(age in 0i64..400, later in 0i64..=7) {
+            let occurred = FIRST.midnight().assume_utc() - Duration::days(age);
+            let (first, second) = (place(Some(occurred), FIRST), place(Some(occurred), FIRST + Duration::days(later)));
+            prop_assert!(first.part_day == second.part_day || (first.in_ledger && second.in_ledger));
+        }
+    }
+}

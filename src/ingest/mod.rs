@@ -1,0 +1,98 @@
+//! Message in: verify, parse, queue, and answer when the batch that holds it has committed.
+
+mod batcher;
+mod file;
+mod queue;
+mod write;
+
+pub use batcher::Limits;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::SharedClock;
+use crate::directory::{Bells, Contacts, Directory};
+use crate::keyring::Keyring;
+use crate::meta::parse;
+use crate::meta::signature::RawBody;
+use crate::store::Store;
+use queue::{Full, Queue};
+
+/// Why a webhook was not accepted. The HTTP answer says no more than the variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No app secret of ours signed it.
+    #[error("not signed by an app of ours")]
+    Unproved,
+    /// More is waiting than we are willing to hold. Meta keeps it.
+    #[error("too much is waiting")]
+    Full,
+    /// The database is away or too slow. Meta keeps it.
+    #[error("could not be stored")]
+    Unavailable,
+}
+
+/// The way in. Clones share one queue.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    directory: Directory,
+    queue: Arc<Queue>,
+    commit_timeout: Duration,
+}
+
+/// Everything that writing a batch needs.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Where events go.
+    pub store: Store,
+    /// What they are sealed with.
+    pub keyring: Keyring,
+    /// Who is told.
+    pub directory: Directory,
+    /// Whom they are about.
+    pub contacts: Contacts,
+    /// Wakes the lanes.
+    pub bells: Bells,
+    /// When.
+    pub clock: SharedClock,
+}
+
+impl Ingest {
+    /// Starts the batchers. They run until `stop` is cancelled and the queue is empty; `tasks` waits for that.
+    #[must_use]
+    pub fn start(parts: &Parts, limits: Limits, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
+        let queue = Arc::new(Queue::new(limits.queue_bytes));
+        for _ in 0..limits.writers {
+            tasks.spawn(batcher::run(parts.clone(), limits, queue.clone(), stop.clone()));
+        }
+        Self { directory: parts.directory.clone(), queue, commit_timeout: limits.commit_timeout }
+    }
+
+    /// Takes a webhook and returns when everything in it is committed. A caller that goes away does not undo anything.
+    pub async fn receive(&self, body: Bytes, signature: Option<&[u8]>) -> Result<(), Refusal> {
+        let snapshot = self.directory.snapshot();
+        let size = body.len();
+        let (verified, tenant) =
+            RawBody::new(body).verify(signature, snapshot.webhook_secrets()).map_err(|_| Refusal::Unproved)?;
+        let items = parse::parse(&verified);
+        if items.is_empty() {
+            return Ok(());
+        }
+        let answer = self.queue.push(tenant, items, size).map_err(|Full| Refusal::Full)?;
+        match tokio::time::timeout(self.commit_timeout, answer).await {
+            Ok(Ok(true)) => Ok(()),
+            // Refused by the database, dropped by a batcher that died, or not in time: never 200.
+            Ok(Ok(false) | Err(_)) | Err(_) => Err(Refusal::Unavailable),
+        }
+    }
+
+    /// How full the queue is, from 0 to 1.
+    #[must_use]
+    pub fn fill(&self) -> f64 {
+        self.queue.fill()
+    }
+}

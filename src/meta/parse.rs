@@ -1,0 +1,101 @@
+//! From a proved body to items. Parsing never fails and never loses: what we do not know becomes an item of type
+//! `unrecognised` with its exact JSON, and what is not JSON at all one with its exact bytes.
+
+mod contacts;
+mod cut;
+mod envelope;
+mod facts;
+mod identity;
+mod json;
+mod trail;
+
+use bytes::Bytes;
+
+use self::cut::{Cut, Leaf};
+use self::facts::Facts;
+use self::json::{Document, Value};
+use self::trail::Trail;
+use super::signature::VerifiedBody;
+use crate::domain::event::{EventType, Item, Subject};
+use crate::ids::Wamid;
+
+/// Longer texts are no message ids. The item stays, and is told from others by all of its JSON.
+const LONGEST_WAMID: usize = 1024;
+
+/// Cuts Meta's POST into items, in the order in which they stand there; at least one. Every item's envelope parses to
+/// that item again.
+#[must_use]
+pub fn parse(body: &VerifiedBody) -> Vec<Item> {
+    let Some(document) = Document::read(body.bytes()) else { return vec![unreadable(body)] };
+    let root = document.root();
+    let mut cut = cut::cut(root);
+    let leaves = std::mem::take(&mut cut.leaves);
+    let lone = leaves.len() == 1;
+    let envelope = |leaf: &Leaf<'_>| match lone {
+        true => body.bytes().clone(),
+        false => envelope::write(&cut, leaf, root).into(),
+    };
+    leaves.into_iter().map(|leaf| item(&cut, envelope(&leaf), leaf)).collect()
+}
+
+/// Bytes that are no JSON, or nested deeper than anybody reads.
+fn unreadable(body: &VerifiedBody) -> Item {
+    Item {
+        event_type: EventType::Unrecognised,
+        waba_id: None,
+        phone_number_id: None,
+        person: None,
+        subject: Subject::Exact(body.bytes().clone()),
+        variant: None,
+        status: None,
+        error_code: None,
+        opaque: None,
+        occurred_at: None,
+        envelope: body.bytes().clone(),
+    }
+}
+
+fn item(cut: &Cut<'_>, envelope: Bytes, leaf: Leaf<'_>) -> Item {
+    let place = leaf.item.or(leaf.trail.value);
+    let subject = subject(cut, &leaf);
+    let Leaf { trail, facts, .. } = leaf;
+    Item {
+        event_type: facts.event_type,
+        waba_id: place.and_then(|place| trail.waba_id(place)),
+        phone_number_id: place.and_then(|place| trail.phone_number_id(place)),
+        person: facts.who.into_person(),
+        variant: facts.variant.filter(|_| matches!(subject, Subject::Message(_))),
+        subject,
+        status: facts.status,
+        error_code: facts.error_code,
+        opaque: facts.opaque,
+        occurred_at: facts.occurred_at,
+        envelope,
+    }
+}
+
+fn subject(cut: &Cut<'_>, leaf: &Leaf<'_>) -> Subject {
+    match leaf.item {
+        Some(item) => message_id(&leaf.facts).unwrap_or_else(|| exact(&leaf.trail, item, item.raw())),
+        None => {
+            let leftover = envelope::write_leftover(cut, leaf);
+            leaf.trail.value.map_or_else(|| Subject::Exact(Bytes::new()), |value| exact(&leaf.trail, value, &leftover))
+        }
+    }
+}
+
+fn message_id(facts: &Facts<'_>) -> Option<Subject> {
+    let id = facts.id?.word().filter(|id| id.len() <= LONGEST_WAMID)?;
+    Some(Subject::Message(Wamid::new(id)))
+}
+
+/// The JSON of an item, and where it came from.
+fn exact(trail: &Trail<'_>, item: Value<'_>, json: &str) -> Subject {
+    let mut bytes = Vec::with_capacity(json.len() + 128);
+    for part in trail.origin(item) {
+        bytes.extend_from_slice(part.as_bytes());
+        bytes.push(0);
+    }
+    bytes.extend_from_slice(json.as_bytes());
+    Subject::Exact(bytes.into())
+}

@@ -1,0 +1,99 @@
+//! Logs and metrics. Every metric is named here; labels are closed lists, never a tenant, number, id or URL.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+/// Seconds from the last byte of Meta's POST to our answer.
+pub const INGEST_ACK_SECONDS: &str = "waxseal_ingest_ack_seconds";
+/// Events in one transaction.
+pub const INGEST_BATCH_SIZE: &str = "waxseal_ingest_batch_size";
+/// Webhook POSTs by `outcome`: stored, unproved, too_large, full, unavailable.
+pub const INGEST_REQUESTS: &str = "waxseal_ingest_requests_total";
+/// Events stored, by `type`.
+pub const INGEST_EVENTS: &str = "waxseal_ingest_events_total";
+/// Events that had been stored before.
+pub const INGEST_DUPLICATES: &str = "waxseal_ingest_dedup_total";
+/// Batches that were split because a row was refused.
+pub const INGEST_SPLITS: &str = "waxseal_ingest_splits_total";
+/// Bytes waiting for the batcher.
+pub const INGEST_QUEUE_BYTES: &str = "waxseal_ingest_queue_bytes";
+/// Seconds from the storing of an event to its 2xx.
+pub const DELIVERY_LAG_SECONDS: &str = "waxseal_delivery_lag_seconds";
+/// Age of the oldest delivery that is due.
+pub const OLDEST_UNDELIVERED_SECONDS: &str = "waxseal_oldest_undelivered_seconds";
+/// Attempts by `class`.
+pub const ATTEMPTS: &str = "waxseal_attempts_total";
+/// Deliveries given up, by `reason`.
+pub const DEAD: &str = "waxseal_dead_total";
+/// Lanes this process owns, by `kind`.
+pub const LANES_OWNED: &str = "waxseal_lanes_owned";
+/// Lanes taken over.
+pub const LANE_TAKEOVERS: &str = "waxseal_lane_takeovers_total";
+/// Messages to Meta by `outcome`: accepted, failed, in_doubt, postponed.
+pub const SENDS: &str = "waxseal_sends_total";
+/// Unwrapped data keys in memory.
+pub const CACHED_KEYS: &str = "waxseal_cached_keys";
+/// Database connections by `state`: used, open.
+pub const POOL_CONNECTIONS: &str = "waxseal_db_pool_connections";
+/// Seconds that a batch waited for a database connection.
+pub const POOL_WAIT_SECONDS: &str = "waxseal_db_pool_wait_seconds";
+
+const SECONDS: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+const SIZES: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0];
+
+/// Why telemetry did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics could not be set up")]
+pub struct TelemetryError(#[source] metrics_exporter_prometheus::BuildError);
+
+/// Starts collecting metrics. Once a process; a second call gives a handle that renders nothing.
+pub fn install_metrics() -> Result<PrometheusHandle, TelemetryError> {
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(INGEST_BATCH_SIZE.to_owned()), &SIZES))
+        .map_err(TelemetryError)?;
+    let recorder = builder.build_recorder();
+    let handle = recorder.handle();
+    // A second gateway in one process (tests) keeps the recorder of the first.
+    let _already_there = metrics::set_global_recorder(recorder);
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_histogram!(INGEST_ACK_SECONDS, "From the last byte of a webhook to our answer.");
+    describe_histogram!(INGEST_BATCH_SIZE, "Events in one transaction.");
+    describe_counter!(INGEST_REQUESTS, "Webhook POSTs by outcome.");
+    describe_counter!(INGEST_EVENTS, "Events stored, by type.");
+    describe_counter!(INGEST_DUPLICATES, "Events that had been stored before.");
+    describe_counter!(INGEST_SPLITS, "Batches split because Postgres refused a row.");
+    describe_gauge!(INGEST_QUEUE_BYTES, "Bytes waiting for the batcher.");
+    describe_histogram!(DELIVERY_LAG_SECONDS, "From the storing of an event to its 2xx.");
+    describe_gauge!(OLDEST_UNDELIVERED_SECONDS, "Age of the oldest delivery that is due.");
+    describe_counter!(ATTEMPTS, "Delivery attempts by class.");
+    describe_counter!(DEAD, "Deliveries given up, by reason.");
+    describe_gauge!(LANES_OWNED, "Lanes this process owns, by kind.");
+    describe_counter!(LANE_TAKEOVERS, "Lanes taken over.");
+    describe_counter!(SENDS, "Messages to Meta by outcome.");
+    describe_gauge!(CACHED_KEYS, "Unwrapped data keys in memory.");
+    describe_gauge!(POOL_CONNECTIONS, "Database connections by state.");
+    describe_histogram!(POOL_WAIT_SECONDS, "Wait of a batch for a database connection.");
+}
+
+/// Starts logging to standard error: JSON lines, or text for people. `level` is a level or a filter of `tracing`.
+pub fn install_logs(level: &str, json: bool) {
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_span_events(FmtSpan::NONE);
+    // A second gateway in one process (tests) keeps the subscriber of the first.
+    let _already_there = if json {
+        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+    } else {
+        builder.try_init()
+    };
+}
