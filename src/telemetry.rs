@@ -8,7 +8,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 pub const INGEST_ACK_SECONDS: &str = "waxseal_ingest_ack_seconds";
 /// Events in one transaction.
 pub const INGEST_BATCH_SIZE: &str = "waxseal_ingest_batch_size";
-/// Webhook POSTs by `outcome`: stored, unproved, too_large, full, unavailable.
+/// Webhook POSTs by `outcome`: stored, unproved, `too_large`, full, unavailable.
 pub const INGEST_REQUESTS: &str = "waxseal_ingest_requests_total";
 /// Events stored, by `type`.
 pub const INGEST_EVENTS: &str = "waxseal_ingest_events_total";
@@ -30,7 +30,7 @@ pub const DEAD: &str = "waxseal_dead_total";
 pub const LANES_OWNED: &str = "waxseal_lanes_owned";
 /// Lanes taken over.
 pub const LANE_TAKEOVERS: &str = "waxseal_lane_takeovers_total";
-/// Messages to Meta by `outcome`: accepted, failed, in_doubt, postponed.
+/// Messages to Meta by `outcome`: accepted, failed, `in_doubt`, postponed.
 pub const SENDS: &str = "waxseal_sends_total";
 /// Unwrapped data keys in memory.
 pub const CACHED_KEYS: &str = "waxseal_cached_keys";

@@ -50,5 +50,5 @@ pub enum ConfigError {
 }
 
 fn listed(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("\n  - {fault}")).collect()
+    faults.iter().fold(String::new(), |list, fault| list + "\n  - " + &fault.to_string())
 }

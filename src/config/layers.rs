@@ -39,7 +39,7 @@ pub(super) struct Layers {
 
 impl Layers {
     pub(super) fn stack(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
-        let text = file.map(|path| read(path)).transpose()?.unwrap_or_default();
+        let text = file.map(read).transpose()?.unwrap_or_default();
         let file_layer = File::from_str(&text, FileFormat::Toml);
         let file_map = file_layer.collect().map_err(|fault| syntax(file, &fault))?;
         let env_layer =

@@ -145,18 +145,17 @@ impl Reader {
 
     /// The effective values as TOML, each with the layer it came from.
     pub(super) fn effective(&self) -> String {
-        let mut text = String::new();
+        let mut lines = Vec::new();
         let mut current = "";
         for (key, value) in &self.shown {
             let (section, name) = key.split_once('.').unwrap_or(("", key));
             if section != current {
-                let gap = if current.is_empty() { "" } else { "\n" };
-                text.push_str(&format!("{gap}[{section}]\n"));
+                lines.push(format!("\n[{section}]"));
                 current = section;
             }
-            text.push_str(&format!("{name} = {value} # {}\n", self.origin(key)));
+            lines.push(format!("{name} = {value} # {}", self.origin(key)));
         }
-        text
+        lines.join("\n").trim_start().to_owned() + "\n"
     }
 
     fn origin(&self, key: &str) -> &'static str {

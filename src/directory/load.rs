@@ -13,7 +13,7 @@ use crate::crypto::envelope::{self, Sealed};
 use crate::domain::channel::Channel;
 use crate::domain::endpoint::{Endpoint, EndpointUrl, Filter, Format, State};
 use crate::ids::{ApiKeyId, AppId, ChannelId, EndpointId, PhoneNumberId, TenantId, WabaId};
-use crate::keyring::KeyringError;
+use crate::keyring::{KeyringError, places};
 use crate::meta::signature::WebhookSecret;
 use crate::secret::{AccessToken, AppSecret, SigningSecret, VerifyToken};
 use crate::store::StoreError;
@@ -39,11 +39,6 @@ pub enum LoadError {
         /// Which row.
         row: Uuid,
     },
-}
-
-/// The place of a sealed setting.
-pub(super) const fn place(tenant: Uuid, table: &'static str, column: &'static str, row: Uuid) -> Context {
-    Context { tenant, table, column, row, contact: Uuid::nil() }
 }
 
 impl Directory {
@@ -90,7 +85,7 @@ impl Directory {
     }
 
     async fn open_app(&self, row: &AppRow) -> Result<App, LoadError> {
-        let at = |column| place(row.tenant_id, "meta_app", column, row.app_id);
+        let at = |column| places::setting(row.tenant_id, "meta_app", column, row.app_id);
         let secret = AppSecret::new(self.open_text(at("app_secret"), &row.app_secret).await?);
         let previous_secret = match &row.previous_app_secret {
             Some(sealed) => Some(AppSecret::new(self.open_text(at("previous_app_secret"), sealed).await?)),
@@ -109,7 +104,7 @@ impl Directory {
     }
 
     async fn open_channel(&self, row: &ChannelRow) -> Result<Channel, LoadError> {
-        let context = place(row.tenant_id, "channel", "access_token", row.channel_id);
+        let context = places::setting(row.tenant_id, "channel", "access_token", row.channel_id);
         let token = match &row.access_token {
             Some(sealed) => Some(AccessToken::new(self.open_text(context, sealed).await?)),
             None => None,
@@ -125,7 +120,7 @@ impl Directory {
     }
 
     async fn open_endpoint(&self, row: &EndpointRow) -> Result<Endpoint, LoadError> {
-        let at = |column| place(row.tenant_id, "endpoint", column, row.endpoint_id);
+        let at = |column| places::setting(row.tenant_id, "endpoint", column, row.endpoint_id);
         let damaged = |column| LoadError::Damaged { table: "endpoint", column, row: row.endpoint_id };
         let url = self.open_text(at("url"), &row.url).await?;
         let channels = row.channel_ids.iter().copied().map(ChannelId::from_uuid).collect();

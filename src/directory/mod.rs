@@ -4,6 +4,7 @@
 pub mod bells;
 pub mod contacts;
 mod load;
+mod own_events;
 pub mod profile;
 mod save;
 mod snapshot;
@@ -11,6 +12,7 @@ mod snapshot;
 pub use bells::Bells;
 pub use contacts::{Contacts, Resolved};
 pub use load::LoadError;
+pub use own_events::OwnEvent;
 pub use save::{NewApiKey, SaveError};
 pub use snapshot::{ApiKey, App, Snapshot};
 

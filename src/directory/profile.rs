@@ -3,11 +3,10 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::crypto::context::Context;
 use crate::crypto::envelope::{self, Sealed};
 use crate::domain::person::{Identifier, Person};
 use crate::ids::{ContactId, TenantId};
-use crate::keyring::OwnedDek;
+use crate::keyring::{OwnedDek, places};
 
 /// The sealed document. Fields that are absent were never seen.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,10 +32,6 @@ impl std::fmt::Debug for Profile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Profile(…)")
     }
-}
-
-const fn place(tenant: TenantId, contact: ContactId) -> Context {
-    Context { tenant: tenant.uuid(), table: "contact", column: "profile", row: contact.uuid(), contact: contact.uuid() }
 }
 
 impl Profile {
@@ -70,13 +65,14 @@ impl Profile {
     pub fn seal(&self, key: &OwnedDek, tenant: TenantId, contact: ContactId) -> Sealed {
         // Five optional strings always serialise.
         let json = zeroize::Zeroizing::new(serde_json::to_vec(self).unwrap_or_default());
-        envelope::seal(&key.dek, &place(tenant, contact), &json)
+        envelope::seal(&key.dek, &places::contact_profile(tenant, contact), &json)
     }
 
     /// Opens a stored document. `None` when it does not open or is no profile.
     #[must_use]
     pub fn open(key: &OwnedDek, tenant: TenantId, contact: Uuid, sealed: &Sealed) -> Option<Self> {
-        let json = envelope::open(&key.dek, &place(tenant, ContactId::from_uuid(contact)), sealed).ok()?;
+        let json =
+            envelope::open(&key.dek, &places::contact_profile(tenant, ContactId::from_uuid(contact)), sealed).ok()?;
         serde_json::from_slice(&json).ok()
     }
 }

@@ -3,13 +3,13 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::load::{LoadError, place};
+use super::load::LoadError;
 use super::{App, Directory};
 use crate::crypto::envelope;
 use crate::domain::channel::Channel;
 use crate::domain::endpoint::{Endpoint, State};
 use crate::ids::{ApiKeyId, AppId, ChannelId, EndpointId, TenantId};
-use crate::keyring::{DekName, KeyringError};
+use crate::keyring::{DekName, KeyringError, places};
 use crate::store::StoreError;
 use crate::store::api_keys::ApiKeyRow;
 use crate::store::settings::{AppRow, ChannelRow, EndpointRow};
@@ -71,7 +71,7 @@ impl Directory {
         text: &str,
     ) -> Result<Vec<u8>, SaveError> {
         let key = self.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
-        Ok(envelope::seal(&key.dek, &place(tenant.uuid(), table, column, row), text.as_bytes()).into_bytes())
+        Ok(envelope::seal(&key.dek, &places::setting(tenant.uuid(), table, column, row), text.as_bytes()).into_bytes())
     }
 
     /// Adds an app or replaces it.

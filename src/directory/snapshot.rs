@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use crate::domain::channel::Channel;
 use crate::domain::endpoint::{Endpoint, State};
+use crate::domain::event::EventType;
 use crate::ids::{ApiKeyId, AppId, ChannelId, EndpointId, PhoneNumberId, TenantId};
 use crate::meta::signature::WebhookSecret;
 use crate::secret::{AppSecret, VerifyToken};
@@ -110,9 +111,16 @@ impl Snapshot {
         endpoints
     }
 
-    /// The endpoints of a tenant that events may be owed to.
-    pub fn receivers(&self, tenant: TenantId) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.endpoints.values().filter(move |endpoint| endpoint.tenant == tenant && endpoint.state != State::Disabled)
+    /// The endpoints that are told of such an event, each with the shard of its lane.
+    #[must_use]
+    pub fn owed_to(
+        &self,
+        tenant: TenantId,
+        event_type: EventType,
+        channel: Option<ChannelId>,
+    ) -> Vec<(EndpointId, i16)> {
+        let receivers = self.endpoints.values().filter(|one| one.tenant == tenant && one.state != State::Disabled);
+        receivers.filter(|one| one.filter.matches(event_type, channel)).map(|one| (one.id, 0)).collect()
     }
 
     /// An API key by its public part. Whether it is valid is for the caller to see.

@@ -168,6 +168,9 @@ impl Status {
     }
 }
 
+/// How the sealed JSON of an event of our own begins; Meta's begins otherwise.
+pub const OWN_ENVELOPE: &str = r#"{"object":"waxseal","#;
+
 /// What an item is about, for dedupe. Two items with equal subject and variant are one event told twice.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Subject {

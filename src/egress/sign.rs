@@ -5,12 +5,13 @@ use std::fmt;
 
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::crypto::random;
+use crate::domain::endpoint::Format;
 use crate::ids::EventId;
 use crate::secret::SigningSecret;
 
@@ -128,6 +129,25 @@ impl fmt::Debug for StandardSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "StandardSigner({} secrets)", self.keys.len())
     }
+}
+
+/// All headers of one delivery at `at`: the content type, and the signature that the format asks for.
+///
+/// # Errors
+/// When the secret cannot sign in this format.
+pub fn delivery_headers(
+    format: Format,
+    secret: &SigningSecret,
+    id: EventId,
+    at: OffsetDateTime,
+    body: &[u8],
+) -> Result<HeaderMap, BadSecret> {
+    let mut headers = match format {
+        Format::Standard => StandardSigner::new(std::slice::from_ref(secret))?.headers(id, at, body),
+        Format::Meta => HeaderMap::from_iter([(HUB_SIGNATURE, hub_signature(secret, body))]),
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(headers)
 }
 
 /// The value of `X-Hub-Signature-256` for `body`, under the endpoint's own secret, whose text is the key as it stands.

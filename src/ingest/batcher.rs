@@ -1,9 +1,11 @@
 //! Batchers: take what is queued, write it in one transaction, answer everybody who waited for it.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::Parts;
@@ -27,7 +29,15 @@ pub struct Limits {
     pub commit_timeout: Duration,
 }
 
-pub(super) async fn run(parts: Parts, limits: Limits, queue: Arc<Queue>, stop: CancellationToken) {
+/// Runs a batcher and starts it again if it panics: what it held is answered 503, and Meta keeps it.
+pub(super) async fn supervise(parts: Parts, limits: Limits, queue: Arc<Queue>, stop: CancellationToken) {
+    let run = || AssertUnwindSafe(run(parts.clone(), limits, queue.clone(), stop.clone())).catch_unwind();
+    while run().await.is_err() {
+        tracing::error!("a batcher panicked; it starts again");
+    }
+}
+
+async fn run(parts: Parts, limits: Limits, queue: Arc<Queue>, stop: CancellationToken) {
     let mut writer = Writer::new(parts);
     loop {
         let batch = tokio::select! {

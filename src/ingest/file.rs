@@ -3,9 +3,9 @@
 use time::{Date, OffsetDateTime};
 
 use crate::directory::Snapshot;
-use crate::domain::event::{EventType, Item, Subject};
+use crate::domain::event::{Item, Subject};
 use crate::domain::message::parse_callback_data;
-use crate::ids::{ChannelId, EndpointId, MessageId, TenantId};
+use crate::ids::{ChannelId, MessageId, TenantId};
 use crate::keyring::TenantKeys;
 
 /// Days of age at which the partition of Meta's own day dedupes alone.
@@ -59,17 +59,6 @@ pub(super) fn channel(snapshot: &Snapshot, tenant: TenantId, item: &Item) -> Opt
 /// Our message that a status is about.
 pub(super) fn message(item: &Item) -> Option<MessageId> {
     item.status.and(item.opaque.as_deref()).and_then(parse_callback_data)
-}
-
-/// The endpoints that are told, each with the shard of its lane.
-pub(super) fn owed_to(
-    snapshot: &Snapshot,
-    tenant: TenantId,
-    event_type: EventType,
-    channel: Option<ChannelId>,
-) -> Vec<(EndpointId, i16)> {
-    let told = snapshot.receivers(tenant).filter(|endpoint| endpoint.filter.matches(event_type, channel));
-    told.map(|endpoint| (endpoint.id, 0)).collect()
 }
 
 #[cfg(test)]

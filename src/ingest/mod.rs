@@ -67,7 +67,7 @@ impl Ingest {
     pub fn start(parts: &Parts, limits: Limits, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
         let queue = Arc::new(Queue::new(limits.queue_bytes));
         for _ in 0..limits.writers {
-            tasks.spawn(batcher::run(parts.clone(), limits, queue.clone(), stop.clone()));
+            tasks.spawn(batcher::supervise(parts.clone(), limits, queue.clone(), stop.clone()));
         }
         Self { directory: parts.directory.clone(), queue, commit_timeout: limits.commit_timeout }
     }

@@ -9,13 +9,12 @@ use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{Parts, file};
-use crate::crypto::context::Context;
 use crate::crypto::envelope;
 use crate::directory::contacts::{Hashed, ResolveError};
-use crate::directory::{Contacts, Resolved, Snapshot};
+use crate::directory::{Contacts, OwnEvent, Resolved, Snapshot};
 use crate::domain::event::{EventType, Item};
 use crate::ids::{ContactId, EventId, TenantId};
-use crate::keyring::{DekName, KeyringError, TenantKeys};
+use crate::keyring::{DekName, KeyringError, TenantKeys, places};
 use crate::store::events::{self, NewEvent};
 use crate::store::{Connection, Store, StoreError, messages};
 use crate::telemetry;
@@ -43,12 +42,6 @@ impl WriteError {
     const fn blames_an_item(&self) -> bool {
         matches!(self, Self::Store(StoreError::Refused { .. } | StoreError::Conflict))
     }
-}
-
-/// The place of an event's content.
-fn payload_place(tenant: TenantId, event: EventId, contact: Option<ContactId>) -> Context {
-    let contact = contact.map_or(Uuid::nil(), ContactId::uuid);
-    Context { tenant: tenant.uuid(), table: "event_payload", column: "payload", row: event.uuid(), contact }
 }
 
 pub(super) struct Writer {
@@ -157,34 +150,26 @@ impl Writer {
         for ((item, contact), place) in items.iter().zip(contacts).zip(&places) {
             let dek = deks.get(&name(place, *contact)).ok_or(KeyringError::Gone)?;
             let event_id = EventId::new(filing.now);
-            let payload = envelope::seal(&dek.dek, &payload_place(filing.tenant, event_id, *contact), &item.envelope);
+            let payload =
+                envelope::seal(&dek.dek, &places::event_payload(filing.tenant, event_id, *contact), &item.envelope);
             batch.push(filing.event(item, event_id, *contact, *place, payload));
         }
         Ok(batch)
     }
 
-    /// Our own events: two contacts turned out to be one.
     async fn seal_merges(&self, filing: &Filing<'_>, resolved: &Resolved) -> Result<Vec<NewEvent>, WriteError> {
-        let mut batch = Vec::new();
+        let mut batch = Vec::with_capacity(resolved.merges.len());
         for merge in &resolved.merges {
-            let told = serde_json::json!({
-                "object": "waxseal",
-                "contact_merged": { "contact_id": merge.kept, "merged_contact_id": merge.gone },
-            });
-            let item = Item {
+            let event = OwnEvent {
+                tenant: filing.tenant,
                 event_type: EventType::ContactMerged,
-                waba_id: None,
-                phone_number_id: None,
-                person: None,
-                subject: crate::domain::event::Subject::Exact(told.to_string().into()),
-                variant: None,
-                status: None,
+                channel: None,
+                contact: merge.kept,
+                message: None,
                 error_code: None,
-                opaque: None,
-                occurred_at: Some(filing.now),
-                envelope: told.to_string().into(),
+                details: serde_json::json!({ "contact_id": merge.kept, "merged_contact_id": merge.gone }),
             };
-            batch.extend(self.seal(filing, &[item], &[Some(merge.kept)]).await?);
+            batch.push(event.file(&self.parts.keyring, filing.snapshot, filing.now).await?);
         }
         Ok(batch)
     }
@@ -242,7 +227,7 @@ impl Filing<'_> {
             error_code: item.error_code.filter(|_| !self.bare),
             occurred_at: item.occurred_at.filter(|_| !self.bare).unwrap_or(self.now),
             payload,
-            owed_to: file::owed_to(self.snapshot, self.tenant, event_type, channel),
+            owed_to: self.snapshot.owed_to(self.tenant, event_type, channel),
         }
     }
 }

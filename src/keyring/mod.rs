@@ -6,6 +6,7 @@
 mod cache;
 mod deks;
 mod installation;
+pub mod places;
 mod tenant;
 
 pub use deks::{DekName, OwnedDek};

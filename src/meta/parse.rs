@@ -31,10 +31,7 @@ pub fn parse(body: &VerifiedBody) -> Vec<Item> {
     let mut cut = cut::cut(root);
     let leaves = std::mem::take(&mut cut.leaves);
     let lone = leaves.len() == 1;
-    let envelope = |leaf: &Leaf<'_>| match lone {
-        true => body.bytes().clone(),
-        false => envelope::write(&cut, leaf, root).into(),
-    };
+    let envelope = |leaf: &Leaf<'_>| if lone { body.bytes().clone() } else { envelope::write(&cut, leaf, root).into() };
     leaves.into_iter().map(|leaf| item(&cut, envelope(&leaf), leaf)).collect()
 }
 
@@ -75,13 +72,11 @@ fn item(cut: &Cut<'_>, envelope: Bytes, leaf: Leaf<'_>) -> Item {
 }
 
 fn subject(cut: &Cut<'_>, leaf: &Leaf<'_>) -> Subject {
-    match leaf.item {
-        Some(item) => message_id(&leaf.facts).unwrap_or_else(|| exact(&leaf.trail, item, item.raw())),
-        None => {
-            let leftover = envelope::write_leftover(cut, leaf);
-            leaf.trail.value.map_or_else(|| Subject::Exact(Bytes::new()), |value| exact(&leaf.trail, value, &leftover))
-        }
+    if let Some(item) = leaf.item {
+        return message_id(&leaf.facts).unwrap_or_else(|| exact(&leaf.trail, item, item.raw()));
     }
+    let leftover = envelope::write_leftover(cut, leaf);
+    leaf.trail.value.map_or_else(|| Subject::Exact(Bytes::new()), |value| exact(&leaf.trail, value, &leftover))
 }
 
 fn message_id(facts: &Facts<'_>) -> Option<Subject> {
@@ -99,3 +94,8 @@ fn exact(trail: &Trail<'_>, item: Value<'_>, json: &str) -> Subject {
     bytes.extend_from_slice(json.as_bytes());
     Subject::Exact(bytes.into())
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

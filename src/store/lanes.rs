@@ -129,6 +129,21 @@ impl Store {
         Ok(())
     }
 
+    /// Gives back one lane, unless somebody else owns it by now.
+    pub async fn release_lane(&self, lane: OwnedLane) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE lane SET worker_id = NULL WHERE tenant_id = $1 AND kind = $2 AND owner_id = $3 AND shard = $4 AND epoch = $5",
+            lane.tenant.uuid(),
+            lane.kind as i16,
+            lane.owner,
+            lane.shard,
+            lane.epoch,
+        )
+        .execute(&self.data)
+        .await?;
+        Ok(())
+    }
+
     /// Forgets processes that have been silent for a day.
     pub async fn sweep_workers(&self) -> Result<(), StoreError> {
         sqlx::query!("DELETE FROM worker WHERE lease_until < now() - interval '1 day'").execute(&self.data).await?;

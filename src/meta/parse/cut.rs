@@ -156,7 +156,8 @@ impl<'d> Cut<'d> {
             self.shared.push(list.place());
             let contacts = contacts::share(self.leaves.get_mut(first..).unwrap_or_default(), list);
             if !contacts.is_empty() {
-                self.leaves.push(Leaf { trail, item: None, facts: Facts::unrecognised(), contacts });
+                let facts = facts::read(Kind::Unknown, home, &trail);
+                self.leaves.push(Leaf { trail, item: None, facts, contacts });
             }
         }
     }

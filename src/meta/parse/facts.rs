@@ -54,11 +54,6 @@ impl<'d> Facts<'d> {
         Self { event_type, who, id, variant, status, error_code, opaque, occurred_at }
     }
 
-    /// Nothing but that it is there.
-    pub(super) fn unrecognised() -> Self {
-        Self::new(EventType::Unrecognised, Who::default())
-    }
-
     fn about(mut self, item: Value<'d>) -> Self {
         self.id = item.get("id");
         self
@@ -82,7 +77,7 @@ pub(super) fn read<'d>(kind: Kind, item: Value<'d>, trail: &Trail<'d>) -> Facts<
         Kind::Conversion => Facts::new(EventType::AdsConversion, Who::default()),
         Kind::One(EventType::ThreadHandedOver) => Facts::new(EventType::ThreadHandedOver, counterpart(item)),
         Kind::One(event_type) => with_code(event_type, item),
-        Kind::Unknown => Facts::unrecognised(),
+        Kind::Unknown => Facts::new(EventType::Unrecognised, Who::default()),
     };
     if trail.field == Some(Field::Standby) && kind != Kind::Unknown {
         facts.event_type = EventType::Standby;
@@ -105,7 +100,7 @@ fn code(error: Value<'_>) -> Option<i32> {
     error.get("code")?.integer()?.try_into().ok()
 }
 
-fn with_code<'d>(event_type: EventType, item: Value<'d>) -> Facts<'d> {
+fn with_code(event_type: EventType, item: Value<'_>) -> Facts<'_> {
     let mut facts = Facts::new(event_type, Who::default());
     facts.error_code = error_code(item);
     facts
@@ -124,7 +119,7 @@ fn message(item: Value<'_>) -> Facts<'_> {
 }
 
 /// A message from WhatsApp itself. After a change of number, `from` is the old one and `system` has the new one.
-fn system<'d>(item: Value<'d>, mut who: Who) -> Facts<'d> {
+fn system(item: Value<'_>, mut who: Who) -> Facts<'_> {
     let Some(system) = item.get("system") else { return Facts::new(EventType::MessageReceived, who) };
     let kind = word(system, "type");
     match &*kind {
@@ -141,15 +136,17 @@ fn change_names(system: Value<'_>, who: &mut Who) {
     let mut was = Who::default();
     let number: identity::Slots = &[("wa_id", Slot::Number)];
     if now.ids.is_empty() {
-        now.add(system, number)
+        now.add(system, number);
     } else {
-        was.add(system, number)
+        was.add(system, number);
     }
     now.add(system, &[("user_id", Slot::User), ("parent_user_id", Slot::Parent)]);
     was.add(system, &[("previous_user_id", Slot::User), ("previous_parent_user_id", Slot::Parent)]);
     // A new number brings a new BSUID and the reverse: where Meta names one of the two alone, the other is former too.
     who.become_now(now);
-    was.ids.into_iter().for_each(|id| who.retire(id));
+    for id in was.ids {
+        who.retire(id);
+    }
 }
 
 /// `user_id` is an object here: `{previous, current}`.
@@ -162,7 +159,9 @@ fn id_change(item: Value<'_>) -> Who {
         who.ids.extend(identity::identify(slot, current));
         was.extend(pair.get("previous").and_then(|previous| identity::identify(slot, previous)));
     }
-    was.into_iter().for_each(|id| who.retire(id));
+    for id in was {
+        who.retire(id);
+    }
     who
 }
 
@@ -187,7 +186,9 @@ fn history<'d>(item: Value<'d>, trail: &Trail<'d>) -> Facts<'d> {
     let who = match trail.thread {
         Some(thread) => {
             let mut who = Who::of(thread, THREAD);
-            thread.get("context").into_iter().for_each(|context| who.add(context, THREAD));
+            if let Some(context) = thread.get("context") {
+                who.add(context, THREAD);
+            }
             who
         }
         None if is_own_number(item.get("from"), trail, item) => Who::of(item, RECEIVER),

@@ -95,7 +95,9 @@ impl Who {
         let mut left = slots.len();
         for (key, value) in object.members() {
             if let Some(&(_, slot)) = slots.iter().find(|(name, _)| key.is(name)) {
-                identify(slot, value).into_iter().for_each(|id| push(&mut self.ids, id));
+                if let Some(id) = identify(slot, value) {
+                    push(&mut self.ids, id);
+                }
                 left = left.saturating_sub(1);
             }
             if left == 0 {
@@ -128,7 +130,9 @@ impl Who {
             return;
         }
         if self.former.is_empty() {
-            contact.ids.iter().for_each(|id| push(&mut self.ids, id.clone()));
+            for id in &contact.ids {
+                push(&mut self.ids, id.clone());
+            }
         }
         self.name = self.name.take().or_else(|| contact.name.clone());
     }

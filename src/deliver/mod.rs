@@ -1,0 +1,43 @@
+//! Message out, to applications: at least once to every endpoint whose filter matches, from the commit that answered Meta until
+//! 2xx or dead letter. One worker owns an endpoint's lane; every write carries the lane's epoch.
+
+mod lane;
+mod prepare;
+
+pub use lane::run as run_lane;
+
+use std::time::Duration;
+
+use crate::clock::SharedClock;
+use crate::directory::{Bells, Directory};
+use crate::egress::client::EgressClient;
+use crate::keyring::Keyring;
+use crate::store::Store;
+
+/// Everything that delivering needs. Clones share connections and caches.
+#[derive(Debug, Clone)]
+pub struct Deliverer {
+    /// What is owed.
+    pub store: Store,
+    /// Opens it.
+    pub keyring: Keyring,
+    /// To whom.
+    pub directory: Directory,
+    /// How it gets there.
+    pub client: EgressClient,
+    /// Wakes the lanes.
+    pub bells: Bells,
+    /// When.
+    pub clock: SharedClock,
+    /// How hard.
+    pub limits: Limits,
+}
+
+/// Bounds for one endpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Requests at the same time.
+    pub max_in_flight: usize,
+    /// One request, from the connection to the end of the answer.
+    pub timeout: Duration,
+}

@@ -1,0 +1,92 @@
+//! Makes the request of a delivery: opens the event and writes it as the endpoint wants it.
+
+use bytes::Bytes;
+use time::OffsetDateTime;
+
+use super::Deliverer;
+use crate::crypto::envelope::{self, Sealed};
+use crate::domain::endpoint::{Endpoint, Format};
+use crate::domain::event::{EventType, OWN_ENVELOPE};
+use crate::egress::event_json::{EventMeta, standard_event};
+use crate::ids::{ChannelId, ContactId, EventId, MessageId, TenantId};
+use crate::keyring::{KeyringError, places};
+use crate::store::deliveries::DueDelivery;
+
+/// A delivery on its way.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) event: EventId,
+    pub(super) attempts: i16,
+    pub(super) stored_at: Option<OffsetDateTime>,
+    pub(super) body: Ready,
+}
+
+/// What is to be done with it.
+#[derive(Debug)]
+pub(super) enum Ready {
+    /// Post this.
+    Post(Bytes),
+    /// Nothing that this endpoint would understand: done.
+    Skip,
+    /// It cannot be told any more, and why.
+    Dead(&'static str),
+}
+
+impl Deliverer {
+    /// Opens the content of due deliveries, in order.
+    pub(super) async fn prepare(
+        &self,
+        tenant: TenantId,
+        endpoint: &Endpoint,
+        due: Vec<DueDelivery>,
+    ) -> Result<Vec<Prepared>, KeyringError> {
+        let sealed: Vec<Option<Sealed>> = due.iter().map(|row| row.payload.clone().map(Sealed::from_stored)).collect();
+        let ids = sealed.iter().flatten().filter_map(Sealed::dek_id);
+        let keys = self.keyring.for_opening(tenant, ids).await?;
+        let mut prepared = Vec::with_capacity(due.len());
+        for (row, sealed) in due.iter().zip(&sealed) {
+            let event = EventId::from_uuid(row.event_id);
+            let key = sealed.as_ref().and_then(Sealed::dek_id).and_then(|id| keys.get(&id));
+            let body = match (sealed, key) {
+                (None, _) => Ready::Dead("payload_gone"),
+                (Some(_), None) => Ready::Dead("unreadable"),
+                (Some(sealed), Some(key)) => {
+                    let place = places::event_payload(tenant, event, row.contact_id.map(ContactId::from_uuid));
+                    match envelope::open(&key.dek, &place, sealed) {
+                        Ok(content) => self.body(tenant, endpoint, row, &content),
+                        Err(_) => Ready::Dead("unreadable"),
+                    }
+                }
+            };
+            prepared.push(Prepared { event, attempts: row.attempts, stored_at: row.received_at, body });
+        }
+        Ok(prepared)
+    }
+
+    fn body(&self, tenant: TenantId, endpoint: &Endpoint, row: &DueDelivery, content: &[u8]) -> Ready {
+        let event_type = row.event_type.as_deref().unwrap_or(EventType::Unrecognised.as_str());
+        match endpoint.format {
+            // Meta has no form for events of our own, and its clients would not understand one.
+            Format::Meta if content.starts_with(OWN_ENVELOPE.as_bytes()) => Ready::Skip,
+            Format::Meta => Ready::Post(Bytes::copy_from_slice(content)),
+            Format::Standard => {
+                let snapshot = self.directory.snapshot();
+                let channel = row.channel_id.map(ChannelId::from_uuid);
+                let number =
+                    channel.and_then(|id| snapshot.channel(tenant, id)).map(|one| one.phone_number_id.as_str());
+                let stored_at = row.received_at.unwrap_or_else(|| self.clock.now());
+                let meta = EventMeta {
+                    id: EventId::from_uuid(row.event_id),
+                    event_type,
+                    occurred_at: row.occurred_at.unwrap_or(stored_at),
+                    received_at: stored_at,
+                    channel,
+                    phone_number_id: number,
+                    contact: row.contact_id.map(ContactId::from_uuid),
+                    message: row.message_id.map(MessageId::from_uuid),
+                };
+                Ready::Post(standard_event(&meta, content).into())
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The places of sealed values: which row and column each envelope is bound to. One list, so that the room that seals and the
+//! room that opens cannot disagree.
+
+use uuid::Uuid;
+
+use crate::crypto::context::Context;
+use crate::ids::{ContactId, EventId, MessageId, TenantId};
+
+/// Content of an event.
+#[must_use]
+pub fn event_payload(tenant: TenantId, event: EventId, contact: Option<ContactId>) -> Context {
+    let contact = contact.map_or(Uuid::nil(), ContactId::uuid);
+    Context { tenant: tenant.uuid(), table: "event_payload", column: "payload", row: event.uuid(), contact }
+}
+
+/// What an application asked us to send.
+#[must_use]
+pub const fn message_request(tenant: TenantId, message: MessageId, contact: ContactId) -> Context {
+    Context { tenant: tenant.uuid(), table: "message", column: "request", row: message.uuid(), contact: contact.uuid() }
+}
+
+/// What Meta answered.
+#[must_use]
+pub const fn message_answer(tenant: TenantId, message: MessageId, contact: ContactId) -> Context {
+    Context { tenant: tenant.uuid(), table: "message", column: "answer", row: message.uuid(), contact: contact.uuid() }
+}
+
+/// What Meta last called a person.
+#[must_use]
+pub const fn contact_profile(tenant: TenantId, contact: ContactId) -> Context {
+    Context { tenant: tenant.uuid(), table: "contact", column: "profile", row: contact.uuid(), contact: contact.uuid() }
+}
+
+/// A secret or URL that an operator set up. `table` and `column` as in the schema.
+#[must_use]
+pub const fn setting(tenant: Uuid, table: &'static str, column: &'static str, row: Uuid) -> Context {
+    Context { tenant, table, column, row, contact: Uuid::nil() }
+}

@@ -1,0 +1,133 @@
+//! What a message must be before Meta is asked: the shape that all types share, and the limits of text. Every fault is
+//! listed at once. The limits of the other types are Meta's to tell, for now.
+
+use serde_json::{Map, Value};
+
+use crate::domain::person::{Identifier, Person, PhoneNumber};
+
+/// What Meta allows in `text.body` (Cloud API reference, text messages), in characters.
+const TEXT_LIMIT: usize = 4096;
+/// What Meta allows in `biz_opaque_callback_data`, in characters.
+const CALLBACK_LIMIT: usize = 512;
+
+/// One thing that is wrong, and where (RFC 6901).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Pointer into the message.
+    pub pointer: String,
+    /// What is wrong, without a value of the message.
+    pub detail: &'static str,
+}
+
+/// A message that may be sent.
+pub(super) struct Checked {
+    pub(super) body: Map<String, Value>,
+    pub(super) kind: &'static str,
+    pub(super) recipient: Person,
+}
+
+impl std::fmt::Debug for Checked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Checked({})", self.kind)
+    }
+}
+
+/// Checks a message object.
+pub(super) fn check(message: &str) -> Result<Checked, Vec<Fault>> {
+    let Ok(Value::Object(body)) = serde_json::from_str(message) else {
+        return Err(vec![Fault { pointer: String::new(), detail: "must be a JSON object" }]);
+    };
+    let mut faults = Vec::new();
+    let mut fault = |pointer: &str, detail| faults.push(Fault { pointer: pointer.to_owned(), detail });
+    if body.get("messaging_product").is_some_and(|product| product != "whatsapp") {
+        fault("/messaging_product", "must be \"whatsapp\"");
+    }
+    let recipient = recipient(&body);
+    if recipient.is_none() {
+        fault("/to", "must be a phone number, or give a business-scoped user id in \"recipient\"");
+    }
+    // Meta takes a message without a type for a text.
+    let kind = body.get("type").map_or(Some("text"), Value::as_str);
+    match kind {
+        None => fault("/type", "must be a string"),
+        Some(kind) if !body.get(kind).is_some_and(|content| content.is_object() || content.is_array()) => {
+            fault(&format!("/{}", escape(kind)), "the content that \"type\" names is missing");
+        }
+        Some("text") => match body.get("text").and_then(|text| text.get("body")).and_then(Value::as_str) {
+            None => fault("/text/body", "must be a string"),
+            Some("") => fault("/text/body", "must not be empty"),
+            Some(text) if text.chars().count() > TEXT_LIMIT => fault("/text/body", "must have at most 4096 characters"),
+            Some(_) => {}
+        },
+        Some(_) => {}
+    }
+    match body.get("biz_opaque_callback_data").map(Value::as_str) {
+        Some(None) => fault("/biz_opaque_callback_data", "must be a string"),
+        Some(Some(text)) if text.chars().count() > CALLBACK_LIMIT => {
+            fault("/biz_opaque_callback_data", "must have at most 512 characters");
+        }
+        _ => {}
+    }
+    match (recipient, faults.is_empty()) {
+        (Some(recipient), true) => {
+            let kind = crate::domain::message::kind(kind.unwrap_or_default());
+            Ok(Checked { kind, recipient, body })
+        }
+        _ => Err(faults),
+    }
+}
+
+/// A member name as a part of a JSON pointer, cut to what a person would still read.
+fn escape(name: &str) -> String {
+    name.chars().take(40).collect::<String>().replace('~', "~0").replace('/', "~1")
+}
+
+/// `to` is a phone number, `recipient` a user id; Meta lets the number win when both are there. A group is a person of its own.
+fn recipient(body: &Map<String, Value>) -> Option<Person> {
+    let text = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty() && text.len() <= 200);
+    let group = text("recipient_type") == Some("group");
+    let to = text("to").and_then(|to| match PhoneNumber::parse(to) {
+        Some(number) if !group => Some(Identifier::Phone(number)),
+        _ if group => Some(Identifier::Bsuid(format!("group:{to}"))),
+        _ => None,
+    });
+    let user = text("recipient").map(|id| Identifier::Bsuid(id.to_owned()));
+    Person::new(to.into_iter().chain(user).collect(), Vec::new(), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pointers(message: &str) -> Vec<String> {
+        check(message).map_or_else(|faults| faults.into_iter().map(|fault| fault.pointer).collect(), |_| Vec::new())
+    }
+
+    #[test]
+    fn every_fault_is_listed_at_once() {
+        let message = r#"{"messaging_product":"sms","type":"text","text":{"body":""},"biz_opaque_callback_data":1}"#;
+        assert_eq!(pointers(message), ["/messaging_product", "/to", "/text/body", "/biz_opaque_callback_data"]);
+    }
+
+    #[test]
+    fn messages_of_every_type_pass_when_their_content_is_there() {
+        for message in [
+            r#"{"messaging_product":"whatsapp","to":"+49 151 99900011","text":{"body":"Moin"}}"#,
+            r#"{"to":"4915199900011","type":"template","template":{"name":"a","language":{"code":"de"}}}"#,
+            r#"{"recipient":"DE.123abc","type":"contacts","contacts":[]}"#,
+            r#"{"recipient_type":"group","to":"Y2FwaV9ncm91cA","type":"text","text":{"body":"x"}}"#,
+        ] {
+            assert_eq!(pointers(message), Vec::<String>::new(), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        assert_eq!(pointers("[]"), [""]);
+        assert_eq!(pointers("nonsense"), [""]);
+        assert_eq!(pointers(r#"{"to":"4915199900011","type":"image"}"#), ["/image"]);
+        assert_eq!(pointers(r#"{"to":"somebody","type":"text","text":{"body":"x"}}"#), ["/to"]);
+        let long = format!(r#"{{"to":"4915199900011","text":{{"body":"{}"}}}}"#, "x".repeat(4097));
+        assert_eq!(pointers(&long), ["/text/body"]);
+    }
+}

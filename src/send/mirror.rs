@@ -1,0 +1,107 @@
+//! The Graph mirror: an application speaks to us as it would to Meta, and waits for Meta's answer. What it sends is kept and
+//! tracked like everything else; Meta's token is added here and never leaves.
+
+use bytes::Bytes;
+use serde_json::Value;
+use time::Duration;
+
+use super::Sender;
+use super::check::{Fault, check};
+use super::outcome::Ending;
+use super::queue::QueueError;
+use crate::domain::channel::Channel;
+use crate::ids::{ChannelId, TenantId};
+use crate::meta::client::{Answer, Outcome, SendError};
+use crate::store::StoreError;
+use crate::keyring::KeyringError;
+
+/// When an answer that was never recorded counts as lost. Longer than any request may take.
+pub(super) const LOST_AFTER: Duration = Duration::minutes(3);
+
+/// Why there is no answer of Meta's to pass on.
+#[derive(Debug, thiserror::Error)]
+pub enum MirrorError {
+    /// Faults that Meta would refuse too; told in Meta's own form by the caller.
+    #[error("the message is faulty")]
+    Faulty(Vec<Fault>),
+    /// No such channel for this caller.
+    #[error("no such channel")]
+    UnknownChannel,
+    /// The channel has no access token.
+    #[error("the channel cannot send: it has no access token")]
+    NoToken,
+    /// Meta was certainly not asked.
+    #[error("Meta could not be reached")]
+    NotSent,
+    /// Meta may have accepted the message; its answer was lost. Sending again may send twice.
+    #[error("the answer of Meta was lost")]
+    InDoubt,
+    /// The database or the keys are away; Meta was not asked.
+    #[error("the message could not be stored")]
+    Unavailable,
+}
+
+impl From<QueueError> for MirrorError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Faulty(faults) => Self::Faulty(faults),
+            QueueError::UnknownChannel => Self::UnknownChannel,
+            QueueError::NoToken => Self::NoToken,
+            QueueError::Store(StoreError::Conflict | StoreError::Refused { .. } | StoreError::Unavailable)
+            | QueueError::Keys(KeyringError::Kms(_) | KeyringError::OtherCell | KeyringError::Damaged { .. } | KeyringError::Gone | KeyringError::Store(_)) => {
+                Self::Unavailable
+            }
+        }
+    }
+}
+
+impl Sender {
+    /// Passes a message or a mark-as-read on to Meta and its answer back. `version` is the caller's `vNN.0`.
+    pub async fn mirror(
+        &self,
+        tenant: TenantId,
+        channel: ChannelId,
+        version: &str,
+        body: Bytes,
+    ) -> Result<Answer, MirrorError> {
+        let channel = self.sending_channel(tenant, channel)?;
+        let text = std::str::from_utf8(&body)
+            .map_err(|_| MirrorError::Faulty(vec![Fault { pointer: String::new(), detail: "must be UTF-8" }]))?;
+        if is_receipt(text) {
+            return match self.post(&channel, version, body.clone()).await {
+                Ok(answer) => Ok(answer),
+                // Read twice is read: no harm in asking again.
+                Err(SendError::NotSent | SendError::InDoubt) => Err(MirrorError::NotSent),
+            };
+        }
+        let checked = check(text).map_err(MirrorError::Faulty)?;
+        let kept = self.keep(tenant, channel, checked, "mirror").await?;
+        let sent = self.post(&kept.channel, version, kept.body.clone().into()).await;
+        let (ending, result) = match sent {
+            Ok(answer) => {
+                let ending = match answer.outcome() {
+                    Outcome::Accepted { wamid, .. } => Ending::Accepted { wamid, answer: answer.body.to_vec() },
+                    Outcome::Refused { code, .. } => Ending::Failed { code, answer: answer.body.to_vec() },
+                };
+                (ending, Ok(answer))
+            }
+            Err(SendError::NotSent) => (Ending::Failed { code: None, answer: Vec::new() }, Err(MirrorError::NotSent)),
+            Err(SendError::InDoubt) => (Ending::InDoubt, Err(MirrorError::InDoubt)),
+        };
+        if let Err(error) = self.settle(tenant, &kept.channel, kept.message, kept.contact, &ending).await {
+            // Meta has answered and the caller shall know. The lane finds the open row after LOST_AFTER and calls it in doubt.
+            tracing::warn!(message = %kept.message, error = %error, "the answer of Meta could not be recorded");
+        }
+        result
+    }
+
+    pub(super) async fn post(&self, channel: &Channel, version: &str, body: Bytes) -> Result<Answer, SendError> {
+        let token = channel.token.as_ref().ok_or(SendError::NotSent)?;
+        self.graph.send_message(&channel.phone_number_id, token, body, Some(version).filter(|version| !version.is_empty())).await
+    }
+}
+
+/// `{"status":"read","message_id":…}`: no message, but a receipt of ours (and the typing indicator).
+fn is_receipt(body: &str) -> bool {
+    serde_json::from_str::<Value>(body).is_ok_and(|body| body.get("status").is_some_and(|status| status == "read"))
+}

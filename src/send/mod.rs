@@ -1,0 +1,40 @@
+//! Message out, to Meta: accept, keep, put on the wire, record. Meta has no idempotency key, so a request whose answer was
+//! lost is `in_doubt` and never sent again by us.
+
+mod check;
+mod lane;
+mod mirror;
+mod outcome;
+mod queue;
+
+pub use check::Fault;
+pub use lane::run as run_lane;
+pub use mirror::MirrorError;
+pub use queue::QueueError;
+
+use crate::clock::SharedClock;
+use crate::directory::{Bells, Contacts, Directory};
+use crate::keyring::Keyring;
+use crate::meta::client::GraphClient;
+use crate::store::Store;
+
+/// Everything that sending needs. Clones share connections and caches.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// What is owed to Meta.
+    pub store: Store,
+    /// Seals and opens it.
+    pub keyring: Keyring,
+    /// Through which channel.
+    pub directory: Directory,
+    /// To whom.
+    pub contacts: Contacts,
+    /// How it gets there.
+    pub graph: GraphClient,
+    /// Wakes the lanes.
+    pub bells: Bells,
+    /// When.
+    pub clock: SharedClock,
+    /// Requests at the same time through one channel.
+    pub max_in_flight: usize,
+}

@@ -1,0 +1,71 @@
+//! Small regular work: settings every half second, gauges every five, wiping of keys every minute, partitions every hour.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Worker;
+use crate::telemetry;
+
+/// A change made through another process is seen after at most this.
+const SETTINGS: Duration = Duration::from_millis(500);
+/// Gauges are gathered this often.
+const GAUGES: Duration = Duration::from_secs(5);
+/// Keys are wiped every 12th, partitions made every 720th time.
+const WIPE_EVERY: u32 = 12;
+const CLEAN_EVERY: u32 = 720;
+/// Ledger entries are kept for longer than Meta's seven days of redelivery.
+const LEDGER_DAYS: i64 = 10;
+
+pub(super) async fn settings(worker: Worker, stop: CancellationToken) {
+    while pause(SETTINGS, &stop).await {
+        if let Err(error) = worker.directory.reload().await {
+            tracing::debug!(error = %error, "the settings could not be read");
+        }
+    }
+}
+
+pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
+    let mut round = 0_u32;
+    loop {
+        gauges(&worker).await;
+        if round.is_multiple_of(WIPE_EVERY) {
+            worker.keyring.sweep();
+        }
+        if round.is_multiple_of(CLEAN_EVERY)
+            && let Err(error) = clean(&worker).await
+        {
+            tracing::warn!(error = %error, "the hourly cleaning did not finish");
+        }
+        round = round.wrapping_add(1);
+        if !pause(GAUGES, &stop).await {
+            return;
+        }
+    }
+}
+
+async fn gauges(worker: &Worker) {
+    let (used, open) = worker.store.usage();
+    metrics::gauge!(telemetry::POOL_CONNECTIONS, "state" => "used").set(used);
+    metrics::gauge!(telemetry::POOL_CONNECTIONS, "state" => "open").set(open);
+    metrics::gauge!(telemetry::CACHED_KEYS).set(worker.keyring.cached_keys() as f64);
+    if let Ok(age) = worker.store.oldest_undelivered_seconds(worker.clock.now()).await {
+        metrics::gauge!(telemetry::OLDEST_UNDELIVERED_SECONDS).set(age);
+    }
+}
+
+async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {
+    let today = worker.clock.now().date();
+    worker.store.ensure_partitions(today).await?;
+    worker.store.sweep_ledger(today - time::Duration::days(LEDGER_DAYS)).await?;
+    worker.store.sweep_orphans().await?;
+    worker.store.sweep_workers().await
+}
+
+/// Waits; false when it is time to stop.
+async fn pause(wait: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(wait) => true,
+        () = stop.cancelled() => false,
+    }
+}

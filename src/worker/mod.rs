@@ -1,0 +1,51 @@
+//! What runs without being asked: keeps this process's lease, works on the lanes it owns, reads changed settings, cleans up.
+
+mod housekeeping;
+mod lanes;
+
+pub use lanes::Lease;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::SharedClock;
+use crate::deliver::Deliverer;
+use crate::directory::Directory;
+use crate::ids::WorkerId;
+use crate::ingest::Ingest;
+use crate::keyring::Keyring;
+use crate::send::Sender;
+use crate::store::Store;
+
+/// Everything that works by itself.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// This process.
+    pub id: WorkerId,
+    /// Lanes, leases, partitions.
+    pub store: Store,
+    /// Settings.
+    pub directory: Directory,
+    /// Unwrapped keys to be wiped in time.
+    pub keyring: Keyring,
+    /// Delivers to endpoints.
+    pub deliverer: Deliverer,
+    /// Sends to Meta.
+    pub sender: Sender,
+    /// Watched for the metrics.
+    pub ingest: Ingest,
+    /// When.
+    pub clock: SharedClock,
+    /// How long a silent process keeps its lanes.
+    pub lease: Lease,
+}
+
+impl Worker {
+    /// Starts working. Ends when `stop` is cancelled: lanes finish what is on the wire, then are given back; `tasks` waits for
+    /// that.
+    pub fn start(self, tasks: &TaskTracker, stop: &CancellationToken) {
+        tasks.spawn(housekeeping::settings(self.clone(), stop.clone()));
+        tasks.spawn(housekeeping::cleaning(self.clone(), stop.clone()));
+        tasks.spawn(lanes::run(self, stop.clone()));
+    }
+}
