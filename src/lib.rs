@@ -3,8 +3,10 @@
 //! `ARCHITECTURE.md` is the map. Rooms are listed from the top of the house down; arrows point down only, and
 //! `tests/architecture.rs` holds the rule.
 
+pub mod access;
 pub mod deliver;
 pub mod ingest;
+pub mod send;
 
 pub mod directory;
 
@@ -22,3 +24,5 @@ pub mod config;
 pub mod ids;
 pub mod secret;
 pub mod telemetry;
+
+pub mod simulator;

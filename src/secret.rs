@@ -41,6 +41,8 @@ macro_rules! secrets {
 secrets! {
     /// Meta's token for a channel.
     AccessToken,
+    /// An API key, whole, as its owner holds it.
+    ApiKeySecret,
     /// The secret of a Meta app, which signs its webhooks.
     AppSecret,
     /// A connection string, which usually holds a password.

@@ -33,6 +33,28 @@ pub struct App {
     pub created_at: OffsetDateTime,
 }
 
+impl App {
+    /// An app with one secret.
+    #[must_use]
+    pub fn new(
+        tenant: TenantId,
+        id: AppId,
+        name: String,
+        secret: AppSecret,
+        verify_token: VerifyToken,
+        created_at: OffsetDateTime,
+    ) -> Self {
+        Self { tenant, id, name, secret, previous_secret: None, verify_token, prepared: Vec::new(), created_at }
+    }
+
+    /// The same app under a new secret. The old one is still accepted: Meta does not sign with both.
+    #[must_use]
+    pub fn rotated(&self, secret: AppSecret) -> Self {
+        let previous_secret = Some(self.secret.clone());
+        Self { secret, previous_secret, prepared: Vec::new(), ..self.clone() }
+    }
+}
+
 /// What a calling application may do.
 #[derive(Debug, Clone)]
 pub struct ApiKey {

@@ -73,6 +73,12 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
+/// The same for an event whose content is there but does not open: `"item":null,"damaged":true`.
+#[must_use]
+pub fn damaged_event(meta: &EventMeta<'_>) -> Vec<u8> {
+    write(meta, Content { item: Some(RawValue::NULL), damaged: true, ..Content::default() })
+}
+
 #[derive(Serialize)]
 struct Event<'a> {
     id: EventId,
@@ -114,6 +120,8 @@ struct Content<'a> {
     raw_base64: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     erased: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    damaged: bool,
 }
 
 fn write(meta: &EventMeta<'_>, content: Content<'_>) -> Vec<u8> {

@@ -71,7 +71,7 @@ pub(super) fn check(message: &str) -> Result<Checked, Vec<Fault>> {
     match (recipient, faults.is_empty()) {
         (Some(recipient), true) => {
             let kind = crate::domain::message::kind(kind.unwrap_or_default());
-            Ok(Checked { kind, recipient, body })
+            Ok(Checked { body, kind, recipient })
         }
         _ => Err(faults),
     }

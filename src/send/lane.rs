@@ -11,7 +11,8 @@ use crate::crypto::envelope::{self, Sealed};
 use crate::domain::channel::Channel;
 use crate::ids::{ChannelId, ContactId, MessageId};
 use crate::keyring::places;
-use crate::meta::client::{Outcome, SendError};
+use crate::meta::answer::Outcome;
+use crate::meta::client::SendError;
 use crate::meta::errors::Verdict;
 use crate::store::lanes::OwnedLane;
 use crate::store::messages::ClaimedMessage;
@@ -93,7 +94,17 @@ impl Sender {
         let body = match self.open_request(lane, message, contact, claimed.request).await {
             Ok(Some(body)) => body,
             // Erased meanwhile: there is nothing to send.
-            Ok(None) => return self.settle_stubbornly(lane, channel, message, contact, &Ending::Failed { code: None, answer: Vec::new() }).await,
+            Ok(None) => {
+                return self
+                    .settle_stubbornly(
+                        lane,
+                        channel,
+                        message,
+                        contact,
+                        &Ending::Failed { code: None, answer: Vec::new() },
+                    )
+                    .await;
+            }
             Err(()) => return self.postpone(lane, message, claimed.attempts, None).await,
         };
         let ending = match self.post(channel, "", body.into()).await {
@@ -106,11 +117,11 @@ impl Sender {
                 }
                 Outcome::Refused { code, .. } => Ending::Failed { code, answer: answer.body.to_vec() },
             },
-            Err(SendError::NotSent) if claimed.attempts < MOST_ATTEMPTS => {
+            Err(SendError::NotSent(_)) if claimed.attempts < MOST_ATTEMPTS => {
                 return self.postpone(lane, message, claimed.attempts, None).await;
             }
-            Err(SendError::NotSent) => Ending::Failed { code: None, answer: Vec::new() },
-            Err(SendError::InDoubt) => Ending::InDoubt,
+            Err(SendError::NotSent(_)) => Ending::Failed { code: None, answer: Vec::new() },
+            Err(SendError::InDoubt(_)) => Ending::InDoubt,
         };
         self.settle_stubbornly(lane, channel, message, contact, &ending).await;
     }

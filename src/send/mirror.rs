@@ -11,9 +11,10 @@ use super::outcome::Ending;
 use super::queue::QueueError;
 use crate::domain::channel::Channel;
 use crate::ids::{ChannelId, TenantId};
-use crate::meta::client::{Answer, Outcome, SendError};
-use crate::store::StoreError;
 use crate::keyring::KeyringError;
+use crate::meta::answer::{Answer, Outcome};
+use crate::meta::client::{Cause, SendError};
+use crate::store::StoreError;
 
 /// When an answer that was never recorded counts as lost. Longer than any request may take.
 pub(super) const LOST_AFTER: Duration = Duration::minutes(3);
@@ -48,9 +49,13 @@ impl From<QueueError> for MirrorError {
             QueueError::UnknownChannel => Self::UnknownChannel,
             QueueError::NoToken => Self::NoToken,
             QueueError::Store(StoreError::Conflict | StoreError::Refused { .. } | StoreError::Unavailable)
-            | QueueError::Keys(KeyringError::Kms(_) | KeyringError::OtherCell | KeyringError::Damaged { .. } | KeyringError::Gone | KeyringError::Store(_)) => {
-                Self::Unavailable
-            }
+            | QueueError::Keys(
+                KeyringError::Kms(_)
+                | KeyringError::OtherCell
+                | KeyringError::Damaged { .. }
+                | KeyringError::Gone
+                | KeyringError::Store(_),
+            ) => Self::Unavailable,
         }
     }
 }
@@ -71,7 +76,7 @@ impl Sender {
             return match self.post(&channel, version, body.clone()).await {
                 Ok(answer) => Ok(answer),
                 // Read twice is read: no harm in asking again.
-                Err(SendError::NotSent | SendError::InDoubt) => Err(MirrorError::NotSent),
+                Err(SendError::NotSent(_) | SendError::InDoubt(_)) => Err(MirrorError::NotSent),
             };
         }
         let checked = check(text).map_err(MirrorError::Faulty)?;
@@ -85,8 +90,10 @@ impl Sender {
                 };
                 (ending, Ok(answer))
             }
-            Err(SendError::NotSent) => (Ending::Failed { code: None, answer: Vec::new() }, Err(MirrorError::NotSent)),
-            Err(SendError::InDoubt) => (Ending::InDoubt, Err(MirrorError::InDoubt)),
+            Err(SendError::NotSent(_)) => {
+                (Ending::Failed { code: None, answer: Vec::new() }, Err(MirrorError::NotSent))
+            }
+            Err(SendError::InDoubt(_)) => (Ending::InDoubt, Err(MirrorError::InDoubt)),
         };
         if let Err(error) = self.settle(tenant, &kept.channel, kept.message, kept.contact, &ending).await {
             // Meta has answered and the caller shall know. The lane finds the open row after LOST_AFTER and calls it in doubt.
@@ -96,8 +103,9 @@ impl Sender {
     }
 
     pub(super) async fn post(&self, channel: &Channel, version: &str, body: Bytes) -> Result<Answer, SendError> {
-        let token = channel.token.as_ref().ok_or(SendError::NotSent)?;
-        self.graph.send_message(&channel.phone_number_id, token, body, Some(version).filter(|version| !version.is_empty())).await
+        let token = channel.token.as_ref().ok_or(SendError::NotSent(Cause::NoToken))?;
+        let version = Some(version).filter(|version| !version.is_empty());
+        self.graph.send_message(&channel.phone_number_id, token, body, version).await
     }
 }
 

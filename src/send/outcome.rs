@@ -16,7 +16,7 @@ use crate::telemetry;
 /// The end of a message, as far as sending goes.
 pub(super) enum Ending {
     /// Meta took it.
-    Accepted { wamid: Wamid, answer: Vec<u8> },
+    Accepted { wamid: Option<Wamid>, answer: Vec<u8> },
     /// Meta refused it for good, or could not be asked in time.
     Failed { code: Option<i32>, answer: Vec<u8> },
     /// The answer was lost.
@@ -85,8 +85,10 @@ impl Sender {
             None => None,
         };
         let subject = match ending {
-            Ending::Accepted { wamid, .. } => Some(keys.message_subject(channel.phone_number_id.as_str(), wamid.as_str())),
-            Ending::Failed { .. } | Ending::InDoubt => None,
+            Ending::Accepted { wamid: Some(wamid), .. } => {
+                Some(keys.message_subject(channel.phone_number_id.as_str(), wamid.as_str()))
+            }
+            Ending::Accepted { wamid: None, .. } | Ending::Failed { .. } | Ending::InDoubt => None,
         };
         let told = OwnEvent {
             tenant,

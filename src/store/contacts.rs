@@ -228,6 +228,35 @@ impl Store {
         Ok(find_contacts(&mut connection, tenant, &[contact.uuid()]).await?.pop())
     }
 
+    /// Which of these contacts, or of those merged into them, wrote or were written to through one of the channels.
+    /// Serves callers that are confined to channels, because a contact itself belongs to none.
+    pub async fn contacts_met_in(
+        &self,
+        tenant: TenantId,
+        contacts: &[Uuid],
+        channels: &[Uuid],
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let ids = sqlx::query_scalar!(
+            r#"WITH people AS (
+                   SELECT contact_id AS shown, contact_id AS met FROM contact
+                   WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL
+                   SELECT merged_into, contact_id FROM contact WHERE tenant_id = $1 AND merged_into = ANY($2)
+               )
+               SELECT DISTINCT shown AS "shown!" FROM people
+               WHERE EXISTS (
+                   SELECT 1 FROM event e
+                   WHERE e.tenant_id = $1 AND e.contact_id = met AND e.status_rank IS NULL AND e.channel_id = ANY($3)
+               ) OR EXISTS (
+                   SELECT 1 FROM message m WHERE m.tenant_id = $1 AND m.contact_id = met AND m.channel_id = ANY($3)
+               )"#,
+            tenant.uuid(),
+            contacts,
+            channels,
+        );
+        Ok(ids.fetch_all(&self.data).await?)
+    }
+
     /// The contact itself and everyone who was merged into it.
     pub async fn find_merged(&self, tenant: TenantId, contact: ContactId) -> Result<Vec<Uuid>, StoreError> {
         let mut ids = sqlx::query_scalar!(

@@ -216,21 +216,21 @@ impl Store {
         Ok(rows)
     }
 
-    /// The statuses of one message, in the order of Meta's time. `since` is the day it was sent.
+    /// The statuses of these messages, in the order of Meta's time. `since` is the day the first of them was sent.
     pub async fn statuses_of(
         &self,
         tenant: TenantId,
-        subject: &[u8; 16],
+        subjects: &[Vec<u8>],
         since: Date,
     ) -> Result<Vec<StatusRow>, StoreError> {
         let rows = sqlx::query_as!(
             StatusRow,
-            r#"SELECT status_rank AS "rank!", error_code, occurred_at FROM event
-               WHERE tenant_id = $1 AND part_day >= $2 AND subject = $3 AND status_rank IS NOT NULL
+            r#"SELECT subject, status_rank AS "rank!", error_code, occurred_at FROM event
+               WHERE tenant_id = $1 AND part_day >= $2 AND subject = ANY($3) AND status_rank IS NOT NULL
                ORDER BY occurred_at, status_rank"#,
             tenant.uuid(),
             since,
-            subject.as_slice(),
+            subjects,
         )
         .fetch_all(&self.data)
         .await?;
@@ -239,8 +239,10 @@ impl Store {
 }
 
 /// One status of a message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct StatusRow {
+    /// Of which message: [`crate::store::messages::MessageRow::subject`].
+    pub subject: Vec<u8>,
     /// [`crate::domain::event::Status::rank`].
     pub rank: i16,
     /// Meta's code, of `failed`.

@@ -30,7 +30,7 @@ pub(super) struct Cut<'d> {
 pub(super) fn cut(root: Value<'_>) -> Cut<'_> {
     let mut cut = Cut::default();
     let ours = root.get("object").and_then(Value::text).is_some_and(|object| object == "whatsapp_business_account");
-    if !ours || !cut.each(root, "entry", |cut, entry| cut.entry(entry)) {
+    if !ours || !cut.each(root, "entry", Cut::entry) {
         cut.keep(Kind::Unknown, Trail::default(), root);
     }
     cut.opened.sort_unstable();

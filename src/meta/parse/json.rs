@@ -15,6 +15,8 @@ struct Node {
     end: u32,
     /// The first node behind this one and everything in it.
     next: u32,
+    /// Whether this is a string with escapes.
+    escaped: bool,
 }
 
 /// A JSON text and its map. Objects are followed by key, value, key, value; arrays by their elements.
@@ -51,7 +53,7 @@ fn map(text: &str) -> Option<Vec<Node>> {
             b'{' | b'[' if open.len() == MAX_DEPTH => return None,
             b'{' | b'[' => {
                 open.push(nodes.len());
-                nodes.push(Node { start, end: 0, next: 0 });
+                nodes.push(Node { start, end: 0, next: 0, escaped: false });
                 at + 1
             }
             b'}' | b']' => {
@@ -62,8 +64,8 @@ fn map(text: &str) -> Option<Vec<Node>> {
             }
             b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' => at + 1,
             _ => {
-                let end = if byte == b'"' { string_end(bytes, at) } else { literal_end(bytes, at) };
-                nodes.push(Node { start, end: end as u32, next: nodes.len() as u32 + 1 });
+                let (end, escaped) = if byte == b'"' { string_end(bytes, at) } else { (literal_end(bytes, at), false) };
+                nodes.push(Node { start, end: end as u32, next: nodes.len() as u32 + 1, escaped });
                 end
             }
         };
@@ -71,17 +73,17 @@ fn map(text: &str) -> Option<Vec<Node>> {
     Some(nodes)
 }
 
-/// Behind the closing quote of the string that opens at `start`.
-fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
+/// Behind the closing quote of the string that opens at `start`, and whether there is an escape in it.
+fn string_end(bytes: &[u8], start: usize) -> (usize, bool) {
+    let (mut at, mut escaped) = (start + 1, false);
+    while let Some(step) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += step;
+        if bytes.get(at) == Some(&b'"') {
+            return (at + 1, escaped);
         }
+        (at, escaped) = (at + 2, true);
     }
-    bytes.len()
+    (bytes.len(), escaped)
 }
 
 /// Behind a number, `true`, `false` or `null`.
@@ -122,12 +124,16 @@ impl<'d> Value<'d> {
         self.node().map_or(u32::MAX, |node| node.next)
     }
 
+    fn starts_with(self, byte: u8) -> bool {
+        self.node().and_then(|node| self.document.text.as_bytes().get(node.start as usize)) == Some(&byte)
+    }
+
     pub(super) fn is_object(self) -> bool {
-        self.raw().starts_with('{')
+        self.starts_with(b'{')
     }
 
     pub(super) fn is_array(self) -> bool {
-        self.raw().starts_with('[')
+        self.starts_with(b'[')
     }
 
     pub(super) fn is_null(self) -> bool {
@@ -163,11 +169,11 @@ impl<'d> Value<'d> {
 
     /// The text of a string. `None` for other kinds, and for strings that Rust cannot hold: half a surrogate pair.
     pub(super) fn text(self) -> Option<Cow<'d, str>> {
-        let inner = self.raw().strip_prefix('"')?.strip_suffix('"')?;
-        if inner.contains('\\') {
+        let node = self.node().filter(|_| self.starts_with(b'"'))?;
+        if node.escaped {
             return serde_json::from_str(self.raw()).ok().map(Cow::Owned);
         }
-        Some(Cow::Borrowed(inner))
+        self.document.text.get(node.start as usize + 1..node.end as usize - 1).map(Cow::Borrowed)
     }
 
     /// The text of a string that is not empty, or a number as written: Meta is not always sure which one an id is.
@@ -197,9 +203,12 @@ impl<'d> Key<'d> {
 
     /// Whether this is the key `name`, however it is escaped.
     pub(super) fn is(self, name: &str) -> bool {
-        let inner = self.raw().get(1..).and_then(|raw| raw.strip_suffix('"')).unwrap_or_default();
-        inner == name
-            || (inner.len() > name.len() && inner.contains('\\') && self.0.text().is_some_and(|key| key == name))
+        match self.0.node() {
+            Some(node) if node.escaped => self.text() == name,
+            // Most keys are not meant: their length says so before any text is looked at.
+            Some(node) => (node.end - node.start) as usize == name.len() + 2 && self.text() == name,
+            None => false,
+        }
     }
 
     /// The key, decoded.

@@ -20,7 +20,13 @@ pub(super) fn parse_text(text: impl Into<Bytes>) -> Vec<Item> {
 
 /// `P`hone, `B`suid, p`A`rent, `U`sername.
 fn kinds(ids: &[Identifier]) -> String {
-    ids.iter().map(|id| ["?", "P", "B", "A", "U"][id.kind() as usize]).collect()
+    let letter = |id: &Identifier| match id {
+        Identifier::Phone(_) => 'P',
+        Identifier::Bsuid(_) => 'B',
+        Identifier::ParentBsuid(_) => 'A',
+        Identifier::Username(_) => 'U',
+    };
+    ids.iter().map(letter).collect()
 }
 
 fn people(person: Option<&Person>) -> String {

@@ -1,0 +1,310 @@
+//! The one door. Whoever wants to read stored content for a person or an application passes here, with who asks and why, or
+//! gets none. (What is opened to be delivered or sent does not pass here: it was asked for when the endpoint was set up.)
+//!
+//! The audit log will stand in [`Door::admit`]: an entry for every read, written before anything is opened.
+
+use uuid::Uuid;
+
+use super::open::Keys;
+use super::views::{ContactView, Content, Entry, EventCursor, EventView, MessageView, Page};
+use super::{Caller, Denied, Permission};
+use crate::crypto::context::Context;
+use crate::crypto::envelope::Sealed;
+use crate::directory::Directory;
+use crate::directory::profile::Profile;
+use crate::ids::{ChannelId, ContactId, EventId, MessageId, TenantId};
+use crate::keyring::{Keyring, KeyringError};
+use crate::store::contacts::ContactRow;
+use crate::store::events::{EventFilter, EventRow};
+use crate::store::{Store, StoreError};
+
+/// Why somebody reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// An application does its work through the API.
+    Application,
+    /// An operator looks, at the command line.
+    Operation,
+}
+
+impl Purpose {
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::Operation => "operation",
+        }
+    }
+}
+
+/// Why nothing was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The caller may not.
+    #[error("the caller may not read this")]
+    Denied(#[from] Denied),
+    /// The database.
+    #[error("the content could not be read")]
+    Store(#[from] StoreError),
+    /// The keys are away.
+    #[error("the content could not be opened")]
+    Keys(#[from] KeyringError),
+}
+
+/// Which events.
+#[derive(Debug, Clone, Default)]
+pub struct EventQuery {
+    /// Behind this place; the default is the beginning.
+    pub after: EventCursor,
+    /// Exact types; `None`: all.
+    pub types: Option<Vec<String>>,
+    /// One channel; `None`: all that the caller may see.
+    pub channel: Option<ChannelId>,
+    /// At most so many, at least one.
+    pub limit: usize,
+}
+
+/// Opens content for callers. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub(super) store: Store,
+    pub(super) keyring: Keyring,
+    directory: Directory,
+}
+
+impl Door {
+    /// A door to this store.
+    #[must_use]
+    pub const fn new(store: Store, keyring: Keyring, directory: Directory) -> Self {
+        Self { store, keyring, directory }
+    }
+
+    pub(super) fn admit(who: &Caller, why: Purpose, what: Permission) -> Result<(), DoorError> {
+        who.require(what)?;
+        tracing::debug!(key = %who.key, why = why.as_str(), what = what.as_str(), "content is opened");
+        Ok(())
+    }
+
+    /// The next events in commit order. Polled with the cursor of the page before, it yields each event once and none is
+    /// skipped, whatever commits late.
+    pub async fn events(
+        &self,
+        who: &Caller,
+        why: Purpose,
+        query: &EventQuery,
+    ) -> Result<Page<EventView, EventCursor>, DoorError> {
+        Self::admit(who, why, Permission::EventsRead)?;
+        let channels = visible(who, query.channel);
+        let filter = EventFilter { types: query.types.as_deref(), channels: channels.as_deref() };
+        let after = (query.after.xid, query.after.event);
+        let rows = self.store.page_of_events(who.tenant, after, filter, one_more(query.limit)).await?;
+        let (rows, has_more) = cut(rows, query.limit);
+        let last = rows.last().map(|row| EventCursor { xid: row.xid, event: row.event_id });
+        let items = self.open_events(who.tenant, rows).await?;
+        Ok(Page { items, next: Some(last.unwrap_or(query.after)), has_more })
+    }
+
+    /// Contacts, newest first, made before `before`. Those that are part of another are left out.
+    pub async fn contacts(
+        &self,
+        who: &Caller,
+        why: Purpose,
+        before: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Page<ContactView, Uuid>, DoorError> {
+        Self::admit(who, why, Permission::ContactsRead)?;
+        let rows = self.store.page_of_contacts(who.tenant, before.unwrap_or(Uuid::max()), one_more(limit)).await?;
+        let (mut rows, has_more) = cut(rows, limit);
+        let next = rows.last().map(|row| row.contact_id).filter(|_| has_more);
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.contact_id).collect();
+        if let Some(met) = self.met(who, &ids).await? {
+            rows.retain(|row| met.contains(&row.contact_id));
+        }
+        Ok(Page { items: self.open_contacts(who.tenant, rows).await?, next, has_more })
+    }
+
+    /// One contact. `None`: unknown, or never met in the caller's channels.
+    pub async fn contact(
+        &self,
+        who: &Caller,
+        why: Purpose,
+        contact: ContactId,
+    ) -> Result<Option<ContactView>, DoorError> {
+        Self::admit(who, why, Permission::ContactsRead)?;
+        let Some(row) = self.find_contact(who, contact).await? else { return Ok(None) };
+        Ok(self.open_contacts(who.tenant, vec![row]).await?.pop())
+    }
+
+    /// What was said with a contact and with everyone who turned out to be the same person, newest first, older than
+    /// `before`. `None`: unknown, or never met in the caller's channels.
+    pub async fn messages_of_contact(
+        &self,
+        who: &Caller,
+        why: Purpose,
+        contact: ContactId,
+        (before, limit): (Option<Uuid>, usize),
+    ) -> Result<Option<Page<Entry, Uuid>>, DoorError> {
+        Self::admit(who, why, Permission::MessagesRead)?;
+        let Some(row) = self.find_contact(who, contact).await? else { return Ok(None) };
+        let kept = ContactId::from_uuid(row.merged_into.unwrap_or(row.contact_id));
+        let people = self.store.find_merged(who.tenant, kept).await?;
+        let (before, channels) = (before.unwrap_or(Uuid::max()), visible(who, None));
+        let (channels, rows) = (channels.as_deref(), one_more(limit));
+        let events = self.store.events_of_contact(who.tenant, &people, before, channels, rows).await?;
+        let messages = self.store.messages_to_contact(who.tenant, &people, before, channels, rows).await?;
+        // The newest of both, before anything is opened.
+        let mut ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
+        ids.extend(messages.iter().map(|message| message.message_id));
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        let (ids, has_more) = cut(ids, limit);
+        let Some(oldest) = ids.last().copied() else {
+            return Ok(Some(Page { items: Vec::new(), next: None, has_more }));
+        };
+        // Events about our own messages are told by those messages.
+        let shown = |event: &EventRow| event.event_id >= oldest && event.message_id.is_none();
+        let events = self.open_events(who.tenant, events.into_iter().filter(shown).collect()).await?;
+        let messages = messages.into_iter().filter(|message| message.message_id >= oldest).collect();
+        let messages = self.open_messages(who.tenant, messages).await?;
+        let entries = events.into_iter().map(|event| Entry::In(Box::new(event)));
+        let mut items: Vec<Entry> = entries.chain(messages.into_iter().map(|out| Entry::Out(Box::new(out)))).collect();
+        items.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.id()));
+        Ok(Some(Page { items, next: has_more.then_some(oldest), has_more }))
+    }
+
+    /// One message with its state. `None`: unknown, or of another channel.
+    pub async fn message(
+        &self,
+        who: &Caller,
+        why: Purpose,
+        message: MessageId,
+    ) -> Result<Option<MessageView>, DoorError> {
+        Self::admit(who, why, Permission::MessagesRead)?;
+        let row = self.store.find_message(who.tenant, message).await?;
+        let row = row.filter(|row| who.may_use(ChannelId::from_uuid(row.channel_id)));
+        Ok(self.open_messages(who.tenant, row.into_iter().collect()).await?.pop())
+    }
+
+    async fn find_contact(&self, who: &Caller, contact: ContactId) -> Result<Option<ContactRow>, DoorError> {
+        let Some(row) = self.store.find_contact(who.tenant, contact).await? else { return Ok(None) };
+        let kept = row.merged_into.unwrap_or(row.contact_id);
+        let hidden = self.met(who, &[kept]).await?.is_some_and(|met| met.is_empty());
+        Ok((!hidden).then_some(row))
+    }
+
+    /// Whom of these a confined caller may see. `None`: all.
+    async fn met(&self, who: &Caller, contacts: &[Uuid]) -> Result<Option<Vec<Uuid>>, DoorError> {
+        match visible(who, None) {
+            None => Ok(None),
+            Some(channels) => Ok(Some(self.store.contacts_met_in(who.tenant, contacts, &channels).await?)),
+        }
+    }
+
+    async fn open_events(&self, tenant: TenantId, rows: Vec<EventRow>) -> Result<Vec<EventView>, DoorError> {
+        let rows: Vec<(EventRow, Option<Sealed>)> = rows
+            .into_iter()
+            .map(|mut row| {
+                let sealed = row.payload.take().map(Sealed::from_stored);
+                (row, sealed)
+            })
+            .collect();
+        let keys = Keys::fetch(&self.keyring, tenant, rows.iter().filter_map(|(_, sealed)| sealed.as_ref())).await?;
+        let snapshot = self.directory.snapshot();
+        let view = |(row, sealed): (EventRow, Option<Sealed>)| {
+            let channel = row.channel_id.map(ChannelId::from_uuid);
+            let known = channel.and_then(|channel| snapshot.channel(tenant, channel));
+            let place = payload_place(tenant, &row);
+            EventView {
+                id: EventId::from_uuid(row.event_id),
+                channel,
+                phone_number_id: known.map(|channel| channel.phone_number_id.as_str().to_owned()),
+                contact: row.contact_id.map(ContactId::from_uuid),
+                message: row.message_id.map(MessageId::from_uuid),
+                error_code: row.error_code,
+                occurred_at: row.occurred_at,
+                received_at: row.received_at,
+                event_type: row.event_type,
+                content: sealed.map_or(Content::Erased, |sealed| keys.open(&place, &sealed)),
+            }
+        };
+        Ok(rows.into_iter().map(view).collect())
+    }
+
+    async fn open_contacts(&self, tenant: TenantId, rows: Vec<ContactRow>) -> Result<Vec<ContactView>, DoorError> {
+        let rows: Vec<(ContactRow, Sealed)> = rows
+            .into_iter()
+            .map(|mut row| {
+                let sealed = Sealed::from_stored(std::mem::take(&mut row.profile));
+                (row, sealed)
+            })
+            .collect();
+        let keys = Keys::fetch(&self.keyring, tenant, rows.iter().map(|(_, sealed)| sealed)).await?;
+        let view = |(row, sealed): (ContactRow, Sealed)| ContactView {
+            id: ContactId::from_uuid(row.contact_id),
+            profile: keys.key(&sealed).and_then(|key| Profile::open(key, tenant, row.contact_id, &sealed)),
+            merged_into: row.merged_into.map(ContactId::from_uuid),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        Ok(rows.into_iter().map(view).collect())
+    }
+}
+
+/// The channels that a caller sees, or the wanted one of them. `None`: everything, also what belongs to no channel.
+fn visible(who: &Caller, wanted: Option<ChannelId>) -> Option<Vec<Uuid>> {
+    match wanted {
+        Some(channel) => Some(if who.may_use(channel) { vec![channel.uuid()] } else { Vec::new() }),
+        None if who.channels.is_empty() => None,
+        None => Some(who.channels.iter().map(|channel| channel.uuid()).collect()),
+    }
+}
+
+/// One row more than wanted tells whether there is more.
+fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
+}
+
+fn cut<T>(mut rows: Vec<T>, limit: usize) -> (Vec<T>, bool) {
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    (rows, has_more)
+}
+
+fn payload_place(tenant: TenantId, row: &EventRow) -> Context {
+    let contact = row.contact_id.unwrap_or(Uuid::nil());
+    Context { tenant: tenant.uuid(), table: "event_payload", column: "payload", row: row.event_id, contact }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Permissions;
+    use crate::ids::ApiKeyId;
+
+    fn caller(channels: Vec<ChannelId>) -> Caller {
+        let key = ApiKeyId::from_uuid(Uuid::nil());
+        Caller { tenant: TenantId::DEFAULT, key, permissions: Permissions::default(), channels }
+    }
+
+    #[test]
+    fn nobody_passes_without_the_permission() {
+        let denied = Door::admit(&caller(Vec::new()), Purpose::Application, Permission::EventsRead);
+        assert!(matches!(denied, Err(DoorError::Denied(Denied::Missing(Permission::EventsRead)))));
+    }
+
+    #[test]
+    fn a_confined_caller_never_sees_more_than_its_channels() {
+        let [one, two] = [1, 2].map(|number| ChannelId::from_uuid(Uuid::from_u128(number)));
+        let (free, confined) = (caller(Vec::new()), caller(vec![one]));
+        assert_eq!(visible(&free, None), None);
+        assert_eq!(visible(&free, Some(two)), Some(vec![two.uuid()]));
+        assert_eq!(visible(&confined, None), Some(vec![one.uuid()]));
+        assert_eq!(visible(&confined, Some(two)), Some(Vec::new()));
+    }
+
+    #[test]
+    fn one_row_too_many_means_that_there_is_more() {
+        assert_eq!(cut(vec![1, 2, 3], 2), (vec![1, 2], true));
+        assert_eq!(cut(vec![1, 2], 2), (vec![1, 2], false));
+    }
+}

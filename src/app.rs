@@ -1,0 +1,312 @@
+//! The composition root: puts the rooms together, starts them in order, and stops them in the other order.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::door::Door;
+use crate::clock::SharedClock;
+use crate::config::{Config, KmsSource, read_key_file};
+use crate::crypto::kms::LocalKms;
+use crate::deliver::{self, Deliverer};
+use crate::directory::{App, Bells, Contacts, Directory};
+use crate::domain::channel::Channel;
+use crate::egress::client::EgressClient;
+use crate::egress::guard::AddressPolicy;
+use crate::http;
+use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId, WorkerId};
+use crate::ingest::{self, Ingest};
+use crate::keyring::{CacheLimits, Keyring, Root};
+use crate::meta::client::{GraphClient, Timeouts};
+use crate::send::Sender;
+use crate::store::{Pools, Store};
+use crate::telemetry;
+use crate::worker::{Lease, Worker};
+
+/// How long a start waits for Postgres before it gives up and lets the supervisor of the process decide.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long an endpoint may take to accept a connection.
+const ENDPOINT_CONNECT: Duration = Duration::from_secs(5);
+
+/// What the settings need, without listeners or workers: also the base of the command line's verbs.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// Both databases.
+    pub store: Store,
+    /// The opened key tree.
+    pub keyring: Keyring,
+    /// The settings, read.
+    pub directory: Directory,
+    /// The one clock.
+    pub clock: SharedClock,
+}
+
+impl Base {
+    /// Connects, migrates, opens the key tree and reads the settings.
+    pub async fn open(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
+        let store = Store::connect_lazily(&Pools {
+            data: config.database.url.clone(),
+            keys: config.keys.url.clone().unwrap_or_else(|| config.database.url.clone()),
+            max_connections: config.database.max_connections,
+            acquire_timeout: config.database.acquire_timeout,
+            statement_timeout: config.database.statement_timeout,
+        })?;
+        wait_for_database(&store).await?;
+        store.migrate().await.context("the database could not be migrated")?;
+        let (now, root) = (clock.now(), open_root(&store, config, &clock).await?);
+        let limits = CacheLimits { entries: config.keys.cache_entries, ttl: config.keys.cache_ttl };
+        let keyring = Keyring::new(store.clone(), root, clock.clone(), limits);
+        store.ensure_tenant(TenantId::DEFAULT, "default", now).await?;
+        store.ensure_partitions(now.date()).await?;
+        keyring.tenant(TenantId::DEFAULT).await.context("the keys of the tenant could not be opened")?;
+        let directory = Directory::new(store.clone(), keyring.clone(), clock.clone());
+        directory.reload().await.context("the settings could not be read")?;
+        Ok(Self { store, keyring, directory, clock })
+    }
+
+    /// Sets up the one number that the environment describes, or brings its secrets up to date.
+    async fn bootstrap(&self, config: &Config) -> anyhow::Result<()> {
+        let Some(bootstrap) = &config.bootstrap else { return Ok(()) };
+        let (tenant, now, snapshot) = (TenantId::DEFAULT, self.clock.now(), self.directory.snapshot());
+        let known = snapshot.apps.iter().find(|app| app.tenant == tenant && app.name == BOOTSTRAP);
+        let unchanged = known.is_some_and(|app| {
+            app.secret.matches(bootstrap.app_secret.expose()) && app.verify_token.matches(bootstrap.verify_token.expose())
+        });
+        if !unchanged {
+            let mut app = App::new(
+                tenant,
+                known.map_or_else(|| AppId::new(now), |app| app.id),
+                BOOTSTRAP.to_owned(),
+                bootstrap.app_secret.clone(),
+                bootstrap.verify_token.clone(),
+                known.map_or(now, |app| app.created_at),
+            );
+            let rotated = known.filter(|app| !app.secret.matches(bootstrap.app_secret.expose()));
+            app.previous_secret = rotated.map(|app| app.secret.clone());
+            self.directory.save_app(&app).await.context("the app of the environment could not be saved")?;
+        }
+        let number = PhoneNumberId::new(bootstrap.phone_number_id.clone());
+        let known = snapshot.channel_by_number(tenant, &number);
+        let unchanged = known.is_some_and(|channel| {
+            channel.token.as_ref().is_some_and(|token| token.matches(bootstrap.access_token.expose()))
+        });
+        if !unchanged {
+            let channel = Channel {
+                tenant,
+                id: known.map_or_else(|| ChannelId::new(now), |channel| channel.id),
+                phone_number_id: number,
+                waba_id: WabaId::new(bootstrap.waba_id.clone()),
+                name: known.map_or_else(|| BOOTSTRAP.to_owned(), |channel| channel.name.clone()),
+                token: Some(bootstrap.access_token.clone()),
+            };
+            self.directory.save_channel(&channel).await.context("the number of the environment could not be saved")?;
+        }
+        Ok(())
+    }
+}
+
+/// Name of what the environment set up.
+const BOOTSTRAP: &str = "environment";
+
+async fn wait_for_database(store: &Store) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + DATABASE_PATIENCE;
+    while let Err(error) = store.ping().await {
+        if !error.is_retryable() || tokio::time::Instant::now() > deadline {
+            return Err(error).context("the database does not answer");
+        }
+        tracing::warn!("the database does not answer yet; trying again");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Ok(())
+}
+
+async fn open_root(store: &Store, config: &Config, clock: &SharedClock) -> anyhow::Result<Root> {
+    let name = match config.keys.kms {
+        KmsSource::File { .. } => "file",
+        KmsSource::Env { .. } => "env",
+    };
+    let secret = config.keys.kms.read_secret().context("the key of this installation cannot be used")?;
+    let cell = match &config.keys.cell_file {
+        Some(path) => Some(read_key_file(path).context("the epoch cell cannot be used")?),
+        None => None,
+    };
+    let kms = LocalKms::new(name, &secret);
+    Root::open_or_found(store, &kms, cell.as_ref(), clock.now()).await.context("the key tree cannot be opened")
+}
+
+/// Where the three listeners are.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// Meta.
+    pub public: SocketAddr,
+    /// Applications.
+    pub internal: SocketAddr,
+    /// Operators.
+    pub admin: SocketAddr,
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Where it listens; with port 0 in the configuration, where the system put it.
+    pub addresses: Addresses,
+    base: Base,
+    draining: http::state::Draining,
+    listeners: Stage,
+    ingest: Stage,
+    worker: Stage,
+    drain: Duration,
+}
+
+/// Tasks that are stopped together.
+#[derive(Debug, Default)]
+struct Stage {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Stage {
+    /// Tells the tasks to finish and waits for them until `deadline`.
+    async fn end(&self, deadline: tokio::time::Instant) -> bool {
+        self.stop.cancel();
+        self.tasks.close();
+        tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_ok()
+    }
+}
+
+impl Gateway {
+    /// Starts everything. When this returns, all three listeners answer.
+    pub async fn start(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
+        let metrics = telemetry::install_metrics()?;
+        let base = Base::open(config, clock.clone()).await?;
+        base.bootstrap(config).await?;
+        let (store, keyring, directory) = (base.store.clone(), base.keyring.clone(), base.directory.clone());
+        let (contacts, bells) = (Contacts::new(keyring.clone(), clock.clone()), Bells::default());
+        let (listeners, ingest_stage, worker_stage) = (Stage::default(), Stage::default(), Stage::default());
+
+        let parts = ingest::Parts {
+            store: store.clone(),
+            keyring: keyring.clone(),
+            directory: directory.clone(),
+            contacts: contacts.clone(),
+            bells: bells.clone(),
+            clock: clock.clone(),
+        };
+        let ingest = Ingest::start(&parts, ingest_limits(config), &ingest_stage.tasks, &ingest_stage.stop);
+        let policy = AddressPolicy {
+            allowed_networks: config.deliver.allowed_networks.clone(),
+            allowed_hosts: config.deliver.allowed_hosts.clone(),
+            allow_loopback: config.deliver.allow_loopback,
+        };
+        let client = EgressClient::new(policy, clock.clone(), ENDPOINT_CONNECT)?;
+        let deliverer = Deliverer {
+            store: store.clone(),
+            keyring: keyring.clone(),
+            directory: directory.clone(),
+            client: client.clone(),
+            bells: bells.clone(),
+            clock: clock.clone(),
+            limits: deliver::Limits { max_in_flight: config.deliver.max_in_flight, timeout: config.deliver.timeout },
+        };
+        let graph = GraphClient::new(
+            config.meta.graph_url.clone(),
+            &config.meta.graph_version,
+            Timeouts { connect: config.meta.connect_timeout, total: config.meta.timeout },
+        )?;
+        let sender = Sender {
+            store: store.clone(),
+            keyring: keyring.clone(),
+            directory: directory.clone(),
+            contacts,
+            graph,
+            bells,
+            clock: clock.clone(),
+            max_in_flight: config.send.max_in_flight,
+        };
+        let worker = Worker {
+            id: WorkerId::new(clock.now()),
+            store: store.clone(),
+            directory: directory.clone(),
+            keyring: keyring.clone(),
+            deliverer,
+            sender: sender.clone(),
+            ingest: ingest.clone(),
+            clock: clock.clone(),
+            lease: Lease::default(),
+        };
+        let draining = http::state::Draining::default();
+        let state = http::state::AppState {
+            store: store.clone(),
+            directory: directory.clone(),
+            ingest,
+            door: Door::new(store, keyring, directory),
+            sender,
+            egress: client,
+            clock,
+            metrics,
+            draining: draining.clone(),
+        };
+        let bound = bind(config).await?;
+        worker.start(&worker_stage.tasks, &worker_stage.stop);
+        let addresses = serve(bound, &state, &listeners)?;
+        Ok(Self { addresses, base, draining, listeners, ingest: ingest_stage, worker: worker_stage, drain: config.server.drain })
+    }
+
+    /// Stops in order: not ready, no new requests, queued webhooks written, lanes finished and given back. What is not done
+    /// within the configured time is left to Meta, the endpoints and the next process, which lose nothing by it.
+    pub async fn shutdown(self) {
+        self.draining.begin();
+        let deadline = tokio::time::Instant::now() + self.drain;
+        let mut done = self.listeners.end(deadline).await;
+        done &= self.ingest.end(deadline).await;
+        done &= self.worker.end(deadline).await;
+        if !done {
+            tracing::warn!("not everything was finished in time; it is done again after the next start");
+        }
+        let close = tokio::time::timeout(Duration::from_secs(1), self.base.store.close());
+        // Statements that still run are broken off with the process.
+        let _closed = close.await;
+        tracing::info!("stopped");
+    }
+}
+
+fn ingest_limits(config: &Config) -> ingest::Limits {
+    ingest::Limits {
+        queue_bytes: config.ingest.queue_bytes,
+        batch_rows: config.ingest.batch_rows,
+        batch_bytes: config.ingest.batch_bytes,
+        writers: config.ingest.writers,
+        commit_timeout: config.ingest.commit_timeout,
+    }
+}
+
+async fn bind(config: &Config) -> anyhow::Result<[TcpListener; 3]> {
+    let listen = async |address: SocketAddr, name: &str| {
+        TcpListener::bind(address).await.with_context(|| format!("the {name} listener cannot have {address}"))
+    };
+    Ok([
+        listen(config.server.public_listen, "public").await?,
+        listen(config.server.internal_listen, "internal").await?,
+        listen(config.server.admin_listen, "admin").await?,
+    ])
+}
+
+fn serve(bound: [TcpListener; 3], state: &http::state::AppState, stage: &Stage) -> anyhow::Result<Addresses> {
+    let [public, internal, admin] = bound;
+    let addresses =
+        Addresses { public: public.local_addr()?, internal: internal.local_addr()?, admin: admin.local_addr()? };
+    let routers = [
+        (public, http::router::public(state.clone())),
+        (internal, http::router::internal(state.clone())),
+        (admin, http::router::admin(state.clone())),
+    ];
+    for (listener, router) in routers {
+        stage.tasks.spawn(http::listen::serve(listener, router, stage.stop.clone()));
+    }
+    tracing::info!(public = %addresses.public, internal = %addresses.internal, admin = %addresses.admin, "listening");
+    Ok(addresses)
+}

@@ -1,0 +1,109 @@
+//! The command line: what the binary can be asked to do.
+
+mod dev;
+mod dev_postgres;
+mod health;
+pub mod postgres;
+mod serve;
+mod settings;
+mod simulate;
+mod table;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::Base;
+use crate::clock::SystemClock;
+use crate::config::{Config, environment};
+
+/// Self-hosted gateway between the WhatsApp Business Cloud API and your own applications.
+#[derive(Debug, Parser)]
+#[command(name = "waxseal", version)]
+pub struct Cli {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the gateway until SIGTERM or Ctrl-C.
+    Serve,
+    /// Run everything on this machine: Postgres, the simulator as Meta, a sample consumer, a round trip.
+    Dev(DevArgs),
+    /// Run the simulator of Meta's Cloud API alone.
+    Simulate(simulate::SimulateArgs),
+    /// Bring the database up to this release.
+    Migrate,
+    /// Check the configuration and print what is in force, without secrets.
+    CheckConfig,
+    /// Succeed when a gateway runs on this machine and answers.
+    Health,
+    /// Meta apps, whose secrets sign webhooks.
+    #[command(subcommand)]
+    App(settings::AppVerb),
+    /// Business phone numbers.
+    #[command(subcommand)]
+    Channel(settings::ChannelVerb),
+    /// Keys of calling applications.
+    #[command(subcommand)]
+    Key(settings::KeyVerb),
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// TOML file above the defaults and below the environment.
+    #[arg(long, env = "WAXSEAL_CONFIG", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    /// Loads and validates the configuration.
+    pub fn load(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(self.config.as_deref(), environment())?)
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct DevArgs {
+    #[command(flatten)]
+    server: dev::DevServerArgs,
+    #[command(subcommand)]
+    tool: Option<DevTool>,
+}
+
+#[derive(Debug, Subcommand)]
+enum DevTool {
+    /// Run a command with `DATABASE_URL` set to a throw-away Postgres, and exit with its code.
+    Postgres(dev_postgres::DevPostgresArgs),
+}
+
+/// Does what the command line says. What there is to print goes to `out`.
+pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
+    let config = || cli.config.load();
+    match cli.command {
+        Verb::Serve => return serve::run(&config()?).await,
+        Verb::Dev(DevArgs { tool: Some(DevTool::Postgres(args)), .. }) => return dev_postgres::run(args).await,
+        Verb::Dev(DevArgs { server, tool: None }) => return dev::run(server, out).await,
+        Verb::Simulate(args) => return simulate::run(args, out).await,
+        Verb::Health => return health::run(&config()?).await,
+        Verb::CheckConfig => out.write_all(config()?.to_redacted_toml().as_bytes())?,
+        Verb::Migrate => {
+            let config = config()?;
+            serve::start_logs(&config);
+            Base::open(&config, Arc::new(SystemClock)).await?;
+            writeln!(out, "the database is up to date")?;
+        }
+        Verb::App(verb) => settings::app(&config()?, verb, out).await?,
+        Verb::Channel(verb) => settings::channel(&config()?, verb, out).await?,
+        Verb::Key(verb) => settings::key(&config()?, verb, out).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,269 @@
+//! `waxseal app`, `waxseal channel`, `waxseal key`: what REST does, for an operator at a terminal. Secrets are read from standard
+//! input or a file, never from the command line, where other users of the machine could read them.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use time::format_description::well_known::Rfc3339;
+
+use super::table::Table;
+use crate::access::api_key::{self, Grant};
+use crate::access::permissions::{ADMIN, Permission, Permissions};
+use crate::app::Base;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::directory::App;
+use crate::domain::channel::Channel;
+use crate::ids::{ApiKeyId, AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
+use crate::secret::{AccessToken, AppSecret, VerifyToken};
+
+type Out<'a> = &'a mut (dyn Write + Send);
+
+/// A secret from a file, or from standard input.
+#[derive(Debug, Args)]
+pub(super) struct SecretSource {
+    /// File that holds the secret; `-` or nothing: standard input.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+impl SecretSource {
+    fn read(&self, what: &str) -> anyhow::Result<String> {
+        let text = match self.secret_file.as_deref().filter(|path| path.as_os_str() != "-") {
+            Some(path) => std::fs::read_to_string(path).with_context(|| format!("{what} cannot be read"))?,
+            None => {
+                let mut text = String::new();
+                std::io::stdin().take(64 * 1024).read_to_string(&mut text).with_context(|| format!("{what} cannot be read"))?;
+                text
+            }
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            bail!("{what} is empty; give it on standard input or with --secret-file");
+        }
+        Ok(text.to_owned())
+    }
+}
+
+/// `waxseal app …`
+#[derive(Debug, Subcommand)]
+pub(super) enum AppVerb {
+    /// Register a Meta app; its secret is read from standard input or --secret-file.
+    Create {
+        /// A name for people.
+        #[arg(long)]
+        name: String,
+        /// File with the verify token; without one a token is made and printed.
+        #[arg(long, value_name = "FILE")]
+        verify_token_file: Option<PathBuf>,
+        #[command(flatten)]
+        secret: SecretSource,
+    },
+    /// List Meta apps.
+    List,
+    /// Replace an app's secret; webhooks signed with the old one are still accepted.
+    Rotate {
+        /// Id of the app.
+        id: AppId,
+        #[command(flatten)]
+        secret: SecretSource,
+    },
+    /// Remove an app: its webhooks are refused from then on.
+    Remove {
+        /// Id of the app.
+        id: AppId,
+    },
+}
+
+/// `waxseal channel …`
+#[derive(Debug, Subcommand)]
+pub(super) enum ChannelVerb {
+    /// Add a business number; its access token is read from standard input or --secret-file.
+    Create {
+        /// A name for people.
+        #[arg(long)]
+        name: String,
+        /// Meta's id of the number.
+        #[arg(long)]
+        phone_number_id: String,
+        /// Meta's id of the account.
+        #[arg(long)]
+        waba_id: String,
+        #[command(flatten)]
+        secret: SecretSource,
+    },
+    /// List channels.
+    List,
+    /// Replace a channel's access token.
+    SetToken {
+        /// Id of the channel.
+        id: ChannelId,
+        #[command(flatten)]
+        secret: SecretSource,
+    },
+    /// Remove a channel.
+    Remove {
+        /// Id of the channel.
+        id: ChannelId,
+    },
+}
+
+/// `waxseal key …`
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyVerb {
+    /// Make an API key. It is printed once, on the last line.
+    Create {
+        /// A name for people.
+        #[arg(long)]
+        name: String,
+        /// What it may do, such as `events:read`; `admin` for everything. May be repeated.
+        #[arg(long = "scope", required = true)]
+        scopes: Vec<String>,
+        /// Confine it to a channel. May be repeated.
+        #[arg(long = "channel")]
+        channels: Vec<ChannelId>,
+        /// Days after which it ends by itself.
+        #[arg(long)]
+        days: Option<u16>,
+    },
+    /// List API keys.
+    List,
+    /// Take an API key back.
+    Revoke {
+        /// Id of the key.
+        id: ApiKeyId,
+    },
+}
+
+const TENANT: TenantId = TenantId::DEFAULT;
+
+async fn base(config: &Config) -> anyhow::Result<Base> {
+    Base::open(config, Arc::new(SystemClock)).await
+}
+
+pub(super) async fn app(config: &Config, verb: AppVerb, out: Out<'_>) -> anyhow::Result<()> {
+    let base = base(config).await?;
+    let (snapshot, now) = (base.directory.snapshot(), base.clock.now());
+    match verb {
+        AppVerb::Create { name, verify_token_file, secret } => {
+            let secret = AppSecret::new(secret.read("the app secret")?);
+            let made = verify_token_file.is_none();
+            let token = match verify_token_file {
+                Some(path) => std::fs::read_to_string(path).context("the verify token cannot be read")?.trim().to_owned(),
+                None => data_encoding::HEXLOWER.encode(&crate::crypto::random::bytes::<16>()),
+            };
+            let app = App::new(TENANT, AppId::new(now), name, secret, VerifyToken::new(token.clone()), now);
+            base.directory.save_app(&app).await?;
+            writeln!(out, "app           {}", app.id)?;
+            if made {
+                writeln!(out, "verify token  {token}   (enter it beside the webhook URL at Meta)")?;
+            }
+        }
+        AppVerb::List => {
+            let mut table = Table::new(["id", "name", "since", "secrets"]);
+            for app in snapshot.apps.iter().filter(|app| app.tenant == TENANT) {
+                let secrets = if app.previous_secret.is_some() { "current, previous" } else { "current" };
+                table.row([app.id.to_string(), app.name.clone(), app.created_at.format(&Rfc3339)?, secrets.to_owned()]);
+            }
+            table.write(out)?;
+        }
+        AppVerb::Rotate { id, secret } => {
+            let app = snapshot.apps.iter().find(|app| app.tenant == TENANT && app.id == id).context("no such app")?;
+            base.directory.save_app(&app.rotated(AppSecret::new(secret.read("the app secret")?))).await?;
+            writeln!(out, "the old secret is still accepted")?;
+        }
+        AppVerb::Remove { id } => {
+            anyhow::ensure!(base.directory.remove_app(TENANT, id).await?, "no such app");
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) -> anyhow::Result<()> {
+    let base = base(config).await?;
+    let snapshot = base.directory.snapshot();
+    match verb {
+        ChannelVerb::Create { name, phone_number_id, waba_id, secret } => {
+            let channel = Channel {
+                tenant: TENANT,
+                id: ChannelId::new(base.clock.now()),
+                phone_number_id: PhoneNumberId::new(phone_number_id),
+                waba_id: WabaId::new(waba_id),
+                name,
+                token: Some(AccessToken::new(secret.read("the access token")?)),
+            };
+            base.directory.save_channel(&channel).await?;
+            writeln!(out, "channel  {}", channel.id)?;
+        }
+        ChannelVerb::List => {
+            let mut table = Table::new(["id", "phone_number_id", "waba_id", "name", "sends"]);
+            for channel in snapshot.channels_of(TENANT) {
+                let sends = if channel.token.is_some() { "yes" } else { "no" };
+                table.row([
+                    channel.id.to_string(),
+                    channel.phone_number_id.as_str().to_owned(),
+                    channel.waba_id.as_str().to_owned(),
+                    channel.name.clone(),
+                    sends.to_owned(),
+                ]);
+            }
+            table.write(out)?;
+        }
+        ChannelVerb::SetToken { id, secret } => {
+            let mut channel = Channel::clone(snapshot.channel(TENANT, id).context("no such channel")?);
+            channel.token = Some(AccessToken::new(secret.read("the access token")?));
+            base.directory.save_channel(&channel).await?;
+        }
+        ChannelVerb::Remove { id } => {
+            anyhow::ensure!(base.directory.remove_channel(TENANT, id).await?, "no such channel");
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn key(config: &Config, verb: KeyVerb, out: Out<'_>) -> anyhow::Result<()> {
+    let base = base(config).await?;
+    let now = base.clock.now();
+    match verb {
+        KeyVerb::Create { name, scopes, channels, days } => {
+            let permissions = permissions(&scopes)?;
+            let expires_at = days.map(|days| now + time::Duration::days(i64::from(days)));
+            let made = api_key::generate(Grant { tenant: TENANT, name, permissions, channels, expires_at }, now);
+            let id = made.record.id;
+            base.directory.save_api_key(made.record).await?;
+            writeln!(out, "key {id}; its secret is shown this once:")?;
+            writeln!(out, "{}", made.shown.expose())?;
+        }
+        KeyVerb::List => {
+            let mut table = Table::new(["id", "name", "scopes", "ends", "state"]);
+            for key in base.directory.snapshot().api_keys_of(TENANT) {
+                let ends = key.expires_at.map_or(Ok("never".to_owned()), |at| at.format(&Rfc3339))?;
+                let ended = key.expires_at.is_some_and(|at| at <= now);
+                let state = if key.revoked_at.is_some() { "revoked" } else if ended { "ended" } else { "valid" };
+                table.row([key.id.to_string(), key.name.clone(), key.scopes.join(" "), ends, state.to_owned()]);
+            }
+            table.write(out)?;
+        }
+        KeyVerb::Revoke { id } => {
+            anyhow::ensure!(base.directory.revoke_api_key(TENANT, id).await?, "no such valid key");
+        }
+    }
+    Ok(())
+}
+
+/// Every unknown scope is listed at once, and so are the known ones.
+fn permissions(scopes: &[String]) -> anyhow::Result<Permissions> {
+    if scopes.iter().any(|scope| scope == ADMIN) {
+        return Ok(Permissions::admin());
+    }
+    let unknown: Vec<&str> =
+        scopes.iter().map(String::as_str).filter(|scope| Permission::parse(scope).is_none()).collect();
+    if !unknown.is_empty() {
+        let known: Vec<&str> = Permission::ALL.iter().map(|one| one.as_str()).collect();
+        bail!("unknown scope {}; there are {ADMIN}, {}", unknown.join(", "), known.join(", "));
+    }
+    Ok(Permissions::of_scopes(scopes.iter().map(String::as_str)))
+}

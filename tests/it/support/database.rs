@@ -1,0 +1,92 @@
+//! A database for each test, copied from a migrated template. The server is the one that `waxseal dev postgres` started (see
+//! `make test`), or one of our own.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::sync::OnceCell;
+use waxseal::cli::postgres::PrivatePostgres;
+use waxseal::secret::Dsn;
+use waxseal::store::{Pools, Store};
+
+/// The server's connection string, and the server when it is ours: a static is never dropped, so its own watcher stops it when
+/// this process is gone.
+static SERVER: OnceCell<(String, Option<PrivatePostgres>)> = OnceCell::const_new();
+static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+async fn server() -> &'static str {
+    let start = || async {
+        match std::env::var("DATABASE_URL")
+            .ok()
+            .filter(|url| !url.is_empty() && std::env::var("WAXSEAL_TEST_SERVER").is_ok())
+        {
+            Some(url) => (url, None),
+            None => {
+                let own = PrivatePostgres::throwaway().await.expect("Postgres starts; see `make test`");
+                (own.dsn().expose().to_owned(), Some(own))
+            }
+        }
+    };
+    &SERVER.get_or_init(start).await.0
+}
+
+/// The same server, another database.
+pub fn with_database(url: &str, name: &str) -> String {
+    let mut url = url::Url::parse(url).expect("a connection string is a URL");
+    url.set_path(name);
+    url.into()
+}
+
+async fn execute(url: &str, statement: String) {
+    let mut connection = PgConnection::connect(url).await.expect("the server answers");
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.expect("the statement is right");
+    connection.close().await.expect("the connection closes");
+}
+
+fn fresh_name(kind: &str) -> String {
+    format!("{kind}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn template() -> &'static str {
+    let make = || async {
+        let name = fresh_name("template");
+        execute(server().await, format!("CREATE DATABASE {name}")).await;
+        let url = Dsn::new(with_database(server().await, &name));
+        let store = Store::connect_lazily(&pools(&url)).expect("the connection string is right");
+        store.migrate().await.expect("the migrations run");
+        store.close().await;
+        name
+    };
+    TEMPLATE.get_or_init(make).await
+}
+
+fn pools(url: &Dsn) -> Pools {
+    Pools {
+        data: url.clone(),
+        keys: url.clone(),
+        max_connections: 2,
+        acquire_timeout: std::time::Duration::from_secs(10),
+        statement_timeout: std::time::Duration::from_secs(30),
+    }
+}
+
+/// A migrated, empty database of the test's own.
+pub async fn fresh() -> String {
+    let (template, name) = (template().await, fresh_name("test"));
+    execute(server().await, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+    with_database(server().await, &name)
+}
+
+/// Runs a statement that no room of the product would.
+pub async fn sabotage(url: &str, statement: &str) {
+    execute(url, statement.to_owned()).await;
+}
+
+/// One number out of the database.
+pub async fn count(url: &str, statement: &str) -> i64 {
+    let mut connection = PgConnection::connect(url).await.expect("the server answers");
+    let row: (i64,) =
+        sqlx::query_as(AssertSqlSafe(statement.to_owned())).fetch_one(&mut connection).await.expect("a number");
+    row.0
+}

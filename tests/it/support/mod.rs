@@ -1,0 +1,9 @@
+//! What every test stands on.
+
+pub mod app;
+pub mod database;
+pub mod receiver;
+pub mod webhook;
+
+pub use app::TestApp;
+pub use receiver::Receiver;
