@@ -26,7 +26,7 @@ use estate::Estate;
 
 /// `waxseal dev`
 #[derive(Debug, Args)]
-pub struct DevServerArgs {
+pub(super) struct DevServerArgs {
     /// Folder of the database, the keys and `dev.env`; kept between runs.
     #[arg(long, default_value = "data", value_name = "DIR")]
     data: PathBuf,
