@@ -256,6 +256,12 @@ impl Gateway {
         Ok(Self { addresses, base, draining, listeners, ingest: ingest_stage, worker: worker_stage, drain: config.server.drain })
     }
 
+    /// What the running gateway stands on: for those who change settings from inside the process.
+    #[must_use]
+    pub const fn base(&self) -> &Base {
+        &self.base
+    }
+
     /// Stops in order: not ready, no new requests, queued webhooks written, lanes finished and given back. What is not done
     /// within the configured time is left to Meta, the endpoints and the next process, which lose nothing by it.
     pub async fn shutdown(self) {

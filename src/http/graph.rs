@@ -22,11 +22,8 @@ const LONGEST_BODY: usize = 1024 * 1024;
 
 /// The mirror's routes.
 pub(super) fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/graph/{version}/{phone_number_id}/messages", post(messages))
-        .route("/graph/{*path}", axum::routing::any(unknown))
-        .layer(DefaultBodyLimit::max(LONGEST_BODY))
-        .with_state(state)
+    let mirror = Router::new().route("/{version}/{phone_number_id}/messages", post(messages)).fallback(unknown);
+    Router::new().nest("/graph", mirror).layer(DefaultBodyLimit::max(LONGEST_BODY)).with_state(state)
 }
 
 /// An error as Meta writes it.
