@@ -74,7 +74,8 @@ impl Base {
         let (tenant, now, snapshot) = (TenantId::DEFAULT, self.clock.now(), self.directory.snapshot());
         let known = snapshot.apps.iter().find(|app| app.tenant == tenant && app.name == BOOTSTRAP);
         let unchanged = known.is_some_and(|app| {
-            app.secret.matches(bootstrap.app_secret.expose()) && app.verify_token.matches(bootstrap.verify_token.expose())
+            app.secret.matches(bootstrap.app_secret.expose())
+                && app.verify_token.matches(bootstrap.verify_token.expose())
         });
         if !unchanged {
             let mut app = App::new(
@@ -253,7 +254,15 @@ impl Gateway {
         let bound = bind(config).await?;
         worker.start(&worker_stage.tasks, &worker_stage.stop);
         let addresses = serve(bound, &state, &listeners)?;
-        Ok(Self { addresses, base, draining, listeners, ingest: ingest_stage, worker: worker_stage, drain: config.server.drain })
+        Ok(Self {
+            addresses,
+            base,
+            draining,
+            listeners,
+            ingest: ingest_stage,
+            worker: worker_stage,
+            drain: config.server.drain,
+        })
     }
 
     /// What the running gateway stands on: for those who change settings from inside the process.

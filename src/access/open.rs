@@ -18,12 +18,8 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Fetches the keys of all these values at once. Fails only for what may pass: a database or a KMS that is away.
-    pub(super) async fn fetch(
-        keyring: &Keyring,
-        tenant: TenantId,
-        ids: HashSet<Uuid>,
-    ) -> Result<Self, KeyringError> {
+    /// Fetches the keys with these ids at once. Fails only for what may pass: a database or a KMS that is away.
+    pub(super) async fn fetch(keyring: &Keyring, tenant: TenantId, ids: HashSet<Uuid>) -> Result<Self, KeyringError> {
         match keyring.for_opening(tenant, ids.iter().copied()).await {
             Ok(found) => Ok(Self { found, damaged: HashSet::new() }),
             Err(error) if error.is_retryable() => Err(error),

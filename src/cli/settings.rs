@@ -36,7 +36,10 @@ impl SecretSource {
             Some(path) => std::fs::read_to_string(path).with_context(|| format!("{what} cannot be read"))?,
             None => {
                 let mut text = String::new();
-                std::io::stdin().take(64 * 1024).read_to_string(&mut text).with_context(|| format!("{what} cannot be read"))?;
+                std::io::stdin()
+                    .take(64 * 1024)
+                    .read_to_string(&mut text)
+                    .with_context(|| format!("{what} cannot be read"))?;
                 text
             }
         };
@@ -152,7 +155,9 @@ pub(super) async fn app(config: &Config, verb: AppVerb, out: Out<'_>) -> anyhow:
             let secret = AppSecret::new(secret.read("the app secret")?);
             let made = verify_token_file.is_none();
             let token = match verify_token_file {
-                Some(path) => std::fs::read_to_string(path).context("the verify token cannot be read")?.trim().to_owned(),
+                Some(path) => {
+                    std::fs::read_to_string(path).context("the verify token cannot be read")?.trim().to_owned()
+                }
                 None => data_encoding::HEXLOWER.encode(&crate::crypto::random::bytes::<16>()),
             };
             let app = App::new(TENANT, AppId::new(now), name, secret, VerifyToken::new(token.clone()), now);
@@ -242,7 +247,13 @@ pub(super) async fn key(config: &Config, verb: KeyVerb, out: Out<'_>) -> anyhow:
             for key in base.directory.snapshot().api_keys_of(TENANT) {
                 let ends = key.expires_at.map_or(Ok("never".to_owned()), |at| at.format(&Rfc3339))?;
                 let ended = key.expires_at.is_some_and(|at| at <= now);
-                let state = if key.revoked_at.is_some() { "revoked" } else if ended { "ended" } else { "valid" };
+                let state = if key.revoked_at.is_some() {
+                    "revoked"
+                } else if ended {
+                    "ended"
+                } else {
+                    "valid"
+                };
                 table.row([key.id.to_string(), key.name.clone(), key.scopes.join(" "), ends, state.to_owned()]);
             }
             table.write(out)?;

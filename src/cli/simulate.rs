@@ -52,7 +52,12 @@ pub(super) async fn run(args: SimulateArgs, out: &mut (dyn Write + Send)) -> any
         callback_url: args.callback_url,
     };
     let simulator = Simulator::start(config, Arc::new(SystemClock)).await?;
-    writeln!(out, "simulator at {}, control at {}/control; Ctrl-C stops it", simulator.base_url(), simulator.base_url())?;
+    writeln!(
+        out,
+        "simulator at {}, control at {}/control; Ctrl-C stops it",
+        simulator.base_url(),
+        simulator.base_url()
+    )?;
     out.flush()?;
     tokio::select! {
         _ = terminate.recv() => {}

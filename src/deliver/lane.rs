@@ -227,7 +227,13 @@ impl Deliverer {
     /// Records a round, trying again while the database is away. Returns whether the lane is still ours.
     async fn record(&self, lane: OwnedLane, round: Round) -> (Round, bool) {
         loop {
-            match self.store.finish_round(lane, &round, self.clock.now()).await {
+            let now = self.clock.now();
+            // An attempt is filed under today.
+            let result = match self.store.ensure_partitions(now.date()).await {
+                Ok(()) => self.store.finish_round(lane, &round, now).await,
+                Err(error) => Err(error),
+            };
+            match result {
                 Ok(ours) => return (round, ours),
                 Err(error) => {
                     tracing::warn!(endpoint = %lane.owner, error = %error, "attempts could not be recorded yet");

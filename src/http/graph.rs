@@ -75,7 +75,8 @@ impl From<MirrorError> for GraphError {
                 Self::new(StatusCode::FORBIDDEN, 10, "The gateway holds no access token for this phone number")
             }
             MirrorError::NotSent => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, 2, "Meta could not be reached; the message was not sent").transient()
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, 2, "Meta could not be reached; the message was not sent")
+                    .transient()
             }
             // Deliberately not transient: a client that repeats this request may send the message twice.
             MirrorError::InDoubt => Self::new(
@@ -117,7 +118,8 @@ async fn messages(
     body: Bytes,
 ) -> Response {
     let Some(caller) = caller(&state, &headers) else {
-        let refusal = GraphError::new(StatusCode::UNAUTHORIZED, 190, "Invalid OAuth access token: not a valid Waxseal key");
+        let refusal =
+            GraphError::new(StatusCode::UNAUTHORIZED, 190, "Invalid OAuth access token: not a valid Waxseal key");
         return refusal.into_response();
     };
     let mut response = match send(&state, &caller, &version, number, &headers, body).await {

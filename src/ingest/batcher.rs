@@ -38,14 +38,14 @@ pub(super) async fn supervise(parts: Parts, limits: Limits, queue: Arc<Queue>, s
 }
 
 async fn run(parts: Parts, limits: Limits, queue: Arc<Queue>, stop: CancellationToken) {
-    let mut writer = Writer::new(parts);
+    let writer = Writer::new(parts);
     loop {
         let batch = tokio::select! {
             biased;
             batch = queue.next_batch(limits.batch_rows, limits.batch_bytes) => batch,
             () = stop.cancelled(), if queue.is_empty() => return,
         };
-        write_batch(&mut writer, batch).await;
+        write_batch(&writer, batch).await;
         if stop.is_cancelled() && queue.is_empty() {
             return;
         }
@@ -59,7 +59,7 @@ struct Share {
     waiting: Vec<Submission>,
 }
 
-async fn write_batch(writer: &mut Writer, batch: Vec<Submission>) {
+async fn write_batch(writer: &Writer, batch: Vec<Submission>) {
     let mut shares: HashMap<TenantId, Share> = HashMap::with_capacity(1);
     for mut submission in batch {
         let share = shares.entry(submission.tenant).or_default();

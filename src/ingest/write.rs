@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use time::{Date, OffsetDateTime};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Parts, file};
@@ -46,20 +46,18 @@ impl WriteError {
 
 pub(super) struct Writer {
     parts: Parts,
-    /// Partitions around this day are known to be there.
-    partitions_for: Option<Date>,
 }
 
 type Written<'a> = Pin<Box<dyn Future<Output = Result<(), WriteError>> + Send + 'a>>;
 
 impl Writer {
     pub(super) const fn new(parts: Parts) -> Self {
-        Self { parts, partitions_for: None }
+        Self { parts }
     }
 
     /// Writes the items of one tenant. `Ok` means committed.
-    pub(super) async fn write(&mut self, tenant: TenantId, items: &[Item]) -> Result<(), WriteError> {
-        let result = match self.ensure_partitions().await {
+    pub(super) async fn write(&self, tenant: TenantId, items: &[Item]) -> Result<(), WriteError> {
+        let result = match self.parts.store.ensure_partitions(self.parts.clock.now().date()).await {
             Ok(()) => self.write_or_split(tenant, items).await,
             Err(error) => Err(error.into()),
         };
@@ -67,15 +65,6 @@ impl Writer {
             tracing::warn!(error = %chain(error), items = items.len(), "a batch was not stored; Meta keeps it");
         }
         result
-    }
-
-    async fn ensure_partitions(&mut self) -> Result<(), StoreError> {
-        let today = self.parts.clock.now().date();
-        if self.partitions_for != Some(today) {
-            self.parts.store.ensure_partitions(today).await?;
-            self.partitions_for = Some(today);
-        }
-        Ok(())
     }
 
     /// Halves a batch until the refused item is alone. Boxed, because it calls itself.

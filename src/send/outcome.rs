@@ -75,6 +75,7 @@ impl Sender {
         ending: &Ending,
     ) -> Result<(), RecordError> {
         let now = self.clock.now();
+        self.store.ensure_partitions(now.date()).await?;
         let keys = self.keyring.tenant(tenant).await?;
         let answer = match ending.answer() {
             Some(answer) => {

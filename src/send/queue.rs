@@ -89,6 +89,7 @@ impl Sender {
 
         let keys = self.keyring.tenant(tenant).await?;
         let hashed = Contacts::hash(&keys, &recipient);
+        self.store.ensure_partitions(now.date()).await?;
         let mut transaction = self.store.begin().await?;
         let mut resolved = None;
         let contact = match self.contacts.remembered(tenant, &hashed) {

@@ -1,5 +1,7 @@
 //! Daily partitions: made ahead, dropped whole. The one room for DDL outside the migrations.
 
+use std::sync::atomic::Ordering;
+
 use sqlx::AssertSqlSafe;
 use time::macros::format_description;
 use time::{Date, Duration};
@@ -14,9 +16,15 @@ pub const DAYS_BACK: i64 = 11;
 pub const DAYS_AHEAD: i64 = 7;
 
 impl Store {
-    /// Makes the partitions around `today` that are missing.
+    /// Makes the partitions around `today` that are missing. Asked before every write that needs one, and answered from memory
+    /// except on the first write of a day, so that no row waits for the housekeeping after a clock has jumped.
     pub async fn ensure_partitions(&self, today: Date) -> Result<(), StoreError> {
-        self.ensure_partitions_between(today - Duration::days(DAYS_BACK), today + Duration::days(DAYS_AHEAD)).await
+        if self.partitioned_for.load(Ordering::Relaxed) == today.to_julian_day() {
+            return Ok(());
+        }
+        self.ensure_partitions_between(today - Duration::days(DAYS_BACK), today + Duration::days(DAYS_AHEAD)).await?;
+        self.partitioned_for.store(today.to_julian_day(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Makes the partitions of all days from `first` to `last` that are missing.

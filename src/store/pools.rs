@@ -1,6 +1,8 @@
 //! Connections: one pool for the data, one for the keys, which may be another server.
 
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -28,6 +30,8 @@ pub struct Pools {
 pub struct Store {
     pub(super) data: PgPool,
     pub(super) keys: PgPool,
+    /// Julian day around which the partitions are known to be there; 0: not known.
+    pub(super) partitioned_for: Arc<AtomicI32>,
 }
 
 /// Connections to the keys: they are read on cache misses alone.
@@ -52,7 +56,11 @@ impl Store {
                     .connect_lazy_with(options),
             )
         };
-        Ok(Self { data: pool(&pools.data, pools.max_connections)?, keys: pool(&pools.keys, KEY_CONNECTIONS)? })
+        Ok(Self {
+            data: pool(&pools.data, pools.max_connections)?,
+            keys: pool(&pools.keys, KEY_CONNECTIONS)?,
+            partitioned_for: Arc::default(),
+        })
     }
 
     /// Begins a transaction on the data.

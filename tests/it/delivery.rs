@@ -75,7 +75,10 @@ async fn after_the_last_rung_a_delivery_is_dead_and_kept_as_such() {
         }
     }
     owed(&app, 0).await;
-    assert_eq!(database::count(&app.database, "SELECT count(*) FROM delivery_dead WHERE reason = 'exhausted'").await, 1);
+    assert_eq!(
+        database::count(&app.database, "SELECT count(*) FROM delivery_dead WHERE reason = 'exhausted'").await,
+        1
+    );
     assert_eq!(database::count(&app.database, "SELECT count(*) FROM attempt").await, 12);
 }
 
@@ -128,7 +131,8 @@ async fn an_endpoint_is_told_what_it_asked_for_and_nothing_else() {
     };
     narrow(&statuses, json!({ "event_types": ["message.read", "message.delivered"] })).await;
     let channel = json!({ "phone_number_id": "999", "waba_id": "998", "name": "other" });
-    let channel: Value = app.api(Method::POST, "/v1/channels").json(&channel).send().await.unwrap().json().await.unwrap();
+    let channel: Value =
+        app.api(Method::POST, "/v1/channels").json(&channel).send().await.unwrap().json().await.unwrap();
     narrow(&elsewhere, json!({ "channel_ids": [channel["id"]] })).await;
 
     app.webhook(webhook::text("4915199900011", "wamid.in", "Moin")).await;
@@ -137,7 +141,8 @@ async fn an_endpoint_is_told_what_it_asked_for_and_nothing_else() {
         app.webhook(webhook::messages(json!({ "statuses": [item] }))).await;
     }
     let types = |receiver: &Receiver| {
-        let mut types: Vec<String> = receiver.received().iter().map(|one| one.json()["type"].as_str().unwrap().to_owned()).collect();
+        let mut types: Vec<String> =
+            receiver.received().iter().map(|one| one.json()["type"].as_str().unwrap().to_owned()).collect();
         types.sort_unstable();
         types
     };

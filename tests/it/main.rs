@@ -6,8 +6,10 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on has failed"
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on has failed, and it drives the machine as its user would"
 )]
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod support;
 

@@ -39,7 +39,8 @@ async fn a_queued_message_reaches_meta_and_its_statuses_are_joined_to_it() {
     app.endpoint(&receiver, "standard").await;
     let id = queue(&app, "Ja, seit eben.").await;
     let shown = until(&app, &id, "read").await;
-    let statuses: Vec<&str> = shown["statuses"].as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
+    let statuses: Vec<&str> =
+        shown["statuses"].as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["sent", "delivered", "read"]);
     let told = receiver.wait_for(4).await;
     let types: Vec<String> = told.iter().map(|one| one.json()["type"].as_str().unwrap().to_owned()).collect();
@@ -91,7 +92,8 @@ async fn every_fault_of_a_message_is_listed_and_nothing_is_sent() {
     assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
     let problem: Value = answer.json().await.unwrap();
-    let pointers: Vec<&str> = problem["errors"].as_array().unwrap().iter().map(|one| one["pointer"].as_str().unwrap()).collect();
+    let pointers: Vec<&str> =
+        problem["errors"].as_array().unwrap().iter().map(|one| one["pointer"].as_str().unwrap()).collect();
     assert_eq!(pointers, ["/message/messaging_product", "/message/to", "/message/text/body"], "{problem}");
     assert_eq!(ledger(&app, 0).await["messages"].as_array().unwrap().len(), 0);
 }
@@ -100,7 +102,8 @@ async fn every_fault_of_a_message_is_listed_and_nothing_is_sent() {
 async fn the_mirror_answers_as_meta_does_and_keeps_metas_token_inside() {
     let app = TestApp::spawn().await;
     let path = format!("/graph/v25.0/{PHONE_NUMBER_ID}/messages");
-    let body = json!({ "messaging_product": "whatsapp", "to": "4915199900011", "type": "text", "text": { "body": "direkt" } });
+    let body =
+        json!({ "messaging_product": "whatsapp", "to": "4915199900011", "type": "text", "text": { "body": "direkt" } });
     let answer = app.api(Method::POST, &path).json(&body).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     let answer: Value = answer.json().await.unwrap();
@@ -116,7 +119,8 @@ async fn the_mirror_answers_as_meta_does_and_keeps_metas_token_inside() {
 async fn the_mirror_refuses_in_metas_words() {
     let app = TestApp::spawn().await;
     let path = format!("/graph/v25.0/{PHONE_NUMBER_ID}/messages");
-    let body = json!({ "messaging_product": "whatsapp", "to": "4915199900011", "type": "text", "text": { "body": "x" } });
+    let body =
+        json!({ "messaging_product": "whatsapp", "to": "4915199900011", "type": "text", "text": { "body": "x" } });
     let with = async |token: &str, path: &str| {
         let url = format!("http://{}{path}", app.at.internal);
         let answer = reqwest::Client::new().post(url).bearer_auth(token).json(&body).send().await.unwrap();

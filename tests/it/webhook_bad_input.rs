@@ -47,11 +47,17 @@ async fn whatever_is_signed_is_kept_and_comes_out_again() {
     ];
     let mut expected = 0;
     for body in &strange {
-        assert_eq!(app.webhook(body.clone()).await, StatusCode::OK, "{}", String::from_utf8_lossy(&body[..body.len().min(80)]));
+        assert_eq!(
+            app.webhook(body.clone()).await,
+            StatusCode::OK,
+            "{}",
+            String::from_utf8_lossy(&body[..body.len().min(80)])
+        );
         expected += if body.starts_with(b"{") && body.windows(9).any(|part| part == b"[null,1,\"") { 5 } else { 1 };
     }
     let received = receiver.wait_for(expected - 1).await;
-    assert!(received.iter().all(|one| one.json()["id"].is_string()));
+    // Not read as JSON: an unpaired surrogate is passed on as Meta wrote it, and serde_json refuses it.
+    assert!(received.iter().all(|one| one.body.starts_with(b"{\"id\":\"")));
     let stored = database::count(&app.database, "SELECT count(*) FROM event").await;
     assert!(usize::try_from(stored).unwrap() >= strange.len(), "{stored} events of {} posts", strange.len());
 }

@@ -13,7 +13,9 @@ fn wamid(number: usize) -> String {
 
 fn batch_of(count: usize) -> Vec<u8> {
     let items: Vec<_> = (0..count).map(|at| webhook::text_item("4915199900011", &wamid(at), "Moin")).collect();
-    webhook::messages(json!({ "contacts": [{ "profile": { "name": "Ana" }, "wa_id": "4915199900011" }], "messages": items }))
+    webhook::messages(
+        json!({ "contacts": [{ "profile": { "name": "Ana" }, "wa_id": "4915199900011" }], "messages": items }),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +79,8 @@ async fn a_replay_days_later_is_stored_once_whatever_its_age() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_gateways_that_meet_a_new_person_at_once_make_one_contact() {
     let app = TestApp::spawn().await;
-    let second = waxseal::app::Gateway::start(&app.config, std::sync::Arc::new(waxseal::clock::SystemClock)).await.unwrap();
+    let second =
+        waxseal::app::Gateway::start(&app.config, std::sync::Arc::new(waxseal::clock::SystemClock)).await.unwrap();
     let client = reqwest::Client::new();
     let posts = (0..40).map(|at| {
         let body = webhook::text("4915199900099", &wamid(at), "Moin");

@@ -54,14 +54,11 @@ const REMEMBERED: usize = 100;
 
 impl Consumer {
     pub(super) async fn start(address: SocketAddr, clock: SharedClock) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(address).await.with_context(|| format!("the consumer cannot have {address}"))?;
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("the consumer cannot have {address}"))?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
-            clock,
-            secret: Mutex::default(),
-            seen: Mutex::default(),
-            arrived: Notify::new(),
-        });
+        let shared =
+            Arc::new(Shared { clock, secret: Mutex::default(), seen: Mutex::default(), arrived: Notify::new() });
         let router = Router::new().route("/events", post(receive)).with_state(shared.clone());
         #[expect(clippy::disallowed_methods, reason = "ends with the handle, which aborts it")]
         let task = tokio::spawn(async move {
@@ -85,7 +82,8 @@ impl Consumer {
     pub(super) async fn delivery(&self, wanted: impl Fn(&Delivered) -> bool) -> Delivered {
         loop {
             let arrived = self.shared.arrived.notified();
-            let found = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|one| wanted(one)).cloned();
+            let found =
+                self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|one| wanted(one)).cloned();
             match found {
                 Some(found) => return found,
                 None => arrived.await,

@@ -61,7 +61,8 @@ pub(super) async fn ensure_api_key(base: &Base, estate: &Estate) -> anyhow::Resu
 /// The sample consumer's endpoint of an earlier run, or a new one.
 pub(super) async fn ensure_endpoint(api: &str, key: &str, estate: &Estate, consumer: &Consumer) -> anyhow::Result<()> {
     let client = client()?;
-    let listed: Value = client.get(format!("{api}/v1/endpoints?limit=200")).bearer_auth(key).send().await?.json().await?;
+    let listed: Value =
+        client.get(format!("{api}/v1/endpoints?limit=200")).bearer_auth(key).send().await?.json().await?;
     let ours = listed["data"].as_array().into_iter().flatten().any(|one| one["url"] == consumer.url().as_str());
     let secret = match estate.find("consumer_secret").filter(|_| ours) {
         Some(secret) => secret,
@@ -83,7 +84,8 @@ pub(super) async fn ensure_endpoint(api: &str, key: &str, estate: &Estate, consu
 pub(super) async fn round_trip(scene: &Scene<'_>, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let client = client()?;
     writeln!(out, "\nA round trip\n")?;
-    let inbound = json!({ "type": "text", "from": "4915199900011", "name": "Ana Beispiel", "body": "Moin! Ist das Paket da?" });
+    let inbound =
+        json!({ "type": "text", "from": "4915199900011", "name": "Ana Beispiel", "body": "Moin! Ist das Paket da?" });
     let posted: Value =
         client.post(format!("{}/control/inbound", scene.simulator)).json(&inbound).send().await?.json().await?;
     ensure!(posted["status"] == 200, "the gateway answered {} to Meta", posted["status"]);
@@ -91,7 +93,12 @@ pub(super) async fn round_trip(scene: &Scene<'_>, out: &mut (dyn Write + Send)) 
     say(out, 2, "signature proven", "X-Hub-Signature-256 over the raw bytes, under the app's secret")?;
 
     let wamid = posted["wamids"][0].as_str().unwrap_or_default().to_owned();
-    let received = within(scene.consumer.delivery(|one| one.event_type == "message.received" && one.event["data"]["item"]["id"] == wamid.as_str())).await?;
+    let received = within(
+        scene
+            .consumer
+            .delivery(|one| one.event_type == "message.received" && one.event["data"]["item"]["id"] == wamid.as_str()),
+    )
+    .await?;
     let id: EventId = received.event["id"].as_str().unwrap_or_default().parse()?;
     let stored = stored_bytes(scene.base, id).await?;
     say(out, 3, "sealed", &format!("what Postgres holds of it, {} bytes, beginning with:", stored.len()))?;
@@ -117,7 +124,12 @@ pub(super) async fn round_trip(scene: &Scene<'_>, out: &mut (dyn Write + Send)) 
     say(out, 5, "reply queued", &format!("\"Ja, seit eben.\" is committed as message {message}"))?;
 
     let told = async |event_type: &str| {
-        within(scene.consumer.delivery(|one| one.event_type == event_type && one.event["data"]["message_id"] == message.as_str())).await
+        within(
+            scene
+                .consumer
+                .delivery(|one| one.event_type == event_type && one.event["data"]["message_id"] == message.as_str()),
+        )
+        .await
     };
     told("message.accepted").await?;
     say(out, 6, "accepted", "by the (simulated) Meta, with our id as callback data")?;

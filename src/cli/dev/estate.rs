@@ -37,7 +37,9 @@ impl Estate {
         secret("kms.key", || HEXLOWER.encode(&random::bytes::<32>()))?;
         Ok(Self {
             app_secret: AppSecret::new(secret("app_secret", || HEXLOWER.encode(&random::bytes::<16>()))?),
-            access_token: AccessToken::new(secret("access_token", || format!("EAA{}", HEXLOWER.encode(&random::bytes::<30>())))?),
+            access_token: AccessToken::new(secret("access_token", || {
+                format!("EAA{}", HEXLOWER.encode(&random::bytes::<30>()))
+            })?),
             verify_token: VerifyToken::new(secret("verify_token", || HEXLOWER.encode(&random::bytes::<16>()))?),
             folder,
         })

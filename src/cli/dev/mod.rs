@@ -84,7 +84,13 @@ async fn up(args: &DevServerArgs, out: Out<'_>) -> anyhow::Result<()> {
     let database = postgres.dsn();
     estate.write_env(&args.data.join("dev.env"), &gateway.addresses, simulator.base_url(), &api_key, database)?;
 
-    let scene = demo::Scene { api: &api, key: &api_key, simulator: simulator.base_url(), consumer: &consumer, base: gateway.base() };
+    let scene = demo::Scene {
+        api: &api,
+        key: &api_key,
+        simulator: simulator.base_url(),
+        consumer: &consumer,
+        base: gateway.base(),
+    };
     if let Err(error) = demo::round_trip(&scene, out).await {
         writeln!(out, "  the round trip did not finish: {error:#}")?;
     }
@@ -139,11 +145,19 @@ fn farewell(args: &DevServerArgs, gateway: &Gateway, simulator: &Simulator, out:
     let addresses = gateway.addresses;
     writeln!(out, "\nReady. Ctrl-C stops everything.\n")?;
     writeln!(out, "  webhook    http://{}/webhook", addresses.public)?;
-    writeln!(out, "  API        http://{}/v1      documentation: http://{}/docs", addresses.internal, addresses.internal)?;
+    writeln!(
+        out,
+        "  API        http://{}/v1      documentation: http://{}/docs",
+        addresses.internal, addresses.internal
+    )?;
     writeln!(out, "  Graph      http://{}/graph   base URL for WhatsApp SDKs", addresses.internal)?;
     writeln!(out, "  metrics    http://{}/metrics", addresses.admin)?;
     writeln!(out, "  simulator  {}/control", simulator.base_url())?;
-    writeln!(out, "\nNames and keys are in {}. Another message from a customer:\n", args.data.join("dev.env").display())?;
+    writeln!(
+        out,
+        "\nNames and keys are in {}. Another message from a customer:\n",
+        args.data.join("dev.env").display()
+    )?;
     writeln!(out, "  curl -X POST {}/control/inbound -H 'content-type: application/json' \\", simulator.base_url())?;
     writeln!(out, "       -d '{{\"type\":\"text\",\"body\":\"Moin!\"}}'")?;
     Ok(out.flush()?)

@@ -209,7 +209,12 @@ mod tests {
     #[test]
     fn every_fault_is_told_at_once_with_its_place() {
         let told = refused(r#"{"names":["x",7,""],"note":"","ca/na~ry":1}"#);
-        let faults: Vec<_> = told["errors"].as_array().unwrap().iter().map(|e| (&e["pointer"], &e["code"])).collect();
+        let faults: Vec<_> = told["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| (e["pointer"].as_str().unwrap(), e["code"].as_str().unwrap()))
+            .collect();
         let expected = [
             ("/name", "required"),
             ("/names/1", "type"),
