@@ -28,7 +28,7 @@ use crate::telemetry;
 use crate::worker::{Lease, Worker};
 
 /// How long a start waits for Postgres before it gives up and lets the supervisor of the process decide.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
+const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
 /// How long an endpoint may take to accept a connection.
 const ENDPOINT_CONNECT: Duration = Duration::from_secs(5);
 
@@ -198,12 +198,7 @@ impl Gateway {
             clock: clock.clone(),
         };
         let ingest = Ingest::start(&parts, ingest_limits(config), &ingest_stage.tasks, &ingest_stage.stop);
-        let policy = AddressPolicy {
-            allowed_networks: config.deliver.allowed_networks.clone(),
-            allowed_hosts: config.deliver.allowed_hosts.clone(),
-            allow_loopback: config.deliver.allow_loopback,
-        };
-        let client = EgressClient::new(policy, clock.clone(), ENDPOINT_CONNECT)?;
+        let client = EgressClient::new(address_policy(config), clock.clone(), ENDPOINT_CONNECT)?;
         let deliverer = Deliverer {
             store: store.clone(),
             keyring: keyring.clone(),
@@ -213,17 +208,12 @@ impl Gateway {
             clock: clock.clone(),
             limits: deliver::Limits { max_in_flight: config.deliver.max_in_flight, timeout: config.deliver.timeout },
         };
-        let graph = GraphClient::new(
-            config.meta.graph_url.clone(),
-            &config.meta.graph_version,
-            Timeouts { connect: config.meta.connect_timeout, total: config.meta.timeout },
-        )?;
         let sender = Sender {
             store: store.clone(),
             keyring: keyring.clone(),
             directory: directory.clone(),
             contacts,
-            graph,
+            graph: graph_client(config)?,
             bells,
             clock: clock.clone(),
             max_in_flight: config.send.max_in_flight,
@@ -287,6 +277,19 @@ impl Gateway {
         let _closed = close.await;
         tracing::info!("stopped");
     }
+}
+
+fn address_policy(config: &Config) -> AddressPolicy {
+    AddressPolicy {
+        allowed_networks: config.deliver.allowed_networks.clone(),
+        allowed_hosts: config.deliver.allowed_hosts.clone(),
+        allow_loopback: config.deliver.allow_loopback,
+    }
+}
+
+fn graph_client(config: &Config) -> anyhow::Result<GraphClient> {
+    let timeouts = Timeouts { connect: config.meta.connect_timeout, total: config.meta.timeout };
+    Ok(GraphClient::new(config.meta.graph_url.clone(), &config.meta.graph_version, timeouts)?)
 }
 
 fn ingest_limits(config: &Config) -> ingest::Limits {

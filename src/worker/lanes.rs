@@ -54,7 +54,7 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
                 Ok(true) => renewed_at = Some(Instant::now()),
                 Ok(false) => {
                     // The lease ran out before it was renewed: others may own the lanes by now.
-                    tenure = abandon(tenure, &stop);
+                    tenure = abandon(&tenure, &stop);
                     renewed_at = Some(Instant::now());
                 }
                 Err(error) => tracing::warn!(error = %error, "the lease could not be renewed"),
@@ -64,7 +64,7 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
         if alive {
             claim(&worker, &tenure).await;
         } else if !tenure.tasks.is_empty() {
-            tenure = abandon(tenure, &stop);
+            tenure = abandon(&tenure, &stop);
         }
         metrics::gauge!(telemetry::LANES_OWNED).set(tenure.tasks.len() as f64);
         tokio::select! {
@@ -80,7 +80,7 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
 }
 
 /// Tells the lanes to stop and does not wait for them: the epoch keeps what they still do from being written.
-fn abandon(tenure: Tenure, stop: &CancellationToken) -> Tenure {
+fn abandon(tenure: &Tenure, stop: &CancellationToken) -> Tenure {
     tracing::warn!("the lease was lost; all lanes are given up");
     tenure.stop.cancel();
     Tenure::begin(stop)

@@ -39,7 +39,7 @@ async fn whatever_is_signed_is_kept_and_comes_out_again() {
         br#"{"object":"whatsapp_business_account","entry":[{"id":7,"changes":[{"field":"tomorrow","value":{"a":1}}]}]}"#.to_vec(),
         webhook::messages(json!({ "messages": "none", "statuses": 5 })),
         webhook::messages(json!({ "messages": [null, 1, "x", [], {}] })),
-        webhook::messages(json!({ "messages": [{ "id": 5, "from": 4915199900011_u64, "timestamp": "soon", "type": {} }] })),
+        webhook::messages(json!({ "messages": [{ "id": 5, "from": 4_915_199_900_011_u64, "timestamp": "soon", "type": {} }] })),
         webhook::messages(json!({ "messages": [webhook::text_item("4915199900011", "wamid.nul", "a\u{0}b")] })),
         String::from_utf8(webhook::text("4915199900011", "wamid.lone", "LONE")).unwrap().replace("LONE", "\\ud800").into_bytes(),
         webhook::text("4915199900011", "wamid.long", &"x".repeat(2_000_000)),

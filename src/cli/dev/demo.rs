@@ -29,6 +29,11 @@ pub(super) struct Scene<'a> {
     pub(super) base: &'a Base,
 }
 
+/// A member by its pointer (RFC 6901); null when it is not there.
+fn at<'v>(value: &'v Value, pointer: &str) -> &'v Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
 fn client() -> anyhow::Result<Client> {
     Ok(Client::builder().timeout(PATIENCE).no_proxy().build()?)
 }
@@ -63,7 +68,8 @@ pub(super) async fn ensure_endpoint(api: &str, key: &str, estate: &Estate, consu
     let client = client()?;
     let listed: Value =
         client.get(format!("{api}/v1/endpoints?limit=200")).bearer_auth(key).send().await?.json().await?;
-    let ours = listed["data"].as_array().into_iter().flatten().any(|one| one["url"] == consumer.url().as_str());
+    let ours =
+        at(&listed, "/data").as_array().into_iter().flatten().any(|one| at(one, "/url") == consumer.url().as_str());
     let secret = match estate.find("consumer_secret").filter(|_| ours) {
         Some(secret) => secret,
         None => {
@@ -71,7 +77,7 @@ pub(super) async fn ensure_endpoint(api: &str, key: &str, estate: &Estate, consu
             let answer = client.post(format!("{api}/v1/endpoints")).bearer_auth(key).json(&body).send().await?;
             ensure!(answer.status().is_success(), "the endpoint was refused: {}", answer.text().await?);
             let made: Value = answer.json().await?;
-            let secret = made["secret"].as_str().context("the endpoint came without a secret")?.to_owned();
+            let secret = at(&made, "/secret").as_str().context("the endpoint came without a secret")?.to_owned();
             estate.put("consumer_secret", &secret)?;
             secret
         }
@@ -88,27 +94,28 @@ pub(super) async fn round_trip(scene: &Scene<'_>, out: &mut (dyn Write + Send)) 
         json!({ "type": "text", "from": "4915199900011", "name": "Ana Beispiel", "body": "Moin! Ist das Paket da?" });
     let posted: Value =
         client.post(format!("{}/control/inbound", scene.simulator)).json(&inbound).send().await?.json().await?;
-    ensure!(posted["status"] == 200, "the gateway answered {} to Meta", posted["status"]);
+    let status = at(&posted, "/status");
+    ensure!(*status == 200, "the gateway answered {status} to Meta");
     say(out, 1, "received", "a customer writes \"Moin! Ist das Paket da?\"; Meta posts it to /webhook and gets 200")?;
     say(out, 2, "signature proven", "X-Hub-Signature-256 over the raw bytes, under the app's secret")?;
 
-    let wamid = posted["wamids"][0].as_str().unwrap_or_default().to_owned();
+    let wamid = at(&posted, "/wamids/0").as_str().unwrap_or_default().to_owned();
     let received = within(
         scene
             .consumer
-            .delivery(|one| one.event_type == "message.received" && one.event["data"]["item"]["id"] == wamid.as_str()),
+            .delivery(|one| one.event_type == "message.received" && at(&one.event, "/data/item/id") == wamid.as_str()),
     )
     .await?;
-    let id: EventId = received.event["id"].as_str().unwrap_or_default().parse()?;
+    let id: EventId = at(&received.event, "/id").as_str().unwrap_or_default().parse()?;
     let stored = stored_bytes(scene.base, id).await?;
     say(out, 3, "sealed", &format!("what Postgres holds of it, {} bytes, beginning with:", stored.len()))?;
     for line in stored.chunks(32).take(3) {
         writeln!(out, "                          {}", HEXLOWER.encode(line))?;
     }
-    let text = received.event["data"]["item"]["text"]["body"].as_str().unwrap_or_default();
+    let text = at(&received.event, "/data/item/text/body").as_str().unwrap_or_default();
     say(out, 4, "delivered", &format!("the consumer verified webhook-signature and reads \"{text}\""))?;
 
-    let channel = received.event["data"]["channel_id"].clone();
+    let channel = at(&received.event, "/data/channel_id").clone();
     let reply = json!({ "channel_id": channel, "message": {
         "messaging_product": "whatsapp", "to": "4915199900011", "type": "text", "text": { "body": "Ja, seit eben." } } });
     let queued: Value = client
@@ -120,14 +127,14 @@ pub(super) async fn round_trip(scene: &Scene<'_>, out: &mut (dyn Write + Send)) 
         .error_for_status()?
         .json()
         .await?;
-    let message = queued["id"].as_str().context("the reply came without an id")?.to_owned();
+    let message = at(&queued, "/id").as_str().context("the reply came without an id")?.to_owned();
     say(out, 5, "reply queued", &format!("\"Ja, seit eben.\" is committed as message {message}"))?;
 
     let told = async |event_type: &str| {
         within(
             scene
                 .consumer
-                .delivery(|one| one.event_type == event_type && one.event["data"]["message_id"] == message.as_str()),
+                .delivery(|one| one.event_type == event_type && at(&one.event, "/data/message_id") == message.as_str()),
         )
         .await
     };
@@ -138,7 +145,7 @@ pub(super) async fn round_trip(scene: &Scene<'_>, out: &mut (dyn Write + Send)) 
     told("message.read").await?;
     let shown: Value =
         client.get(format!("{}/v1/messages/{message}", scene.api)).bearer_auth(scene.key).send().await?.json().await?;
-    say(out, 8, "read", &format!("GET /v1/messages/{{id}} says \"{}\"", shown["state"].as_str().unwrap_or("?")))
+    say(out, 8, "read", &format!("GET /v1/messages/{{id}} says \"{}\"", at(&shown, "/state").as_str().unwrap_or("?")))
 }
 
 fn say(out: &mut (dyn Write + Send), number: u8, what: &str, how: &str) -> anyhow::Result<()> {

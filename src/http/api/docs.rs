@@ -37,8 +37,8 @@ pub(super) fn page(api: &OpenApi) -> String {
 }
 
 /// Serves the page.
-pub(super) async fn serve(page: String) -> Html<String> {
-    Html(page)
+pub(super) fn serve(page: String) -> std::future::Ready<Html<String>> {
+    std::future::ready(Html(page))
 }
 
 /// Serves its style sheet.

@@ -84,6 +84,6 @@ fn guarded(route: Route, state: &AppState) -> UtoipaMethodRouter<AppState> {
     route.served.map(|served| served.route_layer(from_fn_with_state(guard, authorise)))
 }
 
-async fn serve_document(api: OpenApi) -> Json<OpenApi> {
-    Json(api)
+fn serve_document(api: OpenApi) -> std::future::Ready<Json<OpenApi>> {
+    std::future::ready(Json(api))
 }

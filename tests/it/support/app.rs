@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use waxseal::access::api_key::{self, Grant};
 use waxseal::access::permissions::Permissions;
@@ -25,7 +25,8 @@ const KMS_SECRET: &str = "1f8b0c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394
 
 /// A running gateway and everything around it.
 pub struct TestApp {
-    pub gateway: Gateway,
+    /// Kept: it ends when it is dropped.
+    _gateway: Gateway,
     pub at: Addresses,
     pub simulator: Simulator,
     pub database: String,
@@ -93,7 +94,7 @@ impl TestApp {
         simulator.set_callback(Some(format!("http://{}/webhook", at.public)));
         let key = api_key_with(&gateway, Permissions::admin()).await;
         let client = Client::builder().no_proxy().build().unwrap();
-        Self { gateway, at, simulator, database, key, config, client }
+        Self { _gateway: gateway, at, simulator, database, key, config, client }
     }
 
     /// A request to the internal listener with the admin key.
@@ -106,11 +107,6 @@ impl TestApp {
         let answer = self.api(Method::GET, path).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         answer.json().await.unwrap()
-    }
-
-    /// A request to the admin listener.
-    pub async fn admin(&self, path: &str) -> Response {
-        self.client.get(format!("http://{}{path}", self.at.admin)).send().await.unwrap()
     }
 
     /// A request to the public listener.

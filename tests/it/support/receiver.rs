@@ -90,9 +90,8 @@ impl Receiver {
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         let mut seen = self.shared.count.subscribe();
         let enough = seen.wait_for(|seen| *seen >= count);
-        if tokio::time::timeout(PATIENCE, enough).await.is_err() {
-            panic!("{} of {count} deliveries came", self.received().len());
-        }
+        let came = tokio::time::timeout(PATIENCE, enough).await.is_ok();
+        assert!(came, "{} of {count} deliveries came", self.received().len());
         self.received()
     }
 }

@@ -14,6 +14,7 @@ pub fn signature(secret: &str, body: &[u8]) -> String {
 }
 
 /// A POST with one change of field `messages`.
+#[expect(clippy::needless_pass_by_value, reason = "a literal is handed over where it is written")]
 pub fn messages(value: Value) -> Vec<u8> {
     let mut full = json!({
         "messaging_product": "whatsapp",
