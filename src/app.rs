@@ -215,6 +215,7 @@ impl Gateway {
             contacts,
             graph: graph_client(config)?,
             bells,
+            tasks: worker_stage.tasks.clone(),
             clock: clock.clone(),
             max_in_flight: config.send.max_in_flight,
         };

@@ -8,7 +8,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 pub const INGEST_ACK_SECONDS: &str = "waxseal_ingest_ack_seconds";
 /// Events in one transaction.
 pub const INGEST_BATCH_SIZE: &str = "waxseal_ingest_batch_size";
-/// Webhook POSTs by `outcome`: stored, unproved, `too_large`, full, unavailable.
+/// Webhook POSTs by `outcome`: stored, unproved, `too_large`, incomplete, full, unavailable.
 pub const INGEST_REQUESTS: &str = "waxseal_ingest_requests_total";
 /// Events stored, by `type`.
 pub const INGEST_EVENTS: &str = "waxseal_ingest_events_total";
@@ -80,6 +80,14 @@ fn describe() {
     describe_gauge!(CACHED_KEYS, "Unwrapped data keys in memory.");
     describe_gauge!(POOL_CONNECTIONS, "Database connections by state.");
     describe_histogram!(POOL_WAIT_SECONDS, "Wait of a batch for a database connection.");
+}
+
+/// Lets a panic say where it happened and nothing else: what it was told may quote content.
+pub fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a task panicked");
+    }));
 }
 
 /// Starts logging to standard error: JSON lines, or text for people. `level` is a level or a filter of `tracing`.

@@ -11,6 +11,9 @@ CREATE TABLE contact (
     PRIMARY KEY (tenant_id, contact_id)
 );
 
+-- Serves reading: "everything of this person", also what is filed under contacts that were merged into theirs.
+CREATE INDEX contact_by_merger ON contact (tenant_id, merged_into) WHERE merged_into IS NOT NULL;
+
 -- Keyed hashes only. No foreign key: an identifier is claimed first, and the contact inserted by whoever won the claim.
 -- kind: 1 phone (canonical form), 2 BSUID, 3 parent BSUID, 4 username.
 -- Serves directory::contacts: "whose number is this?" for every batch that holds an unknown person.

@@ -13,6 +13,7 @@ use crate::telemetry;
 /// Starts logging as the configuration says.
 pub(super) fn start_logs(config: &Config) {
     telemetry::install_logs(config.log.level.as_str(), config.log.format == LogFormat::Json);
+    telemetry::quiet_panics();
 }
 
 /// Runs until SIGTERM or SIGINT, then drains.

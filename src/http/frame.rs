@@ -18,8 +18,8 @@ use crate::ids::ApiKeyId;
 /// Names a request in answers, problem documents and the log.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest id that is taken over from a caller.
-const LONGEST_ID: usize = 64;
+/// Lengths of ids that are taken over from a caller. Phone numbers have at most 15 digits (E.164).
+const ID_LENGTHS: std::ops::RangeInclusive<usize> = 16..=64;
 
 /// How long a request of the API may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -41,6 +41,12 @@ pub(super) async fn api(request: Request, next: Next) -> Response {
         key.and_then(|key| response.extensions_mut().insert(key));
     }
     finish(response, &id, &line)
+}
+
+/// The frame of the Graph mirror: no deadline but Meta's.
+pub(super) async fn mirror(request: Request, next: Next) -> Response {
+    let (id, line) = (request_id(&request), Line::begin(&request, "internal"));
+    finish(next.run(request).await, &id, &line)
 }
 
 /// The frame of the public listener, whose refusals say nothing.
@@ -89,7 +95,7 @@ impl Line {
             method = self.method,
             route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str),
             status = response.status().as_u16(),
-            ms = self.started.elapsed().as_secs_f64() * 1000.0,
+            ms = self.started.elapsed().as_micros() as f64 / 1000.0,
             request_id = id,
             key = key.map(tracing::field::display),
             "request"
@@ -103,12 +109,11 @@ fn method(text: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == text).unwrap_or("other")
 }
 
-/// The caller's own id if it is short and plain, or a new random one.
+/// The caller's own id if it is a UUID or other hexadecimal text, or a new random one. It stands in the log, so it must
+/// not be able to be a number, a name, a key or a message id of Meta's.
 fn request_id(request: &Request) -> String {
     let plain = |text: &&str| {
-        let bytes = text.bytes();
-        (1..=LONGEST_ID).contains(&text.len())
-            && bytes.into_iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        ID_LENGTHS.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
     };
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
     given.map_or_else(|| Uuid::from_bytes(random::bytes()).simple().to_string(), str::to_owned)
@@ -124,9 +129,9 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_request_id_is_kept_and_any_other_replaced() {
-        assert_eq!(id_for("crm-7f.A_1"), "crm-7f.A_1");
-        for bad in ["", "a b", "a\tb", "49151/123", &"x".repeat(65)] {
+    fn a_hexadecimal_request_id_is_kept_and_any_other_replaced() {
+        assert_eq!(id_for("0192f0a1-7c3e-7000-8000-5f0c1d0c5f0c"), "0192f0a1-7c3e-7000-8000-5f0c1d0c5f0c");
+        for bad in ["", "4915112345678", "wamid.HBgLMTY1MDM4Nzk0MzkV", "request-from-jane-doe", &"a".repeat(65)] {
             let id = id_for(bad);
             assert!(id != bad && id.len() == 32, "{bad:?}");
         }

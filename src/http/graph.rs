@@ -122,7 +122,7 @@ async fn messages(
             GraphError::new(StatusCode::UNAUTHORIZED, 190, "Invalid OAuth access token: not a valid Waxseal key");
         return refusal.into_response();
     };
-    let mut response = match send(&state, &caller, &version, number, &headers, body).await {
+    let mut response = match send(&state, &caller, version, number, &headers, body).await {
         Ok(answer) => pass_on(answer),
         Err(error) => error.into_response(),
     };
@@ -133,7 +133,7 @@ async fn messages(
 async fn send(
     state: &AppState,
     caller: &Caller,
-    version: &str,
+    version: String,
     number: String,
     headers: &HeaderMap,
     body: Bytes,

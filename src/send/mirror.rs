@@ -1,6 +1,8 @@
 //! The Graph mirror: an application speaks to us as it would to Meta, and waits for Meta's answer. What it sends is kept and
 //! tracked like everything else; Meta's token is added here and never leaves.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::Value;
 use time::Duration;
@@ -61,24 +63,40 @@ impl From<QueueError> for MirrorError {
 }
 
 impl Sender {
-    /// Passes a message or a mark-as-read on to Meta and its answer back. `version` is the caller's `vNN.0`.
+    /// Passes a message or a mark-as-read on to Meta and its answer back. `version` is the caller's `vNN.0`. A caller that
+    /// leaves does not break it off: what Meta answers is recorded all the same.
     pub async fn mirror(
         &self,
         tenant: TenantId,
         channel: ChannelId,
-        version: &str,
+        version: String,
         body: Bytes,
     ) -> Result<Answer, MirrorError> {
         let channel = self.sending_channel(tenant, channel)?;
-        let text = std::str::from_utf8(&body)
-            .map_err(|_| MirrorError::Faulty(vec![Fault { pointer: String::new(), detail: "must be UTF-8" }]))?;
-        if is_receipt(text) {
-            return match self.post(&channel, version, body.clone()).await {
-                Ok(answer) => Ok(answer),
-                // Read twice is read: no harm in asking again.
-                Err(SendError::NotSent(_) | SendError::InDoubt(_)) => Err(MirrorError::NotSent),
-            };
-        }
+        let sender = self.clone();
+        let task = self.tasks.spawn(async move {
+            match std::str::from_utf8(&body) {
+                Ok(text) if is_receipt(text) => sender.pass_receipt(&channel, &version, body.clone()).await,
+                Ok(text) => sender.pass_message(tenant, channel, &version, text).await,
+                Err(_) => Err(MirrorError::Faulty(vec![Fault { pointer: String::new(), detail: "must be UTF-8" }])),
+            }
+        });
+        // The task panicked: what it had stored, the lane calls in doubt.
+        task.await.unwrap_or(Err(MirrorError::InDoubt))
+    }
+
+    async fn pass_receipt(&self, channel: &Channel, version: &str, body: Bytes) -> Result<Answer, MirrorError> {
+        // Read twice is read: no harm in asking again.
+        self.post(channel, version, body).await.map_err(|_| MirrorError::NotSent)
+    }
+
+    async fn pass_message(
+        &self,
+        tenant: TenantId,
+        channel: Arc<Channel>,
+        version: &str,
+        text: &str,
+    ) -> Result<Answer, MirrorError> {
         let checked = check(text).map_err(MirrorError::Faulty)?;
         let kept = self.keep(tenant, channel, checked, "mirror").await?;
         let sent = self.post(&kept.channel, version, kept.body.clone().into()).await;

@@ -12,6 +12,8 @@ pub use lane::run as run_lane;
 pub use mirror::MirrorError;
 pub use queue::QueueError;
 
+use tokio_util::task::TaskTracker;
+
 use crate::clock::SharedClock;
 use crate::directory::{Bells, Contacts, Directory};
 use crate::keyring::Keyring;
@@ -33,6 +35,8 @@ pub struct Sender {
     pub graph: GraphClient,
     /// Wakes the lanes.
     pub bells: Bells,
+    /// Requests to Meta that are finished even if whoever asked for them has left.
+    pub tasks: TaskTracker,
     /// When.
     pub clock: SharedClock,
     /// Requests at the same time through one channel.

@@ -25,7 +25,7 @@ pub(super) trait Field: Sized {
     /// Reads the value; faults are noted at `at`.
     fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self>;
 
-    /// What it is when the body does not have it. `None`: it is required.
+    /// What it is when the body does not have it, or has null. `None`: it is required.
     fn absent() -> Option<Self> {
         None
     }
@@ -33,7 +33,7 @@ pub(super) trait Field: Sized {
 
 impl<T: Field> Field for Option<T> {
     fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
-        T::read(json, at, faults).map(Some)
+        if json.get() == "null" { Some(None) } else { T::read(json, at, faults).map(Some) }
     }
 
     fn absent() -> Option<Self> {
@@ -202,7 +202,7 @@ mod tests {
         let body: Sample = read(br#"{"name":"a","names":["b"],"note":null}"#).unwrap();
         assert_eq!((body.name.0.as_str(), body.names.map(|names| names.len())), ("a", Some(1)));
         assert!(matches!(body.note, Change::Clear));
-        let body: Sample = read(br#"{"name":"a"}"#).unwrap();
+        let body: Sample = read(br#"{"name":"a","names":null}"#).unwrap();
         assert!(body.names.is_none() && matches!(body.note, Change::Keep));
     }
 

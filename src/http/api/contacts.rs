@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::events::EventDoc;
 use super::messages::MessageJson;
 use super::page::{ContactCursor, Cursor, EntryCursor, Page};
 use super::problem::{Code, Problem};
@@ -69,7 +70,7 @@ pub(super) enum EntryJson {
     /// From the contact, or about it.
     In {
         /// The event, as `GET /v1/events` shows it.
-        #[schema(value_type = Object)]
+        #[schema(value_type = EventDoc)]
         event: Box<RawValue>,
     },
     /// To the contact.

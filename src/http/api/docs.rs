@@ -1,9 +1,11 @@
 //! `GET /docs`: the same document as `/openapi.json`, for people. Plain HTML: no script, nothing from elsewhere.
 
 use std::fmt::Write;
+use std::future::{Ready, ready};
 
+use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use utoipa::openapi::OpenApi;
 
@@ -12,7 +14,8 @@ use super::problem::Code;
 use crate::access::permissions::ADMIN;
 use crate::domain::event::EventType;
 
-const STYLE: &str = include_str!("docs.css");
+/// The page's style sheet.
+pub(super) const STYLE: &str = include_str!("docs.css");
 
 /// The page, rendered once.
 pub(super) fn page(api: &OpenApi) -> String {
@@ -36,14 +39,10 @@ pub(super) fn page(api: &OpenApi) -> String {
     page.html
 }
 
-/// Serves the page.
-pub(super) fn serve(page: String) -> std::future::Ready<Html<String>> {
-    std::future::ready(Html(page))
-}
-
-/// Serves its style sheet.
-pub(super) async fn style() -> Response {
-    ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+/// A handler that always answers this.
+pub(super) fn fixed(kind: &'static str, body: String) -> impl Fn() -> Ready<Response> + Clone + Send {
+    let body = Bytes::from(body);
+    move || ready(([(CONTENT_TYPE, kind)], body.clone()).into_response())
 }
 
 struct Page {

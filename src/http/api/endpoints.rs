@@ -80,10 +80,15 @@ pub(super) async fn create(
     State(directory): State<Directory>,
     State(egress): State<EgressClient>,
     State(clock): State<SharedClock>,
+    params: Params,
     body::Json(new): body::Json<NewEndpoint>,
 ) -> Result<(StatusCode, Json<CreatedEndpoint>), Problem> {
+    params.finish()?;
     let format = new.format.map_or(Format::Standard, |format| format.0);
     let channels = new.channel_ids.unwrap_or_default();
+    if channels.is_empty() {
+        who.require_unconfined()?;
+    }
     let mut faults = Faults::default();
     super::channels::check_all(&who, &directory, &channels, &mut faults);
     if format == Format::Standard && new.secret.is_some() {
@@ -91,9 +96,6 @@ pub(super) async fn create(
     }
     let address = Address { url: &new.url.0, format, verify_token: new.verify_token.as_ref() };
     verification::check(&egress, &address, faults).await?;
-    if !who.covers(&channels) {
-        return Err(crate::access::Denied::Confined.into());
-    }
     verification::challenge(&egress, &address).await?;
     let endpoint = Endpoint {
         tenant: who.tenant,
@@ -128,11 +130,16 @@ pub(super) async fn change(
     State(directory): State<Directory>,
     State(egress): State<EgressClient>,
     Target(id): Target<EndpointId>,
+    params: Params,
     body::Json(change): body::Json<EndpointChange>,
 ) -> Result<Json<EndpointJson>, Problem> {
+    params.finish()?;
     let mut endpoint = find(&directory, &who, id)?;
     let mut faults = Faults::default();
     if let Some(channels) = change.channel_ids {
+        if channels.is_empty() {
+            who.require_unconfined()?;
+        }
         super::channels::check_all(&who, &directory, &channels, &mut faults);
         endpoint.filter.channels = channels;
     }
@@ -144,9 +151,6 @@ pub(super) async fn change(
             verification::check(&egress, &address, faults).await?;
             verification::challenge(&egress, &address).await?;
         }
-    }
-    if !who.covers(&endpoint.filter.channels) {
-        return Err(crate::access::Denied::Confined.into());
     }
     if let Some(url) = change.url {
         endpoint.url = EndpointUrl::new(url.0);

@@ -3,6 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::page::{Cursor, Page};
 use super::problem::{Code, Problem};
@@ -13,22 +15,77 @@ use crate::access::{Caller, Door, Purpose};
 use crate::domain::endpoint::Filter;
 use crate::domain::event::EventType;
 use crate::egress::event_json::{self, EventMeta};
-use crate::ids::ChannelId;
+use crate::ids::{ChannelId, ContactId, EventId, MessageId};
+
+/// An event, as `GET /v1/events` shows it and endpoints of format `standard` receive it.
+#[derive(ToSchema)]
+#[schema(as = Event)]
+#[expect(dead_code, reason = "describes what egress::event_json writes")]
+pub(super) struct EventDoc {
+    /// The same in every delivery of this event, as `webhook-id`.
+    id: EventId,
+    /// Stable name of the type.
+    #[schema(example = "message.received")]
+    r#type: String,
+    /// Meta's time, or ours where Meta gave none.
+    timestamp: OffsetDateTime,
+    data: EventDataDoc,
+}
+
+/// What an event says.
+#[derive(ToSchema)]
+#[schema(as = EventData)]
+#[expect(dead_code, reason = "describes what egress::event_json writes")]
+struct EventDataDoc {
+    /// The channel, when it is one of yours.
+    channel_id: Option<ChannelId>,
+    /// Meta's id of the channel's number.
+    phone_number_id: Option<String>,
+    /// The person, when it is about one.
+    contact_id: Option<ContactId>,
+    /// Your message, when it is about one that was sent through the gateway.
+    message_id: Option<MessageId>,
+    /// When it came in.
+    received_at: OffsetDateTime,
+    /// Meta's webhook field.
+    #[schema(example = "messages")]
+    field: Option<String>,
+    /// Meta's own JSON of the one thing that happened, byte for byte. Null once erased.
+    #[schema(value_type = Option<Object>)]
+    item: (),
+    /// Of an old message: the thread that it stood in.
+    #[schema(value_type = Option<String>)]
+    thread_id: (),
+    /// Meta's `contacts` beside it, byte for byte.
+    #[schema(value_type = Option<Vec<Object>>)]
+    contacts: (),
+    /// Meta's `metadata` beside it, byte for byte.
+    #[schema(value_type = Option<Object>)]
+    metadata: (),
+    /// In place of `field` and `item`, when the form is unknown: Meta's whole envelope.
+    #[schema(value_type = Option<Object>)]
+    meta: (),
+    /// In place of `meta`, when it is no JSON that common readers take.
+    raw_base64: Option<String>,
+    /// True: the content was erased. Otherwise absent.
+    erased: Option<bool>,
+    /// True: the content is there, but does not open. Otherwise absent.
+    damaged: Option<bool>,
+}
 
 /// The next events, in the order in which they were committed.
 ///
 /// Keep `next_cursor` and ask again with it: each event comes once, and none is skipped, however late it commits. The
-/// cursor is given also when there is nothing more yet. An event is the same JSON that endpoints of format `standard`
-/// receive.
+/// cursor is given also when there is nothing more yet.
 #[utoipa::path(
-    get, path = "/v1/events", tag = "Events",
+    get, path = "/v1/events", tag = "Events", operation_id = "list_events",
     params(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; absent: from the beginning."),
         ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
         ("type" = Option<String>, Query, description = "Event types or prefixes such as `message.*`, separated by commas."),
         ("channel_id" = Option<ChannelId>, Query, description = "One channel."),
     ),
-    responses((status = 200, description = "A page of events.", body = Page<Object>)),
+    responses((status = 200, description = "A page of events.", body = Page<EventDoc>)),
 )]
 pub(super) async fn list(
     who: Caller,

@@ -133,7 +133,10 @@ fn raw(content: &Content) -> Option<Box<RawValue>> {
 #[utoipa::path(
     post, path = "/v1/messages", tag = "Messages", operation_id = "send_message",
     request_body = NewMessage,
-    responses((status = 202, description = "The message is queued.", body = QueuedMessage)),
+    responses(
+        (status = 202, description = "The message is queued.", body = QueuedMessage),
+        (status = 422, description = "`channel_cannot_send`: the channel has no access token"),
+    ),
 )]
 pub(super) async fn send(
     who: Caller,

@@ -1,10 +1,13 @@
 //! `GET /openapi.json`: made from the table of routes, so that it cannot differ from what is served.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::ArrayItems;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, Info, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder,
+    Components, ContentBuilder, Info, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, Schema,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -50,8 +53,21 @@ pub(super) fn document(table: Vec<Route>) -> OpenApi {
             }
         }
     }
+    refer_to_items(&mut components.schemas);
     api.components = Some(components);
     api
+}
+
+/// A page holds its items by reference: where the schema of a page is made, the name of its items is not known.
+fn refer_to_items(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
+    let names: BTreeSet<String> = schemas.keys().cloned().collect();
+    for (name, schema) in schemas {
+        let Some(item) = name.strip_prefix("Page_").filter(|item| names.contains(*item)) else { continue };
+        let RefOr::T(Schema::Object(page)) = schema else { continue };
+        if let Some(RefOr::T(Schema::Array(data))) = page.properties.get_mut("data") {
+            data.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(item).into()));
+        }
+    }
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -72,21 +88,24 @@ fn complete(operation: &mut Operation, path: &str, permission: Permission) {
         let responses = &mut operation.responses.responses;
         match responses.get_mut(&status) {
             Some(RefOr::T(known)) => known.description = format!("{} · `{}`", known.description, code.as_str()),
-            _ => drop(responses.insert(status, RefOr::T(problem(code)))),
+            _ => drop(responses.insert(status, RefOr::T(problem(&format!("`{}`", code.as_str()))))),
+        }
+    }
+    // Those that a handler names itself have a description alone.
+    for (_, answer) in operation.responses.responses.iter_mut().filter(|(status, _)| status.starts_with('4')) {
+        if let RefOr::T(known) = answer {
+            known.content = problem("").content;
         }
     }
 }
 
-fn problem(code: Code) -> Response {
+fn problem(description: &str) -> Response {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    let description = format!("`{}`", code.as_str());
     ResponseBuilder::new().description(description).content("application/problem+json", content).build()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::http::api::routes::table;
 

@@ -1,11 +1,10 @@
 //! The table of routes. A route is not served without the permission that stands beside it, and not served without being
 //! documented.
 
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use axum::{Json, Router};
-use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
@@ -63,14 +62,16 @@ pub(super) fn table() -> Vec<Route> {
 
 /// The API and its documentation. The documentation is open: it says nothing that is not in the source.
 pub(in crate::http) fn router(state: AppState) -> Router {
-    let (table, api) = (table(), openapi::document(table()));
+    let api = openapi::document(table());
     let page = docs::page(&api);
-    table
+    // What utoipa builds, it can write.
+    let api = serde_json::to_string(&api).unwrap_or_default();
+    table()
         .into_iter()
         .fold(OpenApiRouter::<AppState>::default(), |router, route| router.routes(guarded(route, &state)))
-        .route("/openapi.json", get(move || serve_document(api)))
-        .route("/docs", get(move || docs::serve(page)))
-        .route("/docs/style.css", get(docs::style))
+        .route("/openapi.json", get(docs::fixed("application/json", api)))
+        .route("/docs", get(docs::fixed("text/html; charset=utf-8", page)))
+        .route("/docs/style.css", get(docs::fixed("text/css; charset=utf-8", docs::STYLE.to_owned())))
         .fallback(async || Problem::new(Code::NotFound))
         .split_for_parts()
         .0
@@ -82,8 +83,4 @@ pub(in crate::http) fn router(state: AppState) -> Router {
 fn guarded(route: Route, state: &AppState) -> UtoipaMethodRouter<AppState> {
     let guard = Guard { state: state.clone(), permission: route.permission };
     route.served.map(|served| served.route_layer(from_fn_with_state(guard, authorise)))
-}
-
-fn serve_document(api: OpenApi) -> std::future::Ready<Json<OpenApi>> {
-    std::future::ready(Json(api))
 }
