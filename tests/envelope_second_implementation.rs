@@ -1,7 +1,13 @@
 //! What this crate seals, an independent implementation of `docs/envelope.md` opens, and the other way round: so the document
 //! is complete, and a record can be read without this crate for as long as somebody has its key.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -27,12 +33,10 @@ const PLACES: [(&str, &str); 4] =
 /// Runs one verb of the Python side over all requests at once.
 fn python(verb: &str, requests: &[Value]) -> Vec<Value> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_implementation.py");
-    let mut child = Command::new("python3")
-        .args([script, verb])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 (3.9 or later, nothing else) is needed on PATH to check the written specification of the envelope");
+    let mut child =
+        Command::new("python3").args([script, verb]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect(
+            "python3 (3.9 or later, nothing else) is needed on PATH to check the written specification of the envelope",
+        );
     let mut stdin = child.stdin.take().unwrap();
     let lines: String = requests.iter().map(|request| format!("{request}\n")).collect();
     // Both pipes are finite: somebody must write while somebody reads.
