@@ -10,29 +10,26 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 type Column = (String, String);
 
 /// Words that begin a constraint and not a column.
 const CONSTRAINTS: [&str; 5] = ["PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "CONSTRAINT"];
 
-fn read(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+fn place(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// All migrations of both schemas in order, without comments, on one line.
+/// All migrations of both schemas in order, without comments, each statement on one line.
 fn statements() -> Vec<String> {
-    let mut files = Vec::new();
-    for folder in ["migrations/data", "migrations/keys"] {
-        let names = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
-        let mut names: Vec<String> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        files.extend(names.into_iter().filter(|name| name.ends_with(".sql")).map(|name| format!("{folder}/{name}")));
-    }
-    let code: String = files.iter().map(|file| read(file)).collect();
-    let code: Vec<&str> = code.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
-    let words: Vec<&str> = code.iter().flat_map(|line| line.split_whitespace()).collect();
+    let folders = ["migrations/data", "migrations/keys"].map(|folder| fs::read_dir(place(folder)).unwrap());
+    let mut files: Vec<PathBuf> = folders.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "sql"));
+    files.sort();
+    let text: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let code = text.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
     words.join(" ").split(';').map(|statement| statement.trim().to_owned()).collect()
 }
 
@@ -98,7 +95,7 @@ fn alter(columns: &mut BTreeSet<Column>, table: &str, action: &str) {
 
 /// The rows of SECURITY.md. Every one must give a reason.
 fn explained() -> BTreeSet<Column> {
-    let text = read("SECURITY.md");
+    let text = fs::read_to_string(place("SECURITY.md")).unwrap();
     let rows = text.split("| table | column | why |").nth(1).unwrap().lines().skip(2);
     let mut columns = BTreeSet::new();
     for row in rows.take_while(|row| row.starts_with('|')) {
