@@ -38,7 +38,7 @@ fn python(verb: &str, requests: &[Value]) -> Vec<Value> {
             "python3 (3.9 or later, nothing else) is needed on PATH to check the written specification of the envelope",
         );
     let mut stdin = child.stdin.take().unwrap();
-    let lines: String = requests.iter().map(|request| format!("{request}\n")).collect();
+    let lines: String = requests.iter().flat_map(|request| [request.to_string(), "\n".to_owned()]).collect();
     // Both pipes are finite: somebody must write while somebody reads.
     let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
     let output = child.wait_with_output().unwrap();
@@ -82,7 +82,7 @@ impl Case {
         Self { dek: Dek::generate(), place: Context { tenant: id(), table, column, row: id(), contact: id() }, content }
     }
 
-    fn request(&self, more: Value) -> Value {
+    fn request(&self, more: &Value) -> Value {
         let Context { tenant, table, column, row, contact } = self.place;
         let mut request = json!({
             "dek": hex(self.dek.to_bytes().as_slice()), "dek_id": self.dek.id(),
@@ -102,7 +102,7 @@ fn python_opens_what_rust_seals() {
     let cases = cases();
     let requests: Vec<Value> = cases
         .iter()
-        .map(|case| case.request(json!({ "sealed": hex(seal(&case.dek, &case.place, &case.content).as_bytes()) })))
+        .map(|case| case.request(&json!({ "sealed": hex(seal(&case.dek, &case.place, &case.content).as_bytes()) })))
         .collect();
     for (case, answer) in cases.iter().zip(python("open", &requests)) {
         assert_eq!(bytes(&answer, "content"), case.content, "{} bytes", case.content.len());
@@ -114,7 +114,7 @@ fn rust_opens_what_python_seals_and_agrees_on_the_length() {
     let cases = cases();
     let requests: Vec<Value> = cases
         .iter()
-        .map(|case| case.request(json!({ "salt": hex(&random::bytes::<24>()), "content": hex(&case.content) })))
+        .map(|case| case.request(&json!({ "salt": hex(&random::bytes::<24>()), "content": hex(&case.content) })))
         .collect();
     for (case, answer) in cases.iter().zip(python("seal", &requests)) {
         let sealed = Sealed::from_stored(bytes(&answer, "sealed"));
@@ -137,7 +137,7 @@ fn python_refuses_what_was_changed_or_moved() {
                 1 => sealed[number % 92] ^= 1,
                 _ => drop(sealed.pop()),
             }
-            let mut request = case.request(json!({ "sealed": hex(&sealed) }));
+            let mut request = case.request(&json!({ "sealed": hex(&sealed) }));
             request.as_object_mut().unwrap().extend(elsewhere.as_object().unwrap().clone());
             request
         })

@@ -75,7 +75,9 @@ fn readable() -> BTreeSet<Column> {
             }
             ["DROP", "TABLE", .., table] => columns.retain(|(name, _)| name != table),
             ["ALTER", "TABLE", table, ..] => {
-                parts(&words[3..].join(" ")).iter().for_each(|action| alter(&mut columns, table, action))
+                for action in parts(&words[3..].join(" ")) {
+                    alter(&mut columns, table, &action);
+                }
             }
             _ => {}
         }
