@@ -1,5 +1,7 @@
 //! The load generator of `benches/gate`, against stand-ins: what it sends is what Meta sends, and what it reports is so.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "what is missing fails the test")]
+
 #[path = "../benches/gate/closed.rs"]
 mod closed;
 #[path = "../benches/gate/histogram.rs"]

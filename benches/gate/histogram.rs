@@ -35,6 +35,7 @@ impl Histogram {
 
     /// The latency that `share` of all (0 to 1) did not exceed, rounded up to the end of its bucket; zero when nothing
     /// was counted.
+    #[expect(clippy::cast_sign_loss, reason = "a share of a count is not negative")]
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         let wanted = ((self.total as f64 * share).ceil() as u64).max(1);
         let mut seen = 0;
