@@ -11,12 +11,12 @@ if on_path=$(command -v initdb) && real=$(dirname "$(readlink -f "$on_path")") &
     exit
 fi
 folders=(/usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin)
-while read -r folder; do
+for folder in $(printf '%s\n' "${folders[@]:-/nowhere}" | sort -rV); do
     if has_server "$folder"; then
         echo "$folder"
         exit
     fi
-done < <([ ${#folders[@]} -eq 0 ] || printf '%s\n' "${folders[@]}" | sort -rV)
+done
 if folder=$(pg_config --bindir 2>/dev/null) && has_server "$folder"; then
     echo "$folder"
     exit

@@ -155,7 +155,7 @@ pub struct Gateway {
     /// Where it listens; with port 0 in the configuration, where the system put it.
     pub addresses: Addresses,
     base: Base,
-    draining: http::state::Draining,
+    draining: http::Draining,
     listeners: Stage,
     ingest: Stage,
     worker: Stage,
@@ -238,8 +238,8 @@ impl Gateway {
             clock: clock.clone(),
             lease: Lease::default(),
         };
-        let draining = http::state::Draining::default();
-        let state = http::state::AppState {
+        let draining = http::Draining::default();
+        let state = http::AppState {
             store: store.clone(),
             directory: directory.clone(),
             ingest,
@@ -254,6 +254,12 @@ impl Gateway {
         worker.start(&worker_stage.tasks, &worker_stage.stop);
         let addresses = serve(bound, &state, &listeners)?;
         Ok(Self { addresses, base, draining, listeners, ingest: ingest_stage, worker: worker_stage, drain: config.server.drain })
+    }
+
+    /// What the running gateway stands on: for those who change settings from inside the process.
+    #[must_use]
+    pub const fn base(&self) -> &Base {
+        &self.base
     }
 
     /// Stops in order: not ready, no new requests, queued webhooks written, lanes finished and given back. What is not done
@@ -295,7 +301,7 @@ async fn bind(config: &Config) -> anyhow::Result<[TcpListener; 3]> {
     ])
 }
 
-fn serve(bound: [TcpListener; 3], state: &http::state::AppState, stage: &Stage) -> anyhow::Result<Addresses> {
+fn serve(bound: [TcpListener; 3], state: &http::AppState, stage: &Stage) -> anyhow::Result<Addresses> {
     let [public, internal, admin] = bound;
     let addresses =
         Addresses { public: public.local_addr()?, internal: internal.local_addr()?, admin: admin.local_addr()? };

@@ -3,6 +3,13 @@
 //! `ARCHITECTURE.md` is the map. Rooms are listed from the top of the house down; arrows point down only, and
 //! `tests/architecture.rs` holds the rule.
 
+pub mod cli;
+
+pub mod app;
+
+pub mod http;
+pub mod worker;
+
 pub mod access;
 pub mod deliver;
 pub mod ingest;

@@ -63,6 +63,12 @@ pub fn generate(grant: Grant, now: OffsetDateTime) -> NewKey {
     NewKey { shown: ApiKeySecret::new(text), record }
 }
 
+/// How the key with this public part begins: enough to tell which key it is, and no more.
+#[must_use]
+pub fn prefix(lookup: &str) -> String {
+    format!("{PREFIX}{lookup}_")
+}
+
 /// A text that has the form of a key and the right checksum. Whether it is one, its record knows.
 pub struct Presented<'t> {
     text: &'t str,

@@ -80,6 +80,11 @@ impl Door {
         Self { store, keyring, directory }
     }
 
+    /// Whether the tenant's keys are at hand, for readiness. Opens nothing.
+    pub async fn check_keys(&self, tenant: TenantId) -> Result<(), KeyringError> {
+        self.keyring.tenant(tenant).await.map(drop)
+    }
+
     pub(super) fn admit(who: &Caller, why: Purpose, what: Permission) -> Result<(), DoorError> {
         who.require(what)?;
         tracing::debug!(key = %who.key, why = why.as_str(), what = what.as_str(), "content is opened");
@@ -208,7 +213,8 @@ impl Door {
                 (row, sealed)
             })
             .collect();
-        let keys = Keys::fetch(&self.keyring, tenant, rows.iter().filter_map(|(_, sealed)| sealed.as_ref())).await?;
+        let ids = rows.iter().filter_map(|(_, sealed)| sealed.as_ref()?.dek_id()).collect();
+        let keys = Keys::fetch(&self.keyring, tenant, ids).await?;
         let snapshot = self.directory.snapshot();
         let view = |(row, sealed): (EventRow, Option<Sealed>)| {
             let channel = row.channel_id.map(ChannelId::from_uuid);
@@ -238,7 +244,8 @@ impl Door {
                 (row, sealed)
             })
             .collect();
-        let keys = Keys::fetch(&self.keyring, tenant, rows.iter().map(|(_, sealed)| sealed)).await?;
+        let ids = rows.iter().filter_map(|(_, sealed)| sealed.dek_id()).collect();
+        let keys = Keys::fetch(&self.keyring, tenant, ids).await?;
         let view = |(row, sealed): (ContactRow, Sealed)| ContactView {
             id: ContactId::from_uuid(row.contact_id),
             profile: keys.key(&sealed).and_then(|key| Profile::open(key, tenant, row.contact_id, &sealed)),

@@ -40,7 +40,7 @@ impl Door {
         let mut statuses = self.statuses(tenant, &rows).await?;
         let parts: Vec<Parts> = rows.into_iter().map(Parts::from).collect();
         let sealed = parts.iter().flat_map(|parts| std::iter::once(&parts.request).chain(&parts.answer));
-        let keys = Keys::fetch(&self.keyring, tenant, sealed).await?;
+        let keys = Keys::fetch(&self.keyring, tenant, sealed.filter_map(Sealed::dek_id).collect()).await?;
         let view = |parts: Parts| {
             let statuses = parts.row.subject.as_ref().and_then(|subject| statuses.remove(subject));
             view(tenant, &keys, parts, statuses.unwrap_or_default())

@@ -22,9 +22,8 @@ impl Keys {
     pub(super) async fn fetch(
         keyring: &Keyring,
         tenant: TenantId,
-        sealed: impl IntoIterator<Item = &Sealed>,
+        ids: HashSet<Uuid>,
     ) -> Result<Self, KeyringError> {
-        let ids: HashSet<Uuid> = sealed.into_iter().filter_map(Sealed::dek_id).collect();
         match keyring.for_opening(tenant, ids.iter().copied()).await {
             Ok(found) => Ok(Self { found, damaged: HashSet::new() }),
             Err(error) if error.is_retryable() => Err(error),

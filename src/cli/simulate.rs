@@ -14,7 +14,7 @@ use crate::simulator::{Simulator, SimulatorConfig};
 
 /// `waxseal simulate`. The secrets are those of a simulation and protect nothing.
 #[derive(Debug, Args)]
-pub struct SimulateArgs {
+pub(super) struct SimulateArgs {
     /// Where to listen. The control side has no authentication.
     #[arg(long, default_value = "127.0.0.1:8083", value_name = "ADDRESS")]
     listen: SocketAddr,

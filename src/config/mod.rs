@@ -31,6 +31,7 @@ pub use keys::{KeysConfig, KmsSecret, KmsSource};
 pub use layers::{DEFAULT_TOML, environment};
 pub use log::{LogConfig, LogFormat};
 pub use meta::MetaConfig;
+pub use placeholder::looks_like_an_example;
 pub use server::ServerConfig;
 
 use layers::Layers;

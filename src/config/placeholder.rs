@@ -19,7 +19,8 @@ const EXAMPLES: &[&str] = &[
 ];
 
 /// Whether `secret` was meant to be replaced: a word out of documentation, a bracketed hint, or one character repeated.
-pub(super) fn looks_like_an_example(secret: &str) -> bool {
+#[must_use]
+pub fn looks_like_an_example(secret: &str) -> bool {
     let secret = secret.trim();
     let word: String = secret.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let one_character = secret.chars().next().is_some_and(|first| secret.chars().all(|other| other == first));

@@ -99,6 +99,12 @@ impl Snapshot {
         self.apps.iter().flat_map(|app| app.prepared.iter().map(move |secret| (app.tenant, secret)))
     }
 
+    /// An app by its id.
+    #[must_use]
+    pub fn app(&self, tenant: TenantId, id: AppId) -> Option<&App> {
+        self.apps.iter().find(|app| app.tenant == tenant && app.id == id)
+    }
+
     /// A channel by its id.
     #[must_use]
     pub fn channel(&self, tenant: TenantId, id: ChannelId) -> Option<&Arc<Channel>> {

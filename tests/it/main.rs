@@ -11,5 +11,9 @@
 
 mod support;
 
+mod delivery;
+mod sending;
+mod webhook_bad_input;
+mod webhook_batches;
 mod webhook_handshake;
 mod webhook_signature;

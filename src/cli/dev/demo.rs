@@ -1,7 +1,6 @@
 //! One round trip, step by step: a customer writes, an application answers, the customer reads it.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -14,8 +13,6 @@ use super::estate::Estate;
 use crate::access::api_key::{self, Grant};
 use crate::access::permissions::Permissions;
 use crate::app::Base;
-use crate::clock::SystemClock;
-use crate::config::Config;
 use crate::ids::{EventId, TenantId};
 use crate::secret::SigningSecret;
 use crate::store::events::EventFilter;
@@ -29,7 +26,7 @@ pub(super) struct Scene<'a> {
     pub(super) key: &'a str,
     pub(super) simulator: &'a str,
     pub(super) consumer: &'a Consumer,
-    pub(super) config: &'a Config,
+    pub(super) base: &'a Base,
 }
 
 fn client() -> anyhow::Result<Client> {
@@ -37,8 +34,7 @@ fn client() -> anyhow::Result<Client> {
 }
 
 /// The API key of an earlier run, while it is valid, or a new one.
-pub(super) async fn ensure_api_key(config: &Config, estate: &Estate) -> anyhow::Result<String> {
-    let base = Base::open(config, Arc::new(SystemClock)).await?;
+pub(super) async fn ensure_api_key(base: &Base, estate: &Estate) -> anyhow::Result<String> {
     let now = base.clock.now();
     if let Some(key) = estate.find("api_key") {
         let snapshot = base.directory.snapshot();
@@ -97,7 +93,7 @@ pub(super) async fn round_trip(scene: &Scene<'_>, out: &mut (dyn Write + Send)) 
     let wamid = posted["wamids"][0].as_str().unwrap_or_default().to_owned();
     let received = within(scene.consumer.delivery(|one| one.event_type == "message.received" && one.event["data"]["item"]["id"] == wamid.as_str())).await?;
     let id: EventId = received.event["id"].as_str().unwrap_or_default().parse()?;
-    let stored = stored_bytes(scene.config, id).await?;
+    let stored = stored_bytes(scene.base, id).await?;
     say(out, 3, "sealed", &format!("what Postgres holds of it, {} bytes, beginning with:", stored.len()))?;
     for line in stored.chunks(32).take(3) {
         writeln!(out, "                          {}", HEXLOWER.encode(line))?;
@@ -143,8 +139,7 @@ async fn within<T>(step: impl Future<Output = T>) -> anyhow::Result<T> {
 }
 
 /// The sealed content of an event as the database holds it.
-async fn stored_bytes(config: &Config, event: EventId) -> anyhow::Result<Vec<u8>> {
-    let base = Base::open(config, Arc::new(SystemClock)).await?;
+async fn stored_bytes(base: &Base, event: EventId) -> anyhow::Result<Vec<u8>> {
     let filter = EventFilter { types: None, channels: None };
     let mut after = (0, uuid::Uuid::nil());
     loop {

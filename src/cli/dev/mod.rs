@@ -26,7 +26,7 @@ use estate::Estate;
 
 /// `waxseal dev`
 #[derive(Debug, Args)]
-pub struct DevServerArgs {
+pub(super) struct DevServerArgs {
     /// Folder of the database, the keys and `dev.env`; kept between runs.
     #[arg(long, default_value = "data", value_name = "DIR")]
     data: PathBuf,
@@ -77,14 +77,14 @@ async fn up(args: &DevServerArgs, out: Out<'_>) -> anyhow::Result<()> {
     let gateway = Gateway::start(&config, clock.clone()).await?;
 
     step(out, "consumer", "a sample application that verifies every signature")?;
-    let api_key = demo::ensure_api_key(&config, &estate).await?;
+    let api_key = demo::ensure_api_key(gateway.base(), &estate).await?;
     let api = format!("http://{}", gateway.addresses.internal);
     let consumer = Consumer::start(args.address(4)?, clock).await?;
     demo::ensure_endpoint(&api, &api_key, &estate, &consumer).await?;
     let database = postgres.dsn();
     estate.write_env(&args.data.join("dev.env"), &gateway.addresses, simulator.base_url(), &api_key, database)?;
 
-    let scene = demo::Scene { api: &api, key: &api_key, simulator: simulator.base_url(), consumer: &consumer, config: &config };
+    let scene = demo::Scene { api: &api, key: &api_key, simulator: simulator.base_url(), consumer: &consumer, base: gateway.base() };
     if let Err(error) = demo::round_trip(&scene, out).await {
         writeln!(out, "  the round trip did not finish: {error:#}")?;
     }

@@ -6,7 +6,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use waxseal::access::api_key::{self, Grant};
 use waxseal::access::permissions::Permissions;
-use waxseal::app::{Addresses, Base, Gateway};
+use waxseal::app::{Addresses, Gateway};
 use waxseal::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use waxseal::config::Config;
 use waxseal::ids::TenantId;
@@ -91,7 +91,7 @@ impl TestApp {
         let gateway = Gateway::start(&config, clock.clone()).await.unwrap();
         let at = gateway.addresses;
         simulator.set_callback(Some(format!("http://{}/webhook", at.public)));
-        let key = api_key_with(&config, clock, Permissions::admin()).await;
+        let key = api_key_with(&gateway, Permissions::admin()).await;
         let client = Client::builder().no_proxy().build().unwrap();
         Self { gateway, at, simulator, database, key, config, client }
     }
@@ -159,8 +159,8 @@ impl TestApp {
 }
 
 /// A new API key with these permissions.
-pub async fn api_key_with(config: &Config, clock: SharedClock, permissions: Permissions) -> String {
-    let base = Base::open(config, clock.clone()).await.unwrap();
+pub async fn api_key_with(gateway: &Gateway, permissions: Permissions) -> String {
+    let base = gateway.base();
     let grant = Grant {
         tenant: TenantId::DEFAULT,
         name: "test".to_owned(),
@@ -168,7 +168,7 @@ pub async fn api_key_with(config: &Config, clock: SharedClock, permissions: Perm
         channels: Vec::new(),
         expires_at: None,
     };
-    let made = api_key::generate(grant, clock.now());
+    let made = api_key::generate(grant, base.clock.now());
     base.directory.save_api_key(made.record).await.unwrap();
     made.shown.expose().to_owned()
 }

@@ -1,0 +1,61 @@
+//! `GET /healthz`, `GET /readyz`, `GET /metrics`: for the platform that runs the gateway. Nothing here is about anybody.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::state::AppState;
+use crate::ids::TenantId;
+
+/// How long the database has to answer a trivial statement.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Above this, new webhooks are about to be refused.
+const FULL: f64 = 0.9;
+
+/// The process runs. Says nothing about what it depends on: to restart it would not bring a database back.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    checks: [Check; 5],
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+}
+
+/// Whether requests should be sent here: 200 or 503, with a list of what was looked at.
+pub(super) async fn readyz(State(state): State<AppState>) -> Response {
+    let (database, migrations) =
+        tokio::join!(async { matches!(timeout(PATIENCE, state.store.ping()).await, Ok(Ok(()))) }, async {
+            matches!(timeout(PATIENCE, state.store.pending_migrations()).await, Ok(Ok(0)))
+        },);
+    let keys = matches!(timeout(PATIENCE, state.door.check_keys(TenantId::DEFAULT)).await, Ok(Ok(())));
+    let checks = [
+        Check { name: "database", ok: database },
+        Check { name: "migrations", ok: migrations },
+        Check { name: "keys", ok: keys },
+        Check { name: "queue", ok: state.ingest.fill() < FULL },
+        Check { name: "running", ok: !state.draining.has_begun() },
+    ];
+    let ready = checks.iter().all(|check| check.ok);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, checks })).into_response()
+}
+
+/// Prometheus text.
+pub(super) async fn metrics(State(metrics): State<PrometheusHandle>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
+}

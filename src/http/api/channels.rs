@@ -1,0 +1,210 @@
+//! `/v1/channels`: business phone numbers.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::body::{self, Change, Faults, request};
+use super::fields::{MetaId, Name, TokenText};
+use super::page::{self, Page};
+use super::problem::{Code, Problem, settled};
+use super::query::Params;
+use super::target::Target;
+use crate::access::Caller;
+use crate::clock::SharedClock;
+use crate::directory::Directory;
+use crate::domain::channel::Channel;
+use crate::ids::ChannelId;
+use crate::secret::AccessToken;
+
+request! {
+    /// A new channel.
+    NewChannel {
+        /// Free text.
+        name: Name,
+        /// Meta's id of the number; cannot be changed later.
+        phone_number_id: MetaId,
+        /// Meta's id of the account.
+        waba_id: MetaId,
+        /// Without one the channel receives, but cannot send.
+        access_token: Option<TokenText>,
+    }
+}
+
+request! {
+    /// What is absent stays as it is.
+    ChannelChange {
+        /// Free text.
+        name: Option<Name>,
+        /// Meta's id of the account.
+        waba_id: Option<MetaId>,
+        /// A new token; null takes the token away.
+        #[schema(value_type = Option<TokenText>)]
+        access_token: Change<TokenText>,
+    }
+}
+
+/// A channel. Its token is never shown.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Channel)]
+pub(super) struct ChannelJson {
+    id: ChannelId,
+    name: String,
+    phone_number_id: String,
+    waba_id: String,
+    /// Whether it has an access token.
+    can_send: bool,
+}
+
+impl From<&Channel> for ChannelJson {
+    fn from(channel: &Channel) -> Self {
+        Self {
+            id: channel.id,
+            name: channel.name.clone(),
+            phone_number_id: channel.phone_number_id.as_str().to_owned(),
+            waba_id: channel.waba_id.as_str().to_owned(),
+            can_send: channel.token.is_some(),
+        }
+    }
+}
+
+fn find(directory: &Directory, who: &Caller, id: ChannelId) -> Result<Channel, Problem> {
+    let snapshot = directory.snapshot();
+    let channel = snapshot.channel(who.tenant, id).filter(|channel| who.may_use(channel.id));
+    channel.map(|channel| channel.as_ref().clone()).ok_or(Problem::new(Code::NotFound))
+}
+
+/// Notes a fault for each of `/channel_ids` that the caller may not use. Strangers' channels are as unknown as any.
+pub(super) fn check_all(who: &Caller, directory: &Directory, channels: &[ChannelId], faults: &mut Faults) {
+    let snapshot = directory.snapshot();
+    for (index, channel) in channels.iter().enumerate() {
+        if !who.may_use(*channel) || snapshot.channel(who.tenant, *channel).is_none() {
+            faults.note(&format!("/channel_ids/{index}"), "channel", "a channel of yours").unwrap_or(());
+        }
+    }
+}
+
+async fn save(directory: &Directory, channel: &Channel) -> Result<Json<ChannelJson>, Problem> {
+    settled(directory.save_channel(channel).await, ())?;
+    Ok(Json(channel.into()))
+}
+
+/// The channels, oldest first.
+#[utoipa::path(
+    get, path = "/v1/channels", tag = "Channels", operation_id = "list_channels",
+    params(
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+    ),
+    responses((status = 200, description = "A page of channels.", body = Page<ChannelJson>)),
+)]
+pub(super) async fn list(
+    who: Caller,
+    State(directory): State<Directory>,
+    mut params: Params,
+) -> Result<Json<Page<ChannelJson>>, Problem> {
+    let (after, limit) = (params.cursor(), params.limit());
+    params.finish()?;
+    let snapshot = directory.snapshot();
+    let channels = snapshot.channels_of(who.tenant).into_iter().filter(|channel| who.may_use(channel.id));
+    let channels = channels.map(|channel| ChannelJson::from(channel.as_ref()));
+    Ok(Json(page::of_settings(channels, |channel| channel.id.uuid(), after, limit)))
+}
+
+/// One channel.
+#[utoipa::path(
+    get, path = "/v1/channels/{id}", tag = "Channels", operation_id = "show_channel",
+    params(("id" = ChannelId, Path, description = "The channel.")),
+    responses((status = 200, description = "The channel.", body = ChannelJson)),
+)]
+pub(super) async fn show(
+    who: Caller,
+    State(directory): State<Directory>,
+    Target(id): Target<ChannelId>,
+    params: Params,
+) -> Result<Json<ChannelJson>, Problem> {
+    params.finish()?;
+    Ok(Json((&find(&directory, &who, id)?).into()))
+}
+
+/// Adds a channel.
+#[utoipa::path(
+    post, path = "/v1/channels", tag = "Channels", operation_id = "create_channel",
+    request_body = NewChannel,
+    responses(
+        (status = 201, description = "The channel.", body = ChannelJson),
+        (status = 409, description = "`conflict`: the number has a channel already."),
+    ),
+)]
+pub(super) async fn create(
+    who: Caller,
+    State(directory): State<Directory>,
+    State(clock): State<SharedClock>,
+    params: Params,
+    body::Json(new): body::Json<NewChannel>,
+) -> Result<(StatusCode, Json<ChannelJson>), Problem> {
+    params.finish()?;
+    who.require_unconfined()?;
+    let channel = Channel {
+        tenant: who.tenant,
+        id: ChannelId::new(clock.now()),
+        phone_number_id: new.phone_number_id.into(),
+        waba_id: new.waba_id.into(),
+        name: new.name.0,
+        token: new.access_token.map(|token| AccessToken::new(token.0)),
+    };
+    Ok((StatusCode::CREATED, save(&directory, &channel).await?))
+}
+
+/// Changes a channel.
+#[utoipa::path(
+    patch, path = "/v1/channels/{id}", tag = "Channels", operation_id = "change_channel",
+    params(("id" = ChannelId, Path, description = "The channel.")),
+    request_body = ChannelChange,
+    responses((status = 200, description = "The channel.", body = ChannelJson)),
+)]
+pub(super) async fn change(
+    who: Caller,
+    State(directory): State<Directory>,
+    Target(id): Target<ChannelId>,
+    params: Params,
+    body::Json(change): body::Json<ChannelChange>,
+) -> Result<Json<ChannelJson>, Problem> {
+    params.finish()?;
+    let mut channel = find(&directory, &who, id)?;
+    if let Some(name) = change.name {
+        channel.name = name.0;
+    }
+    if let Some(waba_id) = change.waba_id {
+        channel.waba_id = waba_id.into();
+    }
+    match change.access_token {
+        Change::Keep => {}
+        Change::Clear => channel.token = None,
+        Change::Set(token) => channel.token = Some(AccessToken::new(token.0)),
+    }
+    save(&directory, &channel).await
+}
+
+/// Removes a channel. What it received and sent stays.
+#[utoipa::path(
+    delete, path = "/v1/channels/{id}", tag = "Channels", operation_id = "remove_channel",
+    params(("id" = ChannelId, Path, description = "The channel.")),
+    responses(
+        (status = 204, description = "The channel is gone."),
+        (status = 409, description = "`conflict`: messages are still to be sent through it."),
+    ),
+)]
+pub(super) async fn remove(
+    who: Caller,
+    State(directory): State<Directory>,
+    Target(id): Target<ChannelId>,
+    params: Params,
+) -> Result<StatusCode, Problem> {
+    params.finish()?;
+    find(&directory, &who, id)?;
+    let there = settled(directory.remove_channel(who.tenant, id).await, true)?;
+    if there { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::new(Code::NotFound)) }
+}

@@ -1,0 +1,151 @@
+//! `GET /v1/contacts`, `GET /v1/contacts/{id}` and `GET /v1/contacts/{id}/messages`.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::messages::MessageJson;
+use super::page::{ContactCursor, Cursor, EntryCursor, Page};
+use super::problem::{Code, Problem};
+use super::query::Params;
+use super::target::Target;
+use crate::access::views::{ContactView, Entry};
+use crate::access::{Caller, Door, Purpose};
+use crate::ids::ContactId;
+
+/// A person, as Meta last named them.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Contact)]
+pub(super) struct ContactJson {
+    /// Ours; stays when the number changes.
+    id: ContactId,
+    /// What the person calls themselves.
+    name: Option<String>,
+    /// Digits. A person may have none.
+    phone: Option<String>,
+    /// Business-scoped user id.
+    user_id: Option<String>,
+    /// The same across portfolios of one parent.
+    parent_user_id: Option<String>,
+    /// Public handle.
+    username: Option<String>,
+    /// Set when this contact turned out to be part of another.
+    merged_into: Option<ContactId>,
+    /// True: what the person is called was erased, or cannot be opened.
+    erased: bool,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    updated_at: OffsetDateTime,
+}
+
+impl From<ContactView> for ContactJson {
+    fn from(contact: ContactView) -> Self {
+        let erased = contact.profile.is_none();
+        let profile = contact.profile.unwrap_or_default();
+        Self {
+            id: contact.id,
+            name: profile.name,
+            phone: profile.phone,
+            user_id: profile.user_id,
+            parent_user_id: profile.parent_user_id,
+            username: profile.username,
+            merged_into: contact.merged_into,
+            erased,
+            created_at: contact.created_at,
+            updated_at: contact.updated_at,
+        }
+    }
+}
+
+/// Something in a conversation.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConversationEntry)]
+#[serde(tag = "direction", rename_all = "snake_case")]
+pub(super) enum EntryJson {
+    /// From the contact, or about it.
+    In {
+        /// The event, as `GET /v1/events` shows it.
+        #[schema(value_type = Object)]
+        event: Box<RawValue>,
+    },
+    /// To the contact.
+    Out {
+        /// The message, as `GET /v1/messages/{id}` shows it.
+        message: Box<MessageJson>,
+    },
+}
+
+/// Contacts, newest first. Those that turned out to be part of another are left out.
+#[utoipa::path(
+    get, path = "/v1/contacts", tag = "Contacts", operation_id = "list_contacts",
+    params(
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+    ),
+    responses((status = 200, description = "A page of contacts.", body = Page<ContactJson>)),
+)]
+pub(super) async fn list(
+    who: Caller,
+    State(door): State<Door>,
+    mut params: Params,
+) -> Result<Json<Page<ContactJson>>, Problem> {
+    let (before, limit) = (params.cursor::<ContactCursor>(), params.limit());
+    params.finish()?;
+    let page = door.contacts(&who, Purpose::Application, before.map(|cursor| cursor.0), limit).await?;
+    let next_cursor = page.next.map(|next| ContactCursor(next).to_text());
+    let data = page.items.into_iter().map(ContactJson::from).collect();
+    Ok(Json(Page { data, next_cursor, has_more: page.has_more }))
+}
+
+/// One contact.
+#[utoipa::path(
+    get, path = "/v1/contacts/{id}", tag = "Contacts", operation_id = "show_contact",
+    params(("id" = ContactId, Path, description = "The contact.")),
+    responses((status = 200, description = "The contact.", body = ContactJson)),
+)]
+pub(super) async fn show(
+    who: Caller,
+    State(door): State<Door>,
+    Target(id): Target<ContactId>,
+    params: Params,
+) -> Result<Json<ContactJson>, Problem> {
+    params.finish()?;
+    let contact = door.contact(&who, Purpose::Application, id).await?.ok_or(Problem::new(Code::NotFound))?;
+    Ok(Json(contact.into()))
+}
+
+/// What was said with a contact, both ways, newest first. It includes everyone who turned out to be the same person.
+#[utoipa::path(
+    get, path = "/v1/contacts/{id}/messages", tag = "Contacts", operation_id = "list_messages_of_contact",
+    params(
+        ("id" = ContactId, Path, description = "The contact."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+    ),
+    responses((status = 200, description = "A page of the conversation.", body = Page<EntryJson>)),
+)]
+pub(super) async fn messages(
+    who: Caller,
+    State(door): State<Door>,
+    Target(id): Target<ContactId>,
+    mut params: Params,
+) -> Result<Json<Page<EntryJson>>, Problem> {
+    let (before, limit) = (params.cursor::<EntryCursor>().map(|cursor| cursor.0), params.limit());
+    params.finish()?;
+    let page = door.messages_of_contact(&who, Purpose::Application, id, (before, limit)).await?;
+    let page = page.ok_or(Problem::new(Code::NotFound))?;
+    let next_cursor = page.next.map(|next| EntryCursor(next).to_text());
+    let data = page.items.into_iter().map(entry).collect::<Option<_>>().ok_or(Problem::new(Code::Internal))?;
+    Ok(Json(Page { data, next_cursor, has_more: page.has_more }))
+}
+
+fn entry(entry: Entry) -> Option<EntryJson> {
+    Some(match entry {
+        Entry::In(event) => EntryJson::In { event: super::events::json(&event)? },
+        Entry::Out(message) => EntryJson::Out { message: Box::new((*message).into()) },
+    })
+}

@@ -1,0 +1,243 @@
+//! The kinds of value that bodies hold. Each says what it expects and quotes nothing.
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use url::Url;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::body::{Faults, Field};
+use crate::access::permissions::ADMIN;
+use crate::access::{Permission, Permissions};
+use crate::config::looks_like_an_example;
+use crate::domain::endpoint::{Filter, Format, State};
+use crate::ids::{ChannelId, PhoneNumberId, WabaId};
+
+fn value<T: DeserializeOwned>(json: &RawValue, at: &str, faults: &mut Faults, expected: &str) -> Option<T> {
+    serde_json::from_str(json.get()).ok().or_else(|| faults.note(at, "type", expected))
+}
+
+fn text(json: &RawValue, at: &str, faults: &mut Faults, length: std::ops::RangeInclusive<usize>) -> Option<String> {
+    let text: String = value(json, at, faults, "a text")?;
+    let expected = || format!("{} to {} characters", length.start(), length.end());
+    if !length.contains(&text.chars().count()) {
+        return faults.note(at, "length", expected());
+    }
+    if text.chars().any(char::is_control) {
+        return faults.note(at, "characters", "a text without control characters");
+    }
+    Some(text)
+}
+
+/// Free text for people, 1 to 100 characters. Not for names of persons: it is stored readable.
+#[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 100)]
+pub(super) struct Name(pub(super) String);
+
+impl Field for Name {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        text(json, at, faults, 1..=100).map(Self)
+    }
+}
+
+/// One of Meta's ids: 1 to 32 digits.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9]{1,32}$", example = "106540352242922")]
+pub(super) struct MetaId(String);
+
+impl Field for MetaId {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "Meta's id, as a text of digits")?;
+        if (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some(Self(text));
+        }
+        faults.note(at, "digits", "1 to 32 digits")
+    }
+}
+
+impl From<MetaId> for PhoneNumberId {
+    fn from(id: MetaId) -> Self {
+        Self::new(id.0)
+    }
+}
+
+impl From<MetaId> for WabaId {
+    fn from(id: MetaId) -> Self {
+        Self::new(id.0)
+    }
+}
+
+macro_rules! secret_texts {
+    ($($(#[$doc:meta])* $name:ident: $from:tt..=$to:tt),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(ToSchema)]
+        #[schema(value_type = String, format = Password, min_length = $from, max_length = $to)]
+        pub(super) struct $name(pub(super) String);
+
+        impl Field for $name {
+            fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+                let text = text(json, at, faults, $from..=$to)?;
+                if looks_like_an_example(&text) {
+                    return faults.note(at, "example", "a secret of your own, not an example");
+                }
+                if text.trim() != text {
+                    return faults.note(at, "characters", "a text without space at its ends");
+                }
+                Some(Self(text))
+            }
+        }
+    )+};
+}
+
+secret_texts! {
+    /// The secret of a Meta app, from its dashboard. Never shown again.
+    AppSecretText: 16..=256,
+    /// An access token of Meta's. Never shown again.
+    TokenText: 16..=4096,
+    /// What Meta's format is signed with for this endpoint. Never shown again.
+    HubSecretText: 8..=256,
+    /// What is repeated in the verification handshake. Never shown again.
+    VerifyTokenText: 8..=256,
+}
+
+/// Where an endpoint listens. Its host is looked up and its addresses are checked before it is stored.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, format = "uri", max_length = 2048, example = "https://crm.example.com/hooks/whatsapp")]
+pub(super) struct UrlText(pub(super) Url);
+
+impl Field for UrlText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text = text(json, at, faults, 1..=2048)?;
+        match Url::parse(&text) {
+            Ok(url) => Some(Self(url)),
+            Err(_) => faults.note(at, "url", "an absolute URL"),
+        }
+    }
+}
+
+/// The stable name of an event type, or a prefix of several: `message.*`.
+#[derive(Debug, Clone, ToSchema)]
+#[schema(value_type = String, example = "message.received")]
+pub(super) struct EventTypeText(pub(super) String);
+
+impl Field for EventTypeText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "a text")?;
+        if Filter::is_known(&text) {
+            return Some(Self(text));
+        }
+        faults.note(at, "event_type", "an event type of the documentation, or a prefix such as message.*")
+    }
+}
+
+/// `standard`: our event JSON with Standard Webhooks headers. `meta`: Meta's own envelope, signed as Meta signs.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(value_type = String, pattern = "^(standard|meta)$")]
+pub(super) struct FormatText(pub(super) Format);
+
+impl Field for FormatText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "a text")?;
+        Format::parse(&text).map(Self).or_else(|| faults.note(at, "choice", "standard or meta"))
+    }
+}
+
+/// `active`: delivered to. `paused`: events wait.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(value_type = String, pattern = "^(active|paused)$")]
+pub(super) struct StateText(pub(super) State);
+
+impl Field for StateText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "a text")?;
+        let state = State::parse(&text).filter(|state| *state != State::Disabled);
+        state.map(Self).or_else(|| faults.note(at, "choice", "active or paused"))
+    }
+}
+
+/// A permission, or `admin` for all of them.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(value_type = String, example = "events:read")]
+pub(super) struct PermissionText(pub(super) Permissions);
+
+impl Field for PermissionText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "a text")?;
+        if text == ADMIN {
+            return Some(Self(Permissions::admin()));
+        }
+        let one = Permission::parse(&text).map(|permission| Self(std::iter::once(permission).collect()));
+        one.or_else(|| faults.note(at, "permission", "a permission of the documentation, or admin"))
+    }
+}
+
+impl Field for ChannelId {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        value::<Uuid>(json, at, faults, "a UUID").map(Self::from_uuid)
+    }
+}
+
+impl Field for OffsetDateTime {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "a text")?;
+        let parsed = Self::parse(&text, &time::format_description::well_known::Rfc3339);
+        parsed.ok().or_else(|| faults.note(at, "date_time", "a date and time such as 2027-01-31T12:00:00Z"))
+    }
+}
+
+impl Field for bool {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        value(json, at, faults, "true or false")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code<T: Field>(json: &str) -> String {
+        let mut faults = Faults::default();
+        let raw = RawValue::from_string(json.to_owned()).unwrap();
+        match T::read(&raw, "/x", &mut faults) {
+            Some(_) => "ok".to_owned(),
+            None => {
+                let told = faults.refuse().unwrap_err().json(None);
+                let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+                told["errors"][0]["code"].as_str().unwrap().to_owned()
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_value_is_checked() {
+        for (got, expected) in [
+            (code::<Name>(r#""Support""#), "ok"),
+            (code::<Name>(r#""a\u0000b""#), "characters"),
+            (code::<Name>("7"), "type"),
+            (code::<Name>(&format!("{:?}", "x".repeat(101))), "length"),
+            (code::<MetaId>(r#""106540352242922""#), "ok"),
+            (code::<MetaId>(r#""+49 151""#), "digits"),
+            (code::<MetaId>("106540352242922"), "type"),
+            (code::<AppSecretText>(r#""5f0c1d0c5f0c1d0c""#), "ok"),
+            (code::<AppSecretText>(r#""aaaaaaaaaaaaaaaa""#), "example"),
+            (code::<AppSecretText>(r#""5f0c1d0c""#), "length"),
+            (code::<TokenText>(r#"" EAAGm0PX4ZCpsBAKx""#), "characters"),
+            (code::<UrlText>(r#""https://crm.example.com/""#), "ok"),
+            (code::<UrlText>(r#""crm.example.com""#), "url"),
+            (code::<EventTypeText>(r#""message.*""#), "ok"),
+            (code::<EventTypeText>(r#""mesage.*""#), "event_type"),
+            (code::<FormatText>(r#""meta""#), "ok"),
+            (code::<FormatText>(r#""xml""#), "choice"),
+            (code::<StateText>(r#""paused""#), "ok"),
+            (code::<StateText>(r#""disabled""#), "choice"),
+            (code::<PermissionText>(r#""admin""#), "ok"),
+            (code::<PermissionText>(r#""events:write""#), "permission"),
+            (code::<OffsetDateTime>(r#""2027-01-31T12:00:00+01:00""#), "ok"),
+            (code::<OffsetDateTime>(r#""tomorrow""#), "date_time"),
+            (code::<ChannelId>(r#""x""#), "type"),
+        ] {
+            assert_eq!(got, expected);
+        }
+    }
+}

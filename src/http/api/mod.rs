@@ -1,0 +1,23 @@
+//! The REST API under `/v1`, and the documentation that is made from its code.
+
+mod apps;
+mod auth;
+mod body;
+mod channels;
+mod contacts;
+mod docs;
+mod endpoint_json;
+mod endpoints;
+mod events;
+mod fields;
+mod keys;
+mod messages;
+mod openapi;
+mod page;
+pub(super) mod problem;
+mod query;
+mod routes;
+mod target;
+mod verification;
+
+pub(super) use routes::router;

@@ -1,0 +1,144 @@
+//! `GET /openapi.json`: made from the table of routes, so that it cannot differ from what is served.
+
+use utoipa::openapi::extensions::ExtensionsBuilder;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    Components, ContentBuilder, Info, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::problem::{Code, Document, Fault};
+use super::routes::Route;
+use crate::access::Permission;
+
+/// Carries the permission of an operation.
+pub(super) const PERMISSION: &str = "x-permission";
+
+const ABOUT: &str = "Reads what Meta delivered, sends messages, and sets the gateway up. Times are RFC 3339 in UTC. \
+    Lists are pages: give `next_cursor` of one as `cursor` of the next. Every refusal is a problem document (RFC 9457).";
+
+/// Problems that any operation may answer with.
+const COMMON: [Code; 6] =
+    [Code::Unauthenticated, Code::Forbidden, Code::InvalidQuery, Code::Unavailable, Code::TimedOut, Code::Internal];
+/// Problems of operations with an id in their path.
+const OF_ONE: [Code; 1] = [Code::NotFound];
+/// Problems of operations with a body.
+const OF_BODIES: [Code; 4] = [Code::InvalidJson, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::InvalidBody];
+
+/// The document of these routes.
+pub(super) fn document(table: Vec<Route>) -> OpenApi {
+    let mut info = Info::new("Waxseal", env!("CARGO_PKG_VERSION"));
+    info.description = Some(ABOUT.to_owned());
+    let mut components = Components::new();
+    components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    let header = ApiKey::Header(ApiKeyValue::new("X-Api-Key"));
+    components.add_security_scheme("header", SecurityScheme::ApiKey(header));
+    components.schemas.insert("Problem".to_owned(), Document::schema());
+    components.schemas.insert(Fault::name().into_owned(), Fault::schema());
+
+    let mut api = OpenApiBuilder::new().info(info).build();
+    for Route { permission, served: (schemas, paths, _) } in table {
+        components.schemas.extend(schemas);
+        for (path, mut item) in paths.paths {
+            for operation in operations(&mut item) {
+                complete(operation, &path, permission);
+            }
+            match api.paths.paths.get_mut(&path) {
+                Some(known) => known.merge_operations(item),
+                None => drop(api.paths.paths.insert(path, item)),
+            }
+        }
+    }
+    api.components = Some(components);
+    api
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+/// Adds what follows from the permission and the form of an operation.
+fn complete(operation: &mut Operation, path: &str, permission: Permission) {
+    operation.extensions = Some(ExtensionsBuilder::new().add(PERMISSION, permission.as_str()).build());
+    let none: [&str; 0] = [];
+    operation.security = Some(vec![SecurityRequirement::new("bearer", none), SecurityRequirement::new("header", none)]);
+    let of_one: &[Code] = if path.contains('{') { &OF_ONE } else { &[] };
+    let of_body: &[Code] = if operation.request_body.is_some() { &OF_BODIES } else { &[] };
+    let mut codes: Vec<Code> = COMMON.iter().chain(of_one).chain(of_body).copied().collect();
+    codes.sort_by_key(|code| code.status());
+    for code in codes {
+        let status = code.status().as_u16().to_string();
+        let responses = &mut operation.responses.responses;
+        match responses.get_mut(&status) {
+            Some(RefOr::T(known)) => known.description = format!("{} · `{}`", known.description, code.as_str()),
+            _ => drop(responses.insert(status, RefOr::T(problem(code)))),
+        }
+    }
+}
+
+fn problem(code: Code) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let description = format!("`{}`", code.as_str());
+    ResponseBuilder::new().description(description).content("application/problem+json", content).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::http::api::routes::table;
+
+    fn documented() -> BTreeSet<String> {
+        let api = serde_json::to_value(document(table())).unwrap();
+        let mut lines = BTreeSet::new();
+        for (path, item) in api["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                lines.insert(format!("{} {path} {}", method.to_uppercase(), operation[PERMISSION].as_str().unwrap()));
+            }
+        }
+        lines
+    }
+
+    #[test]
+    fn every_route_of_the_table_is_documented_with_its_permission_and_nothing_else_is() {
+        let mut lines = BTreeSet::new();
+        for Route { permission, served: (_, paths, _) } in table() {
+            for (path, mut item) in paths.paths {
+                let methods =
+                    [("GET", &item.get), ("POST", &item.post), ("PATCH", &item.patch), ("DELETE", &item.delete)];
+                for (method, _) in methods.iter().filter(|(_, operation)| operation.is_some()) {
+                    assert!(lines.insert(format!("{method} {path} {permission}")), "twice: {method} {path}");
+                }
+                assert_eq!(operations(&mut item).count(), 1, "{path}");
+            }
+        }
+        assert_eq!(lines, documented());
+    }
+
+    #[test]
+    fn whoever_only_reads_can_change_nothing() {
+        for line in documented() {
+            let reads = line.starts_with("GET ");
+            assert_eq!(reads, line.ends_with(":read"), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_schema_that_is_referred_to_is_there() {
+        let api = serde_json::to_value(document(table())).unwrap();
+        let text = api.to_string();
+        for reference in text.split(r##""#/components/schemas/"##).skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(api["components"]["schemas"].get(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_document_is_what_was_published() {
+        let mut api = document(table());
+        api.info.version = "any".to_owned();
+        insta::assert_json_snapshot!("openapi", api);
+    }
+}

@@ -1,0 +1,89 @@
+//! The table of routes. A route is not served without the permission that stands beside it, and not served without being
+//! documented.
+
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
+
+use super::auth::{Guard, authorise};
+use super::problem::{Code, Problem};
+use super::{apps, channels, contacts, docs, endpoints, events, keys, messages, openapi};
+use crate::access::Permission;
+use crate::http::state::AppState;
+
+/// Longest body that the API takes.
+const LONGEST_BODY: usize = 1024 * 1024;
+
+/// One method of one path.
+pub(super) struct Route {
+    /// What a key needs for it.
+    pub(super) permission: Permission,
+    /// Handler and documentation, which come from one declaration.
+    pub(super) served: UtoipaMethodRouter<AppState>,
+}
+
+fn needs(permission: Permission, served: UtoipaMethodRouter<AppState>) -> Route {
+    Route { permission, served }
+}
+
+/// Every route of the API.
+pub(super) fn table() -> Vec<Route> {
+    vec![
+        needs(Permission::EventsRead, routes!(events::list)),
+        needs(Permission::ContactsRead, routes!(contacts::list)),
+        needs(Permission::ContactsRead, routes!(contacts::show)),
+        needs(Permission::MessagesRead, routes!(contacts::messages)),
+        needs(Permission::MessagesRead, routes!(messages::show)),
+        needs(Permission::MessagesSend, routes!(messages::send)),
+        needs(Permission::EndpointsRead, routes!(endpoints::list)),
+        needs(Permission::EndpointsRead, routes!(endpoints::show)),
+        needs(Permission::EndpointsManage, routes!(endpoints::create)),
+        needs(Permission::EndpointsManage, routes!(endpoints::change)),
+        needs(Permission::EndpointsManage, routes!(endpoints::remove)),
+        needs(Permission::EndpointsManage, routes!(endpoints::rotate_secret)),
+        needs(Permission::ChannelsRead, routes!(channels::list)),
+        needs(Permission::ChannelsRead, routes!(channels::show)),
+        needs(Permission::ChannelsManage, routes!(channels::create)),
+        needs(Permission::ChannelsManage, routes!(channels::change)),
+        needs(Permission::ChannelsManage, routes!(channels::remove)),
+        needs(Permission::AppsRead, routes!(apps::list)),
+        needs(Permission::AppsRead, routes!(apps::show)),
+        needs(Permission::AppsManage, routes!(apps::create)),
+        needs(Permission::AppsManage, routes!(apps::change)),
+        needs(Permission::AppsManage, routes!(apps::remove)),
+        needs(Permission::KeysRead, routes!(keys::list)),
+        needs(Permission::KeysManage, routes!(keys::create)),
+        needs(Permission::KeysManage, routes!(keys::revoke)),
+    ]
+}
+
+/// The API and its documentation. The documentation is open: it says nothing that is not in the source.
+pub(in crate::http) fn router(state: AppState) -> Router {
+    let (table, api) = (table(), openapi::document(table()));
+    let page = docs::page(&api);
+    table
+        .into_iter()
+        .fold(OpenApiRouter::<AppState>::default(), |router, route| router.routes(guarded(route, &state)))
+        .route("/openapi.json", get(move || serve_document(api)))
+        .route("/docs", get(move || docs::serve(page)))
+        .route("/docs/style.css", get(docs::style))
+        .fallback(async || Problem::new(Code::NotFound))
+        .split_for_parts()
+        .0
+        .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .with_state(state)
+}
+
+fn guarded(route: Route, state: &AppState) -> UtoipaMethodRouter<AppState> {
+    let guard = Guard { state: state.clone(), permission: route.permission };
+    route.served.map(|served| served.route_layer(from_fn_with_state(guard, authorise)))
+}
+
+async fn serve_document(api: OpenApi) -> Json<OpenApi> {
+    Json(api)
+}

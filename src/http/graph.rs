@@ -1,0 +1,184 @@
+//! `POST /graph/{version}/{phone_number_id}/messages`: the Graph mirror. A WhatsApp SDK works here unchanged when its base URL is
+//! ours and its token a Waxseal key; so everything, refusals included, has the form that Meta gives it.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::{Value, json};
+
+use super::AppState;
+use super::frame::CallerKey;
+use crate::access::{Caller, Permission};
+use crate::ids::PhoneNumberId;
+use crate::meta::answer::Answer;
+use crate::send::{Fault, MirrorError};
+
+/// Longest body of a message. Meta's largest, an interactive list, stays far below.
+const LONGEST_BODY: usize = 1024 * 1024;
+
+/// The mirror's routes.
+pub(super) fn router(state: AppState) -> Router {
+    let mirror = Router::new().route("/{version}/{phone_number_id}/messages", post(messages)).fallback(unknown);
+    Router::new().nest("/graph", mirror).layer(DefaultBodyLimit::max(LONGEST_BODY)).with_state(state)
+}
+
+/// An error as Meta writes it.
+struct GraphError {
+    status: StatusCode,
+    code: i32,
+    kind: &'static str,
+    message: &'static str,
+    details: Option<String>,
+    transient: bool,
+}
+
+impl GraphError {
+    const fn new(status: StatusCode, code: i32, message: &'static str) -> Self {
+        Self { status, code, kind: "OAuthException", message, details: None, transient: false }
+    }
+
+    fn transient(self) -> Self {
+        Self { transient: true, ..self }
+    }
+}
+
+impl IntoResponse for GraphError {
+    fn into_response(self) -> Response {
+        let mut error = json!({
+            "message": format!("(#{}) {}", self.code, self.message),
+            "type": self.kind,
+            "code": self.code,
+            "is_transient": self.transient,
+            "fbtrace_id": "waxseal",
+        });
+        if let (Some(details), Some(error)) = (self.details, error.as_object_mut()) {
+            let data = json!({ "messaging_product": "whatsapp", "details": details });
+            error.insert("error_data".to_owned(), data);
+        }
+        (self.status, axum::Json(json!({ "error": error }))).into_response()
+    }
+}
+
+impl From<MirrorError> for GraphError {
+    fn from(error: MirrorError) -> Self {
+        match error {
+            MirrorError::Faulty(faults) => Self {
+                details: Some(faults.iter().map(told).collect::<Vec<_>>().join("; ")),
+                ..Self::new(StatusCode::BAD_REQUEST, 100, "Invalid parameter")
+            },
+            MirrorError::UnknownChannel => unknown_object(),
+            MirrorError::NoToken => {
+                Self::new(StatusCode::FORBIDDEN, 10, "The gateway holds no access token for this phone number")
+            }
+            MirrorError::NotSent => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, 2, "Meta could not be reached; the message was not sent").transient()
+            }
+            // Deliberately not transient: a client that repeats this request may send the message twice.
+            MirrorError::InDoubt => Self::new(
+                StatusCode::BAD_GATEWAY,
+                131_000,
+                "The answer of Meta was lost; the message may have been sent and must not be repeated blindly",
+            ),
+            MirrorError::Unavailable => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, 131_016, "The gateway cannot store messages now").transient()
+            }
+        }
+    }
+}
+
+fn told(fault: &Fault) -> String {
+    let place = fault.pointer.trim_start_matches('/').replace('/', ".");
+    if place.is_empty() { fault.detail.to_owned() } else { format!("{place}: {}", fault.detail) }
+}
+
+fn unknown_object() -> GraphError {
+    GraphError {
+        kind: "GraphMethodException",
+        ..GraphError::new(
+            StatusCode::BAD_REQUEST,
+            100,
+            "Unsupported request. Object does not exist, cannot be loaded due to missing permissions, or does not support this operation",
+        )
+    }
+}
+
+async fn unknown() -> GraphError {
+    unknown_object()
+}
+
+async fn messages(
+    State(state): State<AppState>,
+    Path((version, number)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let Some(caller) = caller(&state, &headers) else {
+        let refusal = GraphError::new(StatusCode::UNAUTHORIZED, 190, "Invalid OAuth access token: not a valid Waxseal key");
+        return refusal.into_response();
+    };
+    let mut response = match send(&state, &caller, &version, number, &headers, body).await {
+        Ok(answer) => pass_on(answer),
+        Err(error) => error.into_response(),
+    };
+    response.extensions_mut().insert(CallerKey(caller.key));
+    response
+}
+
+async fn send(
+    state: &AppState,
+    caller: &Caller,
+    version: &str,
+    number: String,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Answer, GraphError> {
+    caller
+        .require(Permission::MessagesSend)
+        .map_err(|_| GraphError::new(StatusCode::FORBIDDEN, 10, "This Waxseal key may not send messages"))?;
+    let snapshot = state.directory.snapshot();
+    let channel = snapshot
+        .channel_by_number(caller.tenant, &PhoneNumberId::new(number))
+        .filter(|channel| caller.may_use(channel.id))
+        .ok_or_else(unknown_object)?;
+    let body = as_json(headers, body)?;
+    Ok(state.sender.mirror(caller.tenant, channel.id, version, body).await?)
+}
+
+/// Some SDKs send forms, as Graph allows: each field is a string, objects are JSON in it.
+fn as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, GraphError> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.starts_with("application/x-www-form-urlencoded") {
+        return Ok(body);
+    }
+    let mut object = serde_json::Map::new();
+    for (name, value) in url::form_urlencoded::parse(&body) {
+        let parsed = serde_json::from_str::<Value>(&value).ok().filter(|value| value.is_object() || value.is_array());
+        object.insert(name.into_owned(), parsed.unwrap_or_else(|| Value::from(value.into_owned())));
+    }
+    serde_json::to_vec(&object)
+        .map(Bytes::from)
+        .map_err(|_| GraphError::new(StatusCode::BAD_REQUEST, 100, "Invalid parameter"))
+}
+
+fn caller(state: &AppState, headers: &HeaderMap) -> Option<Caller> {
+    let mut shown = headers.get_all(AUTHORIZATION).iter();
+    let only = shown.next().filter(|_| shown.next().is_none())?.to_str().ok()?;
+    let (scheme, key) = only.split_once(' ')?;
+    let bearer = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("oauth");
+    Caller::authenticate(&state.directory.snapshot(), key.trim(), state.clock.now()).filter(|_| bearer)
+}
+
+/// Meta's answer as it came: status, body, and the headers that say how much of a limit is used.
+fn pass_on(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = (status, answer.body).into_response();
+    for (name, value) in &answer.headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,13 @@
+//! The only home of axum: three listeners, each with a router of its own, so that the public one cannot reach the others.
+
+mod admin;
+mod api;
+mod frame;
+mod graph;
+mod headers;
+pub mod listen;
+mod public;
+pub mod router;
+mod state;
+
+pub use state::{AppState, Draining};

@@ -1,0 +1,81 @@
+//! What handlers are handed. Every part is cheap to clone; a handler asks for the parts it uses.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::FromRef;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::access::Door;
+use crate::clock::SharedClock;
+use crate::directory::Directory;
+use crate::egress::client::EgressClient;
+use crate::ingest::Ingest;
+use crate::send::Sender;
+use crate::store::Store;
+
+/// Everything that any handler uses. There is no keyring in it: content is opened behind the door alone.
+#[derive(Clone)]
+pub struct AppState {
+    /// Apps, channels, endpoints and API keys.
+    pub directory: Directory,
+    /// Takes webhooks.
+    pub ingest: Ingest,
+    /// Opens content.
+    pub door: Door,
+    /// Takes messages for Meta.
+    pub sender: Sender,
+    /// Vets endpoint addresses and asks endpoints for their challenge.
+    pub egress: EgressClient,
+    /// For readiness alone.
+    pub store: Store,
+    /// When.
+    pub clock: SharedClock,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// Whether this process is on its way out.
+    pub draining: Draining,
+}
+
+impl std::fmt::Debug for AppState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AppState")
+    }
+}
+
+/// Set when the process was told to stop: it is no longer ready, but still answers. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Draining(Arc<AtomicBool>);
+
+impl Draining {
+    /// From now on load balancers shall look elsewhere.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it began.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+macro_rules! parts {
+    ($($field:ident: $part:ty),+ $(,)?) => {$(
+        impl FromRef<AppState> for $part {
+            fn from_ref(state: &AppState) -> Self {
+                state.$field.clone()
+            }
+        }
+    )+};
+}
+
+parts! {
+    directory: Directory,
+    ingest: Ingest,
+    door: Door,
+    sender: Sender,
+    egress: EgressClient,
+    clock: SharedClock,
+    metrics: PrometheusHandle,
+}
