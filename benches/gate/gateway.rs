@@ -16,6 +16,8 @@ use super::webhook::Business;
 const BINARY: &str = env!("CARGO_BIN_EXE_waxseal");
 /// Set to anything, it lets the gateway's log through to the terminal.
 const SHOW_LOG: &str = "WAXSEAL_BENCH_LOG";
+/// Settings beside the defaults, as in the environment and with spaces between: "WAXSEAL_INGEST__WRITERS=2 …".
+const SETTINGS: &str = "WAXSEAL_BENCH_SETTINGS";
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
@@ -42,16 +44,14 @@ impl Batching {
     }
 }
 
-/// An endpoint of a gateway.
-pub(crate) struct Endpoint {
-    url: String,
-    key: String,
-}
+/// The address of an endpoint in the API.
+pub(crate) struct Endpoint(String);
 
 /// A running gateway. Dropping it kills it.
 pub(crate) struct Gateway {
     child: Child,
-    settings: Vec<(String, String)>,
+    /// May manage endpoints.
+    key: String,
     /// Where Meta would post.
     pub(crate) public: SocketAddr,
     internal: SocketAddr,
@@ -79,10 +79,14 @@ impl Gateway {
             ("WHATSAPP_VERIFY_TOKEN", "bench-verify-4b1d9c"),
         ];
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        settings.extend(fixed.iter().chain(batching.settings()).map(owned));
+        settings.extend(fixed.iter().map(owned));
+        settings.extend(more_settings().split(' ').filter_map(|one| one.split_once('=')).map(|one| owned(&one)));
+        settings.extend(batching.settings().iter().map(owned));
+        // Before the gateway starts: what another process sets up later it learns a second later.
+        let key = make_key(&settings).await?;
         let child = command(&settings).arg("serve").spawn().with_context(|| format!("cannot run {BINARY}"))?;
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
-        let mut gateway = Self { child, settings, public, internal, client };
+        let mut gateway = Self { child, key, public, internal, client };
         gateway.wait_until_ready(admin).await?;
         Ok(gateway)
     }
@@ -94,30 +98,21 @@ impl Gateway {
 
     /// Adds an endpoint that is owed every event, and returns what [`Gateway::remove_endpoint`] needs.
     pub(crate) async fn add_endpoint(&self, receiver: SocketAddr) -> anyhow::Result<Endpoint> {
-        let key = self.make_key().await?;
         let body = json!({ "name": "bench", "url": format!("http://{receiver}/"), "format": "standard" });
         let endpoints = format!("http://{}/v1/endpoints", self.internal);
-        let answer = self.client.post(&endpoints).bearer_auth(&key).json(&body).send().await?;
+        let answer = self.client.post(&endpoints).bearer_auth(&self.key).json(&body).send().await?;
         let status = answer.status();
         ensure!(status.is_success(), "the endpoint was not added: {status} {}", answer.text().await?);
         let answer: Value = answer.json().await?;
         let id = answer.get("id").and_then(Value::as_str).context("the answer to a new endpoint has no id")?;
-        Ok(Endpoint { url: format!("{endpoints}/{id}"), key })
+        Ok(Endpoint(format!("{endpoints}/{id}")))
     }
 
     /// Removes it with whatever it is still owed.
     pub(crate) async fn remove_endpoint(&self, endpoint: Endpoint) -> anyhow::Result<()> {
-        let status = self.client.delete(endpoint.url).bearer_auth(endpoint.key).send().await?.status();
+        let status = self.client.delete(endpoint.0).bearer_auth(&self.key).send().await?.status();
         ensure!(status.is_success(), "the endpoint was not removed: {status}");
         Ok(())
-    }
-
-    async fn make_key(&self) -> anyhow::Result<String> {
-        let arguments = ["key", "create", "--name", "bench", "--scope", "endpoints:manage"];
-        let output = command(&self.settings).args(arguments).stdout(Stdio::piped()).output().await?;
-        ensure!(output.status.success(), "no API key was made: {}", output.status);
-        let text = String::from_utf8(output.stdout)?;
-        Ok(text.lines().last().context("the command printed no key")?.trim().to_owned())
     }
 
     async fn wait_until_ready(&mut self, admin: SocketAddr) -> anyhow::Result<()> {
@@ -134,6 +129,19 @@ impl Gateway {
         }
         bail!("the gateway did not get ready; {SHOW_LOG}=1 shows its log")
     }
+}
+
+/// What the caller wants to try out; empty for the gateway as shipped.
+pub(crate) fn more_settings() -> String {
+    environment().find(|(name, _)| name == SETTINGS).map(|(_, value)| value).unwrap_or_default()
+}
+
+async fn make_key(settings: &[(String, String)]) -> anyhow::Result<String> {
+    let arguments = ["key", "create", "--name", "bench", "--scope", "endpoints:manage"];
+    let output = command(settings).args(arguments).stdout(Stdio::piped()).output().await?;
+    ensure!(output.status.success(), "no API key was made ({}); {SHOW_LOG}=1 shows why", output.status);
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.lines().last().context("the command printed no key")?.trim().to_owned())
 }
 
 /// The binary with these settings and no others: what the caller's environment says is not measured.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::bench::{Drained, Outcome, Sizes};
+use super::gateway::more_settings;
 use super::load::POOL;
 use super::scenario::{Findings, Posts, Rates, SCHEDULE, SMALL};
 use super::targets::{Target, judge};
@@ -29,9 +30,11 @@ pub(crate) fn render(findings: &Findings, sizes: Sizes, machine: &str) -> String
 }
 
 fn method(sizes: Sizes) -> String {
+    let settings = Some(more_settings()).filter(|more| !more.is_empty()).unwrap_or_else(|| "defaults".to_owned());
     let (warm_up, measured) = (sizes.window.warm_up.as_secs_f64(), sizes.window.measured.as_secs_f64());
     format!(
-        "Each row {measured} s after {warm_up} s of warm-up; what a target hangs on is the median of {}. CPU in percent of one core.\n\
+        "Gateway: {settings}.\n\
+         Each row {measured} s after {warm_up} s of warm-up; what a target hangs on is the median of {}. CPU in percent of one core.\n\
          raw: UNNEST 100 over 2 connections, no gateway, times of a batch. alone: one transaction per request, pool of 10.\n\
          open: {} updates/s, 1 message : 3 statuses, {} connections, one endpoint. All else: text messages of {} people.",
         sizes.rounds,
