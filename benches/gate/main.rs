@@ -1,0 +1,68 @@
+//! `make bench`: how many webhooks a second this build proves, seals, stores and answers, on a Postgres that is made for it
+//! and deleted afterwards. `docs/performance.md` says what is measured and what is not. Nothing else is written.
+
+mod bench;
+mod ceiling;
+mod closed;
+mod database;
+mod gateway;
+mod histogram;
+mod history;
+mod http1;
+mod load;
+mod machine;
+mod open;
+mod process;
+mod progress;
+mod receiver;
+mod scenario;
+mod server;
+mod table;
+mod targets;
+mod webhook;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use waxseal::crypto::random;
+
+use bench::{Bench, Sizes};
+use load::Meta;
+use server::Server;
+use webhook::Business;
+
+const BUSINESS: Business = Business {
+    waba_id: "102290129340398",
+    phone_number_id: "106540352242922",
+    app_secret: "b57c1f0e9ad2486f83e5d0271c94ba60",
+};
+
+fn main() -> anyhow::Result<()> {
+    // Cargo runs benchmarks with this argument, and hands everything else to tests.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        progress::say("this is a benchmark: run it with `make bench`\n");
+        return Ok(());
+    }
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            done = measure() => done,
+            // Leaving here drops the gateways and the server, which ends them.
+            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+            _ = terminate.recv() => anyhow::bail!("terminated"),
+        }
+    })
+}
+
+async fn measure() -> anyhow::Result<()> {
+    let sizes = Sizes::chosen();
+    progress::say("starting Postgres");
+    let server = Server::start().await?;
+    let machine = machine::describe(&server.describe().await?);
+    let meta = Arc::new(Meta::new(BUSINESS, u32::from_be_bytes(random::bytes())));
+    let bench = Bench { meta, postgres: server.process().await?, sizes };
+    let findings = scenario::run(&bench, &server).await?;
+    std::io::stdout().write_all(table::render(&findings, sizes, &machine).as_bytes())?;
+    Ok(())
+}
