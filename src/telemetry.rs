@@ -26,7 +26,7 @@ pub const OLDEST_UNDELIVERED_SECONDS: &str = "waxseal_oldest_undelivered_seconds
 pub const ATTEMPTS: &str = "waxseal_attempts_total";
 /// Deliveries given up, by `reason`.
 pub const DEAD: &str = "waxseal_dead_total";
-/// Lanes this process owns, by `kind`.
+/// Lanes this process owns.
 pub const LANES_OWNED: &str = "waxseal_lanes_owned";
 /// Lanes taken over.
 pub const LANE_TAKEOVERS: &str = "waxseal_lane_takeovers_total";
@@ -74,7 +74,7 @@ fn describe() {
     describe_gauge!(OLDEST_UNDELIVERED_SECONDS, "Age of the oldest delivery that is due.");
     describe_counter!(ATTEMPTS, "Delivery attempts by class.");
     describe_counter!(DEAD, "Deliveries given up, by reason.");
-    describe_gauge!(LANES_OWNED, "Lanes this process owns, by kind.");
+    describe_gauge!(LANES_OWNED, "Lanes this process owns.");
     describe_counter!(LANE_TAKEOVERS, "Lanes taken over.");
     describe_counter!(SENDS, "Messages to Meta by outcome.");
     describe_gauge!(CACHED_KEYS, "Unwrapped data keys in memory.");

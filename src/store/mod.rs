@@ -20,5 +20,7 @@ pub use pools::{Pools, Store};
 
 /// A connection inside or outside a transaction.
 pub type Connection = sqlx::PgConnection;
+/// A connection that goes back to the pool when it is dropped.
+pub type PooledConnection = sqlx::pool::PoolConnection<sqlx::Postgres>;
 /// A transaction of the data store.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;

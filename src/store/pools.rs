@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
-use super::{StoreError, Transaction};
+use super::{PooledConnection, StoreError, Transaction};
 use crate::secret::Dsn;
 
 /// How many connections, and how long to wait for one.
@@ -61,6 +61,11 @@ impl Store {
             keys: pool(&pools.keys, KEY_CONNECTIONS)?,
             partitioned_for: Arc::default(),
         })
+    }
+
+    /// A connection on which each statement is its own transaction.
+    pub async fn connection(&self) -> Result<PooledConnection, StoreError> {
+        Ok(self.data.acquire().await?)
     }
 
     /// Begins a transaction on the data.
