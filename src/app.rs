@@ -267,9 +267,11 @@ impl Gateway {
     pub async fn shutdown(self) {
         self.draining.begin();
         let deadline = tokio::time::Instant::now() + self.drain;
-        let mut done = self.listeners.end(deadline).await;
-        done &= self.ingest.end(deadline).await;
-        done &= self.worker.end(deadline).await;
+        // Lanes stop claiming at once; requests that will not end must not take the time of those that are on the wire.
+        let half = tokio::time::Instant::now() + self.drain / 2;
+        let requests = async { self.listeners.end(half).await & self.ingest.end(deadline).await };
+        let (requests, lanes) = tokio::join!(requests, self.worker.end(deadline));
+        let done = requests & lanes;
         if !done {
             tracing::warn!("not everything was finished in time; it is done again after the next start");
         }

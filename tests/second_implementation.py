@@ -8,7 +8,7 @@ RFC 5869. It is slow and not constant in time: it is for tests and for opening a
     second_implementation.py open         {dek, tenant, table, column, row, contact, sealed} -> {content} or {error}
     second_implementation.py seal         {dek, dek_id, salt, tenant, table, column, row, contact, content} -> {sealed}
     second_implementation.py hash         {key, parts, length} -> {hash}
-    second_implementation.py unwrap       {key, level, tenant, id, wrapped} -> {content} or {error}
+    second_implementation.py unwrap       {key, level, tenant, id, name, wrapped} -> {content} or {error}
 
 The last four read JSON objects from standard input, one a line, and answer each with one line. Bytes are hex, ids are UUIDs.
 """
@@ -216,10 +216,10 @@ def open_sealed(dek, place, sealed, dek_id=None):
     return content[:-1]
 
 
-def unwrap(key, level, tenant, key_id, wrapped):
+def unwrap(key, level, tenant, key_id, name, wrapped):
     """Section "Wrapped keys"."""
     context = b"waxseal/wrap/1" + bytes([len(level)]) + level.encode()
-    context += uuid.UUID(tenant).bytes + uuid.UUID(key_id).bytes
+    context += uuid.UUID(tenant).bytes + uuid.UUID(key_id).bytes + name
     plain = Gcm(key).decrypt(wrapped[:12], context, wrapped[12:]) if len(wrapped) == 60 else None
     if plain is None:
         raise Refused("does not unwrap")
@@ -245,7 +245,7 @@ def answer(verb, request):
         if verb == "hash":
             parts = [bytes.fromhex(part) for part in request["parts"]]
             return {"hash": keyed_hash(data("key"), parts, request["length"]).hex()}
-        place = (request["level"], request["tenant"], request["id"])
+        place = (request["level"], request["tenant"], request["id"], data("name"))
         return {"content": unwrap(data("key"), *place, data("wrapped")).hex()}
     except Refused as refused:
         return {"error": str(refused)}

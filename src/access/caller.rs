@@ -18,6 +18,8 @@ pub struct Caller {
     pub permissions: Permissions,
     /// Channels it is confined to; empty: not confined.
     pub channels: Vec<ChannelId>,
+    /// When its key ends. A key it makes ends no later.
+    pub expires_at: Option<OffsetDateTime>,
 }
 
 /// Why a caller is not served.
@@ -43,6 +45,7 @@ impl Caller {
             key: record.id,
             permissions: Permissions::of_scopes(record.scopes.iter().map(String::as_str)),
             channels: record.channels.clone(),
+            expires_at: record.expires_at,
         })
     }
 
@@ -76,7 +79,7 @@ mod tests {
     fn caller(channels: Vec<ChannelId>) -> Caller {
         let now = time::macros::datetime!(2026-11-22 12:00 UTC);
         let permissions = [Permission::EventsRead].into_iter().collect();
-        Caller { tenant: TenantId::DEFAULT, key: ApiKeyId::new(now), permissions, channels }
+        Caller { tenant: TenantId::DEFAULT, key: ApiKeyId::new(now), permissions, channels, expires_at: None }
     }
 
     fn channel(number: u128) -> ChannelId {

@@ -51,8 +51,8 @@ impl LocalKms {
     }
 }
 
-fn share_context(installation: Uuid) -> WrapContext {
-    WrapContext { level: "share", tenant: Uuid::nil(), key: installation }
+fn share_context(installation: Uuid) -> WrapContext<'static> {
+    WrapContext { level: "share", tenant: Uuid::nil(), key: installation, name: &[] }
 }
 
 impl Kms for LocalKms {

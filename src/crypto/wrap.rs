@@ -13,18 +13,21 @@ const LABEL: &[u8] = b"waxseal/wrap/1";
 
 /// What a wrapped key is bound to: its level in the tree, its owner and its own id.
 #[derive(Debug, Clone, Copy)]
-pub struct WrapContext {
+pub struct WrapContext<'n> {
     /// `share`, `check`, `tenant`, `bucket`, `index` or `dek`.
     pub level: &'static str,
     /// Owner; nil above the tenants.
     pub tenant: Uuid,
     /// Id of the wrapped key.
     pub key: Uuid,
+    /// What the key is for, where its row says so in other columns: rows that exchange them do not unwrap.
+    pub name: &'n [u8],
 }
 
-impl WrapContext {
+impl WrapContext<'_> {
     fn encode(&self) -> Vec<u8> {
-        [LABEL, &[self.level.len() as u8], self.level.as_bytes(), self.tenant.as_bytes(), self.key.as_bytes()].concat()
+        let level = self.level.as_bytes();
+        [LABEL, &[level.len() as u8], level, self.tenant.as_bytes(), self.key.as_bytes(), self.name].concat()
     }
 }
 
@@ -43,7 +46,7 @@ fn cipher(key: &WrappingKey) -> Result<LessSafeKey, UnwrapError> {
 /// Never: the lengths are constants that AES-256-GCM accepts.
 #[must_use]
 #[expect(clippy::expect_used, reason = "the lengths are constants that AES-256-GCM accepts")]
-pub fn wrap(by: &WrappingKey, context: &WrapContext, key: &KeyBytes) -> Vec<u8> {
+pub fn wrap(by: &WrappingKey, context: &WrapContext<'_>, key: &KeyBytes) -> Vec<u8> {
     let nonce: [u8; NONCE] = random::bytes();
     let mut body = Zeroizing::new(**key);
     let cipher = cipher(by).expect("32 bytes");
@@ -55,7 +58,7 @@ pub fn wrap(by: &WrappingKey, context: &WrapContext, key: &KeyBytes) -> Vec<u8> 
 }
 
 /// Unwraps what [`wrap`] made under the same key for the same context.
-pub fn unwrap(by: &WrappingKey, context: &WrapContext, wrapped: &[u8]) -> Result<KeyBytes, UnwrapError> {
+pub fn unwrap(by: &WrappingKey, context: &WrapContext<'_>, wrapped: &[u8]) -> Result<KeyBytes, UnwrapError> {
     let (nonce, body) = wrapped.split_at_checked(NONCE).ok_or(UnwrapError)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| UnwrapError)?;
     let mut body = Zeroizing::new(body.to_vec());
@@ -77,7 +80,7 @@ mod tests {
     fn a_key_unwraps_in_its_own_place_alone() {
         let by = WrappingKey::new(&random_key());
         let key = random_key();
-        let context = WrapContext { level: "dek", tenant: Uuid::from_u128(1), key: Uuid::from_u128(2) };
+        let context = WrapContext { level: "dek", tenant: Uuid::from_u128(1), key: Uuid::from_u128(2), name: b"may" };
         let wrapped = wrap(&by, &context, &key);
         assert_eq!(wrapped.len(), 60);
         assert_eq!(*unwrap(&by, &context, &wrapped).unwrap(), *key);
@@ -85,6 +88,7 @@ mod tests {
             WrapContext { level: "bucket", ..context },
             WrapContext { tenant: Uuid::nil(), ..context },
             WrapContext { key: Uuid::nil(), ..context },
+            WrapContext { name: b"june", ..context },
         ] {
             assert!(unwrap(&by, &other, &wrapped).is_err());
         }

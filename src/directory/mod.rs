@@ -45,6 +45,10 @@ impl Directory {
     }
 
     fn replace(&self, snapshot: Snapshot) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // Two readers may finish in the other order.
+        if snapshot.version > current.version {
+            *current = Arc::new(snapshot);
+        }
     }
 }

@@ -59,6 +59,12 @@ pub fn callback_data(message: MessageId) -> String {
     format!("{CALLBACK_PREFIX}{}", message.uuid().simple())
 }
 
+/// Whether callback data claims to be ours. An application's must not: it could pass its statuses off as another's.
+#[must_use]
+pub fn is_reserved(text: &str) -> bool {
+    text.starts_with(CALLBACK_PREFIX)
+}
+
 /// The message that a status is about, when the callback data is ours. Anyone who sends through the same number may write
 /// the field, so the id says nothing before the message was found.
 #[must_use]

@@ -40,9 +40,13 @@ impl From<ResolveError> for WriteError {
 }
 
 impl WriteError {
-    /// Whether it is a value of one of the items, and not the database, that is at fault.
-    const fn blames_an_item(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Refused { .. } | StoreError::Conflict))
+    /// Whether it is a value of one of the items, or the key of one person, that is at fault, and not the database.
+    fn blames_an_item(&self) -> bool {
+        match self {
+            Self::Store(error) => !error.is_retryable(),
+            Self::Keys(KeyringError::Damaged { level }) => *level == "dek",
+            Self::Keys(error) => matches!(error, KeyringError::Gone),
+        }
     }
 }
 

@@ -49,8 +49,14 @@ impl Cache {
         Self { ttl, by_name: Bounded::new(half), by_id: Bounded::new(half), buckets: Bounded::new(4096) }
     }
 
+    /// A clock that was set back must not keep a key: an age below zero is an old one.
+    fn is_fresh<T>(&self, entry: &Entry<T>, now: OffsetDateTime) -> bool {
+        let age = now - entry.since;
+        !age.is_negative() && age < self.ttl
+    }
+
     fn fresh<T>(&self, entry: Entry<T>, now: OffsetDateTime) -> Option<Arc<T>> {
-        (now - entry.since < self.ttl).then_some(entry.value)
+        self.is_fresh(&entry, now).then_some(entry.value)
     }
 
     pub(super) fn by_name(&self, name: &DekName, now: OffsetDateTime) -> Option<Arc<OwnedDek>> {
@@ -80,10 +86,9 @@ impl Cache {
     }
 
     pub(super) fn sweep(&self, now: OffsetDateTime) {
-        let ttl = self.ttl;
-        self.by_name.retain(|_, entry| now - entry.since < ttl);
-        self.by_id.retain(|_, entry| now - entry.since < ttl);
-        self.buckets.retain(|_, entry| now - entry.since < ttl);
+        self.by_name.retain(|_, entry| self.is_fresh(entry, now));
+        self.by_id.retain(|_, entry| self.is_fresh(entry, now));
+        self.buckets.retain(|_, entry| self.is_fresh(entry, now));
     }
 
     pub(super) fn len(&self) -> usize {

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::cache::Bucket;
 use super::installation::KeyringError;
-use super::tenant::{TenantKeys, context};
+use super::tenant::TenantKeys;
 use super::{Inner, Keyring};
 use crate::crypto::keys::{Dek, WrappingKey, random_key, random_key_id};
-use crate::crypto::wrap;
+use crate::crypto::wrap::{self, WrapContext};
 use crate::ids::{ContactId, TenantId};
 use crate::store::keys::{DekRow, WrappedKeyRow};
 
@@ -52,6 +52,14 @@ impl DekName {
             Some(contact) => Self { tenant, scope: 2, subject: contact.uuid(), month },
             None => Self { tenant, scope: 3, subject: tenant.uuid(), month },
         }
+    }
+
+    /// What the wrapped key is bound to besides its id: scope (2 bytes) ‖ subject (16) ‖ Julian day of the month's first (4).
+    fn encode(&self) -> [u8; 22] {
+        let mut name = [0; 22];
+        let parts = [&self.scope.to_be_bytes()[..], self.subject.as_bytes(), &self.month.to_julian_day().to_be_bytes()];
+        name.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+        name
     }
 
     /// Spread by the random end of the id, which a UUIDv7 has.
@@ -118,6 +126,28 @@ impl Keyring {
         self.for_sealing(tenant, [name]).await?.remove(&name).ok_or(KeyringError::Gone)
     }
 
+    /// The same where a damaged key must not hold back its neighbours: what does not unwrap is left out like what is gone.
+    pub async fn whatever_opens(
+        &self,
+        tenant: TenantId,
+        ids: impl IntoIterator<Item = Uuid>,
+    ) -> Result<HashMap<Uuid, Arc<OwnedDek>>, KeyringError> {
+        let ids: HashSet<Uuid> = ids.into_iter().collect();
+        match self.for_opening(tenant, ids.iter().copied()).await {
+            Err(error) if !error.is_retryable() => {}
+            result => return result,
+        }
+        let mut found = HashMap::new();
+        for id in ids {
+            match self.for_opening(tenant, [id]).await {
+                Ok(one) => found.extend(one),
+                Err(error) if error.is_retryable() => return Err(error),
+                Err(error) => tracing::error!(dek = %id, error = %error, "a data key does not open"),
+            }
+        }
+        Ok(found)
+    }
+
     /// The keys with these ids, as far as they still exist.
     pub async fn for_opening(
         &self,
@@ -147,6 +177,14 @@ impl Keyring {
     }
 }
 
+const fn dek_context(tenant: TenantId, key: Uuid, name: &[u8; 22]) -> WrapContext<'_> {
+    WrapContext { level: "dek", tenant: tenant.uuid(), key, name }
+}
+
+const fn bucket_context(tenant: TenantId, key: Uuid, number: &[u8; 2]) -> WrapContext<'_> {
+    WrapContext { level: "bucket", tenant: tenant.uuid(), key, name: number }
+}
+
 fn name_of(tenant: TenantId, row: &DekRow) -> DekName {
     DekName { tenant, scope: row.scope, subject: row.subject, month: row.month }
 }
@@ -173,7 +211,7 @@ impl Inner {
         for name in names {
             let bucket = buckets.get(&name.bucket()).ok_or(KeyringError::Gone)?;
             let dek = Dek::generate();
-            let wrapped = wrap::wrap(&bucket.key, &context("dek", tenant, dek.id()), &dek.to_bytes());
+            let wrapped = wrap::wrap(&bucket.key, &dek_context(tenant, dek.id(), &name.encode()), &dek.to_bytes());
             let key = WrappedKeyRow { id: dek.id(), parent: bucket.id, wrapped };
             rows.push(DekRow {
                 scope: name.scope,
@@ -199,7 +237,8 @@ impl Inner {
         let mut unwrapped = Vec::with_capacity(rows.len());
         for row in rows {
             let bucket = buckets.get(&row.bucket).ok_or(KeyringError::Gone)?;
-            let bytes = wrap::unwrap(&bucket.key, &context("dek", tenant, row.key.id), &row.key.wrapped)
+            let name = name_of(tenant, row).encode();
+            let bytes = wrap::unwrap(&bucket.key, &dek_context(tenant, row.key.id, &name), &row.key.wrapped)
                 .map_err(|_| KeyringError::Damaged { level: "dek" })?;
             unwrapped.push((name_of(tenant, row), OwnedDek::new(Dek::new(row.key.id, &bytes), row)));
         }
@@ -231,7 +270,7 @@ impl Inner {
             self.store.insert_buckets(tenant, &new_buckets(tenant, keys, &missing)).await?;
         }
         for (number, row) in self.store.find_buckets(tenant, &missing).await? {
-            let key = wrap::unwrap(&keys.kek, &context("bucket", tenant, row.id), &row.wrapped)
+            let key = wrap::unwrap(&keys.kek, &bucket_context(tenant, row.id, &number.to_be_bytes()), &row.wrapped)
                 .map_err(|_| KeyringError::Damaged { level: "bucket" })?;
             let bucket = Arc::new(Bucket { id: row.id, key: WrappingKey::new(&key) });
             self.cache.keep_bucket(tenant, number, &bucket, now);
@@ -245,7 +284,7 @@ impl Inner {
 fn new_buckets(tenant: TenantId, keys: &TenantKeys, numbers: &[i16]) -> Vec<(i16, WrappedKeyRow)> {
     let make = |number: &i16| {
         let id = random_key_id();
-        let wrapped = wrap::wrap(&keys.kek, &context("bucket", tenant, id), &random_key());
+        let wrapped = wrap::wrap(&keys.kek, &bucket_context(tenant, id, &number.to_be_bytes()), &random_key());
         (*number, WrappedKeyRow { id, parent: keys.kek_id, wrapped })
     };
     numbers.iter().map(make).collect()

@@ -51,8 +51,8 @@ pub struct Root {
     pub(super) epoch: i64,
 }
 
-fn check_context(installation: Uuid) -> WrapContext {
-    WrapContext { level: "check", tenant: Uuid::nil(), key: installation }
+fn check_context(installation: Uuid) -> WrapContext<'static> {
+    WrapContext { level: "check", tenant: Uuid::nil(), key: installation, name: &[] }
 }
 
 impl Root {

@@ -60,8 +60,8 @@ impl TenantKeys {
     }
 }
 
-pub(super) fn context(level: &'static str, tenant: TenantId, key: Uuid) -> WrapContext {
-    WrapContext { level, tenant: tenant.uuid(), key }
+fn context(level: &'static str, tenant: TenantId, key: Uuid) -> WrapContext<'static> {
+    WrapContext { level, tenant: tenant.uuid(), key, name: &[] }
 }
 
 /// An index key is bound to its purpose through a name-based id, so that two of them cannot be exchanged.

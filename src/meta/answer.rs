@@ -25,6 +25,9 @@ const KEPT: &[&str] = &[
     "www-authenticate",
 ];
 
+/// The longest wait that an answer can ask for.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
 /// Meta's answer.
 #[derive(Clone)]
 pub struct Answer {
@@ -114,18 +117,18 @@ impl Answer {
         Outcome::Refused { code, verdict, retry_after: self.retry_after() }
     }
 
-    /// `Retry-After` in seconds, or else the longest wait that the usage header names, which counts in minutes.
+    /// At most a day, whatever is asked for. `Retry-After` in seconds, or else the longest wait that the usage header names, which counts in minutes.
     fn retry_after(&self) -> Option<Duration> {
         let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
         if let Some(seconds) = header(RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok()) {
-            return Some(Duration::from_secs(seconds));
+            return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
         }
         let usage: Value = serde_json::from_str(header("x-business-use-case-usage")?).ok()?;
         let limits = usage.as_object()?.values().filter_map(Value::as_array).flatten();
         let minutes =
             limits.filter_map(|limit| limit.get("estimated_time_to_regain_access")).filter_map(integer).max()?;
         let minutes = u64::try_from(minutes).ok().filter(|&minutes| minutes > 0)?;
-        Some(Duration::from_secs(minutes.saturating_mul(60)))
+        Some(Duration::from_secs(minutes.saturating_mul(60)).min(LONGEST_WAIT))
     }
 }
 

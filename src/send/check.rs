@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::domain::message::is_reserved;
 use crate::domain::person::{Identifier, Person, PhoneNumber};
 
 /// What Meta allows in `text.body` (Cloud API reference, text messages), in characters.
@@ -65,6 +66,9 @@ pub(super) fn check(message: &str) -> Result<Checked, Vec<Fault>> {
         Some(None) => fault("/biz_opaque_callback_data", "must be a string"),
         Some(Some(text)) if text.chars().count() > CALLBACK_LIMIT => {
             fault("/biz_opaque_callback_data", "must have at most 512 characters");
+        }
+        Some(Some(text)) if is_reserved(text) => {
+            fault("/biz_opaque_callback_data", "must not begin with \"waxseal:\", which marks the gateway's own");
         }
         _ => {}
     }

@@ -48,6 +48,17 @@ pub async fn run(sender: Sender, lane: OwnedLane, stop: CancellationToken) {
     }
 }
 
+/// Codes by which Meta says that a limit stopped the message before anything was done with it (Cloud API error reference).
+const BEFORE_PROCESSING: [i32; 10] = [4, 80_007, 80_008, 130_429, 131_048, 131_049, 131_056, 131_057, 133_004, 134_101];
+/// Repetitions after a refusal that leaves open whether something was done: the facts say "once or twice".
+const UNSURE_REPEATS: i16 = 2;
+
+/// Whether a refused message is sent again.
+fn may_repeat(code: Option<i32>, verdict: Verdict, attempts: i16) -> bool {
+    let certain = code.is_some_and(|code| BEFORE_PROCESSING.contains(&code));
+    verdict.is_retryable() && attempts < if certain { MOST_ATTEMPTS } else { UNSURE_REPEATS }
+}
+
 impl Sender {
     /// Messages that somebody put on the wire and did not live to record. Never sent again.
     async fn doubt_abandoned(&self, lane: OwnedLane, channel: &Channel) {
@@ -110,10 +121,12 @@ impl Sender {
         let ending = match self.post(channel, "", body.into()).await {
             Ok(answer) => match answer.outcome() {
                 Outcome::Accepted { wamid, .. } => Ending::Accepted { wamid, answer: answer.body.to_vec() },
-                Outcome::Refused { verdict: Verdict::BackOff | Verdict::Wait(_), retry_after, .. }
-                    if claimed.attempts < MOST_ATTEMPTS =>
-                {
-                    return self.postpone(lane, message, claimed.attempts, retry_after).await;
+                Outcome::Refused { code, verdict, retry_after } if may_repeat(code, verdict, claimed.attempts) => {
+                    let asked = match verdict {
+                        Verdict::Wait(least) => Some(retry_after.unwrap_or_default().max(least)),
+                        _ => retry_after,
+                    };
+                    return self.postpone(lane, message, claimed.attempts, asked).await;
                 }
                 Outcome::Refused { code, .. } => Ending::Failed { code, answer: answer.body.to_vec() },
             },
@@ -166,6 +179,10 @@ impl Sender {
     ) {
         while let Err(error) = self.settle(lane.tenant, channel, message, contact, ending).await {
             tracing::warn!(%message, error = %error, "the end of a message could not be recorded yet");
+            if !error.is_retryable() {
+                // Stays marked as being on the wire: never sent again, and in doubt for whoever owns the lane next.
+                return;
+            }
             tokio::time::sleep(PAUSE).await;
         }
     }

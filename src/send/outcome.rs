@@ -32,6 +32,16 @@ pub(super) enum RecordError {
     Keys(#[from] KeyringError),
 }
 
+impl RecordError {
+    /// Whether the same call may succeed later.
+    pub(super) const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::Keys(error) => error.is_retryable(),
+        }
+    }
+}
+
 impl Ending {
     const fn state(&self) -> &'static str {
         match self {

@@ -138,7 +138,9 @@ fn grant(who: &Caller, directory: &Directory, new: NewKey, now: OffsetDateTime) 
     if let Some(missing) = who.permissions.lacks(permissions) {
         return Err(Denied::Missing(missing).into());
     }
-    Ok(Grant { tenant: who.tenant, name: new.name.0, permissions, channels, expires_at: new.expires_at })
+    // A key ends with the one that made it, or before.
+    let expires_at = [new.expires_at, who.expires_at].into_iter().flatten().min();
+    Ok(Grant { tenant: who.tenant, name: new.name.0, permissions, channels, expires_at })
 }
 
 /// Takes a key back. It is refused from now on, by every process within a second.
@@ -156,9 +158,12 @@ pub(super) async fn revoke(
     params.finish()?;
     let snapshot = directory.snapshot();
     let keys = snapshot.api_keys_of(who.tenant);
-    let known = keys.into_iter().any(|key| key.id == id && who.covers(&key.channels));
-    if !known {
+    let Some(key) = keys.into_iter().find(|key| key.id == id && who.covers(&key.channels)) else {
         return Err(Problem::new(Code::NotFound));
+    };
+    // Nobody takes back more than they could have given.
+    if let Some(missing) = who.permissions.lacks(Permissions::of_scopes(key.scopes.iter().map(String::as_str))) {
+        return Err(Denied::Missing(missing).into());
     }
     // Revoking twice is revoking once.
     settled(directory.revoke_api_key(who.tenant, id).await, true)?;
