@@ -54,10 +54,16 @@ macro_rules! own_ids {
                 self.0
             }
 
+            /// When the id was made, to the second.
+            #[must_use]
+            pub fn made_at(self) -> OffsetDateTime {
+                time_of(self.0)
+            }
+
             /// The UTC day in which the id was made. Rows of partitioned tables are found by it.
             #[must_use]
             pub fn day(self) -> Date {
-                day_of(self.0)
+                time_of(self.0).date()
             }
         }
 
@@ -108,12 +114,12 @@ impl TenantId {
     pub const DEFAULT: Self = Self(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001));
 }
 
-/// The UTC day inside a UUIDv7.
-fn day_of(id: Uuid) -> Date {
+/// The time inside a UUIDv7.
+fn time_of(id: Uuid) -> OffsetDateTime {
     let mut millis = [0u8; 8];
     millis[2..].copy_from_slice(&id.as_bytes()[..6]);
     let seconds = i64::try_from(u64::from_be_bytes(millis) / 1000).unwrap_or(0);
-    OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH).date()
+    OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 macro_rules! meta_ids {

@@ -20,6 +20,9 @@ CREATE TABLE message (
 -- Serves GET /v1/contacts/{id}/messages.
 CREATE INDEX message_by_contact ON message (tenant_id, contact_id, message_id);
 
+-- Serves ingest: a status proves a message whose answer is not recorded. Small, because most answers are.
+CREATE INDEX message_unsettled ON message (tenant_id, part_day, message_id) WHERE state IN ('queued', 'in_doubt');
+
 -- What is still owed to Meta. Hot and delete-only, like delivery. sending_epoch marks a request that may be on the wire:
 -- found by a later owner of the lane it becomes in_doubt and is never sent again blindly.
 CREATE TABLE outbox (

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -54,10 +55,10 @@ pub async fn run(deliverer: Deliverer, lane: OwnedLane, stop: CancellationToken)
     let id = EndpointId::from_uuid(lane.owner);
     while !stop.is_cancelled() {
         let Some(endpoint) = deliverer.directory.snapshot().endpoint(lane.tenant, id).cloned() else { return };
-        if endpoint.state == State::Active && deliverer.drain(lane, &endpoint, &stop).await.is_err() {
+        if endpoint.state == State::Active && deliverer.drain(lane, &endpoint, &bell, &stop).await.is_err() {
             return;
         }
-        let wake = deliverer.next_look(lane, &endpoint).await;
+        let wake = deliverer.clock.now() + POLL;
         tokio::select! {
             () = bell.notified() => {}
             () = deliverer.clock.wait_until(wake) => {}
@@ -67,23 +68,21 @@ pub async fn run(deliverer: Deliverer, lane: OwnedLane, stop: CancellationToken)
 }
 
 impl Deliverer {
-    async fn next_look(&self, lane: OwnedLane, endpoint: &Endpoint) -> OffsetDateTime {
-        let now = self.clock.now();
-        let due = match endpoint.state {
-            State::Active => self.store.next_delivery_at(lane).await.ok().flatten(),
-            State::Paused | State::Disabled => None,
-        };
-        due.unwrap_or(now + POLL).clamp(now, now + POLL)
-    }
-
     /// Delivers until nothing is due.
-    async fn drain(&self, lane: OwnedLane, endpoint: &Arc<Endpoint>, stop: &CancellationToken) -> Result<(), LaneLost> {
+    async fn drain(
+        &self,
+        lane: OwnedLane,
+        endpoint: &Arc<Endpoint>,
+        bell: &Notify,
+        stop: &CancellationToken,
+    ) -> Result<(), LaneLost> {
         let mut waiting: VecDeque<Prepared> = VecDeque::new();
         let mut flying = FuturesUnordered::new();
         let mut in_hand: HashSet<Uuid> = HashSet::new();
         let mut round = Round::default();
         let mut recording: Option<Later<'_, (Round, bool)>> = None;
         let mut exhausted = false;
+        let mut look = self.clock.now() + POLL;
         loop {
             let stopping = stop.is_cancelled() || self.is_stale(endpoint);
             if stopping {
@@ -115,9 +114,14 @@ impl Deliverer {
                     for event in done.done.iter().chain(done.again.iter().map(|(event, _)| event)).chain(done.dead.iter().map(|(event, _)| event)) {
                         in_hand.remove(&event.uuid());
                     }
-                    // What came meanwhile rang a bell that nobody hears while the lane is busy.
-                    exhausted = false;
                 }
+                // A request that hangs must not make the lane deaf for what comes meanwhile.
+                () = bell.notified() => exhausted = false,
+                () = self.clock.wait_until(look) => {
+                    exhausted = false;
+                    look = self.clock.now() + POLL;
+                }
+                () = stop.cancelled(), if !stopping => {}
             }
         }
     }
@@ -235,6 +239,11 @@ impl Deliverer {
             };
             match result {
                 Ok(ours) => return (round, ours),
+                Err(error) if !error.is_retryable() => {
+                    // Nothing is lost: what was delivered is delivered again, under the same id.
+                    tracing::error!(endpoint = %lane.owner, error = %error, "attempts cannot be recorded");
+                    return (round, false);
+                }
                 Err(error) => {
                     tracing::warn!(endpoint = %lane.owner, error = %error, "attempts could not be recorded yet");
                     tokio::time::sleep(PAUSE).await;

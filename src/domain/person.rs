@@ -61,6 +61,18 @@ pub enum Identifier {
 }
 
 impl Identifier {
+    /// A business-scoped user id: two letters of a country, a dot, up to 128 letters and digits; `ENT.` before them when a parent
+    /// business shares it (Cloud API, business-scoped user ids).
+    #[must_use]
+    pub fn bsuid(text: &str) -> Option<Self> {
+        let (country, id) = text.split_once('.')?;
+        let (parent, id) = id.strip_prefix("ENT.").map_or((false, id), |id| (true, id));
+        let country_is = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
+        let id_is = (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let make = if parent { Self::ParentBsuid } else { Self::Bsuid };
+        (country_is && id_is).then(|| make(text.to_owned()))
+    }
+
     /// The number stored in `contact_identifier.kind`.
     #[must_use]
     pub const fn kind(&self) -> i16 {

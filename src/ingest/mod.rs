@@ -90,6 +90,12 @@ impl Ingest {
         }
     }
 
+    /// Bytes of Meta's bodies that wait or are being written.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.queue.waiting()
+    }
+
     /// How full the queue is, from 0 to 1.
     #[must_use]
     pub fn fill(&self) -> f64 {

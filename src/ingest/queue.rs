@@ -6,7 +6,6 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::domain::event::Item;
 use crate::ids::TenantId;
-use crate::telemetry;
 
 /// One POST, waiting.
 pub(super) struct Submission {
@@ -71,7 +70,6 @@ impl Queue {
             batch_bytes += next.bytes;
             batch.push(next);
         }
-        metrics::gauge!(telemetry::INGEST_QUEUE_BYTES).set(self.waiting() as f64);
         batch
     }
 
@@ -79,7 +77,7 @@ impl Queue {
         self.room.available_permits() == self.capacity
     }
 
-    fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.capacity - self.room.available_permits()
     }
 

@@ -17,8 +17,9 @@ use crate::directory::{Contacts, OwnEvent, Resolved, Snapshot};
 use crate::domain::event::{EventType, Item};
 use crate::ids::{ContactId, EventId, TenantId};
 use crate::keyring::{DekName, KeyringError, TenantKeys, places};
-use crate::store::events::{self, NewEvent};
-use crate::store::{Connection, Store, StoreError, messages};
+use crate::store::events::{self, EventKey, NewEvent};
+use crate::store::messages::{self, Proof};
+use crate::store::{Connection, Store, StoreError};
 use crate::telemetry;
 
 /// Why a batch was not written.
@@ -97,40 +98,67 @@ impl Writer {
         let keys = self.parts.keyring.tenant(tenant).await?;
         let snapshot = self.parts.directory.snapshot();
         let filing = Filing { tenant, keys: &keys, snapshot: &snapshot, now: self.parts.clock.now(), bare };
-        let people = items.iter().map(|item| item.person.as_ref().filter(|_| !bare));
-        let people: Vec<Option<Hashed<'_>>> =
-            people.map(|person| person.map(|person| Contacts::hash(&keys, person))).collect();
-        let remembered = |person: &Hashed<'_>| self.parts.contacts.remembered(tenant, person);
-        let contacts: Vec<Option<ContactId>> =
-            people.iter().map(|person| person.as_ref().and_then(remembered)).collect();
-
-        if people.iter().zip(&contacts).all(|(person, contact)| person.is_none() || contact.is_some()) {
-            // Nobody new: the one statement is its own transaction, and saves two round trips.
-            let mut connection = self.timed(self.parts.store.connection()).await?;
-            let owed = self.write_events(&mut connection, &filing, items, &contacts, &Resolved::default()).await?;
-            self.ring(&owed);
+        let mut filed: Vec<Filed<'_>> = items.iter().map(|item| self.file(&filing, item)).collect();
+        if filed.iter().any(Filed::needs_a_look) {
+            self.drop_replays(&filing, &mut filed).await?;
+        }
+        if filed.is_empty() {
             return Ok(());
         }
-        self.write_with_people(&filing, items, people, contacts).await
+        if filed.iter().any(Filed::is_about_somebody_unknown) {
+            return self.write_with_people(&filing, filed).await;
+        }
+        // Nobody new: the one statement is its own transaction, and saves two round trips.
+        let mut connection = self.timed(self.parts.store.connection()).await?;
+        let owed = self.write_events(&mut connection, &filing, &filed, &Resolved::default()).await?;
+        self.ring(&owed);
+        Ok(())
+    }
+
+    fn file<'i>(&self, filing: &Filing<'_>, item: &'i Item) -> Filed<'i> {
+        let person = item.person.as_ref().filter(|_| !filing.bare).map(|person| Contacts::hash(filing.keys, person));
+        let contact = person.as_ref().and_then(|person| self.parts.contacts.remembered(filing.tenant, person));
+        Filed {
+            item,
+            place: file::place(item.occurred_at, filing.now.date()),
+            subject: file::subject(filing.keys, item),
+            variant: file::variant(filing.keys, item),
+            person,
+            contact,
+        }
+    }
+
+    /// Drops what was stored before, so that a replay changes no contact either, and so that one whose first copy lies under a
+    /// day long past is found there. Only for batches that need it: the usual duplicate falls to ON CONFLICT.
+    async fn drop_replays(&self, filing: &Filing<'_>, filed: &mut Vec<Filed<'_>>) -> Result<(), WriteError> {
+        let keys: Vec<EventKey> = filed
+            .iter()
+            .map(|one| (one.place.own_day.unwrap_or(one.place.part_day), one.subject, one.variant))
+            .collect();
+        let mut connection = self.timed(self.parts.store.connection()).await?;
+        let seen = events::stored_before(&mut connection, filing.tenant, &keys).await?;
+        if !seen.is_empty() {
+            metrics::counter!(telemetry::INGEST_DUPLICATES).increment(seen.len() as u64);
+            let mut position = -1;
+            filed.retain(|_| {
+                position += 1;
+                !seen.contains(&position)
+            });
+        }
+        Ok(())
     }
 
     /// The same when somebody is unknown: contacts and events are committed together.
-    async fn write_with_people(
-        &self,
-        filing: &Filing<'_>,
-        items: &[Item],
-        people: Vec<Option<Hashed<'_>>>,
-        mut contacts: Vec<Option<ContactId>>,
-    ) -> Result<(), WriteError> {
-        let unknown = people.into_iter().zip(contacts.iter_mut()).filter(|(_, contact)| contact.is_none());
+    async fn write_with_people(&self, filing: &Filing<'_>, mut filed: Vec<Filed<'_>>) -> Result<(), WriteError> {
+        let unknown = filed.iter_mut().filter(|one| one.contact.is_none());
         let (people, slots): (Vec<Hashed<'_>>, Vec<&mut Option<ContactId>>) =
-            unknown.filter_map(|(person, slot)| Some((person?, slot))).unzip();
+            unknown.filter_map(|one| Some((one.person.take()?, &mut one.contact))).unzip();
         let mut transaction = self.timed(self.parts.store.begin()).await?;
         let resolved = self.parts.contacts.resolve(&mut transaction, filing.tenant, &people).await?;
         for (slot, contact) in slots.into_iter().zip(&resolved.contacts) {
             *slot = Some(*contact);
         }
-        let owed = self.write_events(&mut transaction, filing, items, &contacts, &resolved).await?;
+        let owed = self.write_events(&mut transaction, filing, &filed, &resolved).await?;
         Store::commit(transaction).await?;
         self.parts.contacts.remember(filing.tenant, &resolved);
         self.ring(&owed);
@@ -142,11 +170,10 @@ impl Writer {
         &self,
         connection: &mut Connection,
         filing: &Filing<'_>,
-        items: &[Item],
-        contacts: &[Option<ContactId>],
+        filed: &[Filed<'_>],
         resolved: &Resolved,
     ) -> Result<Vec<Uuid>, WriteError> {
-        let mut batch = self.seal(filing, items, contacts).await?;
+        let mut batch = self.seal(filing, filed).await?;
         batch.extend(self.seal_merges(filing, resolved).await?);
         let stored = insert(connection, filing, &mut batch).await?;
         count(&batch, &stored);
@@ -164,24 +191,15 @@ impl Writer {
         result
     }
 
-    async fn seal(
-        &self,
-        filing: &Filing<'_>,
-        items: &[Item],
-        contacts: &[Option<ContactId>],
-    ) -> Result<Vec<NewEvent>, WriteError> {
-        let today = filing.now.date();
-        let places: Vec<file::Place> = items.iter().map(|item| file::place(item.occurred_at, today)).collect();
-        let name = |place: &file::Place, contact| DekName::month(filing.tenant, contact, place.part_day);
-        let names = places.iter().zip(contacts).map(|(place, contact)| name(place, *contact));
-        let deks = self.parts.keyring.for_sealing(filing.tenant, names).await?;
-        let mut batch = Vec::with_capacity(items.len());
-        for ((item, contact), place) in items.iter().zip(contacts).zip(&places) {
-            let dek = deks.get(&name(place, *contact)).ok_or(KeyringError::Gone)?;
+    async fn seal(&self, filing: &Filing<'_>, filed: &[Filed<'_>]) -> Result<Vec<NewEvent>, WriteError> {
+        let name = |one: &Filed<'_>| DekName::month(filing.tenant, one.contact, one.place.part_day);
+        let deks = self.parts.keyring.for_sealing(filing.tenant, filed.iter().map(name)).await?;
+        let mut batch = Vec::with_capacity(filed.len());
+        for one in filed {
+            let dek = deks.get(&name(one)).ok_or(KeyringError::Gone)?;
             let event_id = EventId::new(filing.now);
-            let payload =
-                envelope::seal(&dek.dek, &places::event_payload(filing.tenant, event_id, *contact), &item.envelope);
-            batch.push(filing.event(item, event_id, *contact, *place, payload));
+            let place = places::event_payload(filing.tenant, event_id, one.contact);
+            batch.push(filing.event(one, event_id, envelope::seal(&dek.dek, &place, &one.item.envelope)));
         }
         Ok(batch)
     }
@@ -231,26 +249,41 @@ struct Filing<'a> {
     bare: bool,
 }
 
+/// An item with everything that files it.
+struct Filed<'i> {
+    item: &'i Item,
+    place: file::Place,
+    subject: [u8; 16],
+    variant: [u8; 8],
+    person: Option<Hashed<'i>>,
+    contact: Option<ContactId>,
+}
+
+impl Filed<'_> {
+    const fn is_about_somebody_unknown(&self) -> bool {
+        self.person.is_some() && self.contact.is_none()
+    }
+
+    /// Whether it must be known to be new before anything is done for it.
+    const fn needs_a_look(&self) -> bool {
+        self.is_about_somebody_unknown() || self.place.own_day.is_some()
+    }
+}
+
 impl Filing<'_> {
-    fn event(
-        &self,
-        item: &Item,
-        event_id: EventId,
-        contact: Option<ContactId>,
-        place: file::Place,
-        payload: envelope::Sealed,
-    ) -> NewEvent {
+    fn event(&self, filed: &Filed<'_>, event_id: EventId, payload: envelope::Sealed) -> NewEvent {
+        let item = filed.item;
         let event_type = if self.bare { EventType::Unrecognised } else { item.event_type };
         let channel = if self.bare { None } else { file::channel(self.snapshot, self.tenant, item) };
         NewEvent {
-            part_day: place.part_day,
-            subject: file::subject(self.keys, item),
-            variant: file::variant(self.keys, item),
-            in_ledger: place.in_ledger,
+            part_day: filed.place.part_day,
+            subject: filed.subject,
+            variant: filed.variant,
+            in_ledger: filed.place.in_ledger,
             event_id,
             event_type: event_type.as_str(),
             channel,
-            contact,
+            contact: filed.contact,
             message: file::message(item).filter(|_| !self.bare),
             status_rank: item.status.filter(|_| !self.bare).map(crate::domain::event::Status::rank),
             error_code: item.error_code.filter(|_| !self.bare),
@@ -268,8 +301,9 @@ async fn insert(
 ) -> Result<Vec<EventId>, StoreError> {
     batch.sort_unstable_by_key(|event| (event.part_day, event.subject, event.variant));
     let stored = events::insert_batch(connection, filing.tenant, batch, filing.now).await?;
-    let doubts: Vec<(crate::ids::MessageId, [u8; 16])> =
-        batch.iter().filter_map(|event| Some((event.message?, event.subject))).collect();
+    let proof =
+        |event: &NewEvent| Some(Proof { message: event.message?, channel: event.channel?, subject: event.subject });
+    let doubts: Vec<Proof> = batch.iter().filter_map(proof).collect();
     if !doubts.is_empty() {
         messages::settle_doubts(connection, filing.tenant, &doubts, filing.now).await?;
     }

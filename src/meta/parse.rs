@@ -22,6 +22,13 @@ use crate::ids::Wamid;
 /// Longer texts are no message ids. The item stays, and is told from others by all of its JSON.
 const LONGEST_WAMID: usize = 1024;
 
+/// A POST of more items is kept whole, as one that is not recognised. Meta says at most 1000.
+const MOST_ITEMS: usize = 20_000;
+/// Each item's envelope repeats what stands beside it. A POST that would grow to more than this many times its size is kept whole.
+const MOST_GROWTH: usize = 16;
+/// Below this, growth costs nothing.
+const LEAST_LIMIT: usize = 4 * 1024 * 1024;
+
 /// Cuts Meta's POST into items, in the order in which they stand there; at least one. Every item's envelope parses to
 /// that item again.
 #[must_use]
@@ -30,12 +37,25 @@ pub fn parse(body: &VerifiedBody) -> Vec<Item> {
     let root = document.root();
     let mut cut = cut::cut(root);
     let leaves = std::mem::take(&mut cut.leaves);
+    if leaves.len() > MOST_ITEMS {
+        return vec![unreadable(body)];
+    }
     let lone = leaves.len() == 1;
     let envelope = |leaf: &Leaf<'_>| if lone { body.bytes().clone() } else { envelope::write(&cut, leaf, root).into() };
-    leaves.into_iter().map(|leaf| item(&cut, envelope(&leaf), leaf)).collect()
+    let most_bytes = body.bytes().len().saturating_mul(MOST_GROWTH).max(LEAST_LIMIT);
+    let (mut items, mut bytes) = (Vec::with_capacity(leaves.len()), 0_usize);
+    for leaf in leaves {
+        let envelope = envelope(&leaf);
+        bytes += envelope.len();
+        if bytes > most_bytes {
+            return vec![unreadable(body)];
+        }
+        items.push(item(&cut, envelope, leaf));
+    }
+    items
 }
 
-/// Bytes that are no JSON, or nested deeper than anybody reads.
+/// Bytes that are no JSON, or nested deeper than anybody reads, or made to grow.
 fn unreadable(body: &VerifiedBody) -> Item {
     Item {
         event_type: EventType::Unrecognised,

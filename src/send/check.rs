@@ -86,17 +86,17 @@ fn escape(name: &str) -> String {
     name.chars().take(40).collect::<String>().replace('~', "~0").replace('/', "~1")
 }
 
-/// `to` is a phone number, `recipient` a user id; Meta lets the number win when both are there. A group is a person of its own.
+/// Whom the message is for, by one name alone. `to` is a phone number, `recipient` a user id; Meta lets the number win when both
+/// are there, and so do we: that the two are one person only Meta can say, not an application. A group is a person of its own.
 fn recipient(body: &Map<String, Value>) -> Option<Person> {
     let text = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty() && text.len() <= 200);
-    let group = text("recipient_type") == Some("group");
-    let to = text("to").and_then(|to| match PhoneNumber::parse(to) {
-        Some(number) if !group => Some(Identifier::Phone(number)),
-        _ if group => Some(Identifier::Bsuid(format!("group:{to}"))),
-        _ => None,
-    });
-    let user = text("recipient").map(|id| Identifier::Bsuid(id.to_owned()));
-    Person::new(to.into_iter().chain(user).collect(), Vec::new(), None)
+    let identifier = match (text("to"), text("recipient")) {
+        (Some(group), _) if text("recipient_type") == Some("group") => Identifier::Bsuid(format!("group:{group}")),
+        (Some(number), _) => Identifier::Phone(PhoneNumber::parse(number)?),
+        (None, Some(user)) => Identifier::bsuid(user)?,
+        (None, None) => return None,
+    };
+    Person::new(vec![identifier], Vec::new(), None)
 }
 
 #[cfg(test)]
@@ -126,10 +126,21 @@ mod tests {
     }
 
     #[test]
+    fn two_names_in_one_message_are_not_taken_for_one_person() {
+        let both = r#"{"to":"4915199900011","recipient":"DE.123abc","text":{"body":"x"}}"#;
+        let person = check(both).unwrap().recipient;
+        assert!(matches!(person.identifiers[..], [Identifier::Phone(_)]));
+    }
+
+    #[test]
     fn what_is_no_message_is_refused() {
         assert_eq!(pointers("[]"), [""]);
         assert_eq!(pointers("nonsense"), [""]);
         assert_eq!(pointers(r#"{"to":"4915199900011","type":"image"}"#), ["/image"]);
+        assert_eq!(pointers(r#"{"recipient":"crm-4711","type":"text","text":{"body":"x"}}"#), ["/to"]);
+        assert_eq!(pointers(r#"{"recipient":"group:a","type":"text","text":{"body":"x"}}"#), ["/to"]);
+        let forged = r#"{"to":"4915199900011","text":{"body":"x"},"biz_opaque_callback_data":"waxseal:0"}"#;
+        assert_eq!(pointers(forged), ["/biz_opaque_callback_data"]);
         assert_eq!(pointers(r#"{"to":"somebody","type":"text","text":{"body":"x"}}"#), ["/to"]);
         let long = format!(r#"{{"to":"4915199900011","text":{{"body":"{}"}}}}"#, "x".repeat(4097));
         assert_eq!(pointers(&long), ["/text/body"]);

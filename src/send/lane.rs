@@ -1,8 +1,10 @@
 //! The lane of a channel: marks messages as being on the wire, sends them, records how they ended.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Sender;
@@ -35,11 +37,9 @@ pub async fn run(sender: Sender, lane: OwnedLane, stop: CancellationToken) {
         let Some(channel) = sender.directory.snapshot().channel(lane.tenant, id).cloned() else { return };
         sender.doubt_abandoned(lane, &channel).await;
         if channel.token.is_some() {
-            sender.drain(lane, &channel, &stop).await;
+            sender.drain(lane, &channel, &bell, &stop).await;
         }
-        let now = sender.clock.now();
-        let due = sender.store.next_message_at(lane).await.ok().flatten();
-        let wake = due.unwrap_or(now + POLL).clamp(now + time::Duration::milliseconds(1), now + POLL);
+        let wake = sender.clock.now() + POLL;
         tokio::select! {
             () = bell.notified() => {}
             () = sender.clock.wait_until(wake) => {}
@@ -71,20 +71,33 @@ impl Sender {
         }
     }
 
-    async fn drain(&self, lane: OwnedLane, channel: &Channel, stop: &CancellationToken) {
+    async fn drain(&self, lane: OwnedLane, channel: &Arc<Channel>, bell: &Notify, stop: &CancellationToken) {
         let mut flying = FuturesUnordered::new();
         let mut more = true;
+        let mut look = self.clock.now() + POLL;
         loop {
             let room = self.max_in_flight.max(1).saturating_sub(flying.len());
-            if more && !stop.is_cancelled() && room > 0 {
+            if more && room > 0 && !stop.is_cancelled() && self.is_current(channel) {
                 let claimed = self.claim(lane, room).await;
                 more = claimed.len() == room;
                 flying.extend(claimed.into_iter().map(|message| self.send(lane, channel, message)));
             }
-            if flying.next().await.is_none() {
-                return;
+            tokio::select! {
+                done = flying.next() => if done.is_none() { return },
+                // A request that hangs must not make the lane deaf for what comes meanwhile.
+                () = bell.notified() => more = true,
+                () = self.clock.wait_until(look) => {
+                    more = true;
+                    look = self.clock.now() + POLL;
+                }
             }
         }
+    }
+
+    /// Whether the channel is as it was when this drain began: a new token must be picked up.
+    fn is_current(&self, channel: &Arc<Channel>) -> bool {
+        let snapshot = self.directory.snapshot();
+        snapshot.channel(channel.tenant, channel.id).is_some_and(|now| Arc::ptr_eq(now, channel))
     }
 
     async fn claim(&self, lane: OwnedLane, room: usize) -> Vec<ClaimedMessage> {
@@ -130,7 +143,7 @@ impl Sender {
                 }
                 Outcome::Refused { code, .. } => Ending::Failed { code, answer: answer.body.to_vec() },
             },
-            Err(SendError::NotSent(_)) if claimed.attempts < MOST_ATTEMPTS => {
+            Err(error) if error.is_retryable() && claimed.attempts < MOST_ATTEMPTS => {
                 return self.postpone(lane, message, claimed.attempts, None).await;
             }
             Err(SendError::NotSent(_)) => Ending::Failed { code: None, answer: Vec::new() },

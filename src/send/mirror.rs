@@ -18,8 +18,9 @@ use crate::meta::answer::{Answer, Outcome};
 use crate::meta::client::{Cause, SendError};
 use crate::store::StoreError;
 
-/// When an answer that was never recorded counts as lost. Longer than any request may take.
-pub(super) const LOST_AFTER: Duration = Duration::minutes(3);
+/// When an answer that was never recorded counts as lost. Longer than any request may take: `meta.timeout_ms` ends at five
+/// minutes.
+pub(super) const LOST_AFTER: Duration = Duration::minutes(6);
 
 /// Why there is no answer of Meta's to pass on.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +128,25 @@ impl Sender {
     }
 }
 
-/// `{"status":"read","message_id":…}`: no message, but a receipt of ours (and the typing indicator).
+/// Exactly `{"messaging_product","status":"read","message_id"[,"typing_indicator"]}`: no message, but a receipt of ours.
 fn is_receipt(body: &str) -> bool {
-    serde_json::from_str::<Value>(body).is_ok_and(|body| body.get("status").is_some_and(|status| status == "read"))
+    const MEMBERS: [&str; 4] = ["messaging_product", "status", "message_id", "typing_indicator"];
+    let Ok(Value::Object(body)) = serde_json::from_str(body) else { return false };
+    body.keys().all(|name| MEMBERS.contains(&name.as_str()))
+        && body.get("status").is_some_and(|status| status == "read")
+        && body.get("message_id").is_some_and(Value::is_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_calls_itself_read_is_no_receipt() {
+        assert!(is_receipt(
+            r#"{"messaging_product":"whatsapp","status":"read","message_id":"a","typing_indicator":{"type":"text"}}"#
+        ));
+        assert!(!is_receipt(r#"{"status":"read","message_id":"a","to":"4915199900011","text":{"body":"x"}}"#));
+        assert!(!is_receipt(r#"{"status":"read"}"#) && !is_receipt("[]"));
+    }
 }

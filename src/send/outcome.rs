@@ -101,22 +101,26 @@ impl Sender {
             }
             Ending::Accepted { wamid: None, .. } | Ending::Failed { .. } | Ending::InDoubt => None,
         };
-        let told = OwnEvent {
+        let settlement =
+            Settlement { state: ending.state(), answer: answer.as_ref(), subject, error_code: ending.code() };
+        let told = |event_type, state: &str| OwnEvent {
             tenant,
-            event_type: ending.event_type(),
+            event_type,
             channel: Some(channel.id),
             contact,
             message: Some(message),
             error_code: ending.code(),
-            details: json!({ "message_id": message, "state": ending.state(), "error_code": ending.code() }),
+            details: json!({ "message_id": message, "state": state, "error_code": ending.code() }),
         };
-        let event = told.file(&self.keyring, &self.directory.snapshot(), now).await?;
-        let settlement =
-            Settlement { state: ending.state(), answer: answer.as_ref(), subject, error_code: ending.code() };
         let mut transaction = self.store.begin().await?;
-        if messages::settle(&mut transaction, tenant, message, &settlement, now).await? {
-            events::insert_batch(&mut transaction, tenant, std::slice::from_ref(&event), now).await?;
-        }
+        let Some(state) = messages::settle(&mut transaction, tenant, message, &settlement, now).await? else {
+            return Ok(Store::commit(transaction).await?);
+        };
+        // A status may have settled the doubt before it arose.
+        let accepted = state == "accepted";
+        let told = told(if accepted { EventType::MessageAccepted } else { ending.event_type() }, &state);
+        let event = told.file(&self.keyring, &self.directory.snapshot(), now).await?;
+        events::insert_batch(&mut transaction, tenant, std::slice::from_ref(&event), now).await?;
         Store::commit(transaction).await?;
         metrics::counter!(telemetry::SENDS, "outcome" => ending.state()).increment(1);
         for (owner, _) in &event.owed_to {

@@ -16,6 +16,10 @@ use crate::keyring::{DekName, KeyringError, places};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Store, StoreError};
 
+/// Members that Graph takes for parameters of the request. Some SDKs put their token there, which is a Waxseal key, and Meta
+/// must not see it; ours goes into a header.
+const GRAPH_PARAMETERS: [&str; 4] = ["access_token", "appsecret_proof", "method", "fields"];
+
 /// Why a message was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -83,6 +87,9 @@ impl Sender {
         let now = self.clock.now();
         let message = MessageId::new(now);
         let Checked { mut body, kind, recipient } = checked;
+        for parameter in GRAPH_PARAMETERS {
+            body.remove(parameter);
+        }
         body.entry("messaging_product").or_insert_with(|| Value::from("whatsapp"));
         body.entry("biz_opaque_callback_data").or_insert_with(|| Value::from(callback_data(message)));
         let body = Value::Object(body).to_string();
@@ -107,7 +114,9 @@ impl Sender {
         // The mirror answers within its time-out; after that its answer counts as lost.
         let next_at = if on_the_wire { now + super::mirror::LOST_AFTER } else { now };
         let new = NewMessage { message, channel: channel.id, contact, origin, kind, request, next_at, on_the_wire };
-        messages::insert(&mut transaction, tenant, &new, now).await?;
+        if !messages::insert(&mut transaction, tenant, &new, now).await? {
+            return Err(QueueError::UnknownChannel);
+        }
         Store::commit(transaction).await?;
         if let Some(resolved) = resolved {
             self.contacts.remember(tenant, &resolved);

@@ -87,9 +87,17 @@ impl Store {
                    ORDER BY event_id
                    LIMIT $6
                ) d
-               LEFT JOIN event e ON e.tenant_id = d.tenant_id AND e.part_day = d.part_day
-                                AND e.xid = d.event_xid AND e.event_id = d.event_id
-               LEFT JOIN event_payload p ON p.tenant_id = d.tenant_id AND p.part_day = d.part_day AND p.event_id = d.event_id
+               -- LATERAL with LIMIT: one index look-up each. The planner would rather read every partition whole.
+               LEFT JOIN LATERAL (
+                   SELECT * FROM event
+                   WHERE tenant_id = d.tenant_id AND part_day = d.part_day AND xid = d.event_xid AND event_id = d.event_id
+                   LIMIT 1
+               ) e ON true
+               LEFT JOIN LATERAL (
+                   SELECT payload FROM event_payload
+                   WHERE tenant_id = d.tenant_id AND part_day = d.part_day AND event_id = d.event_id
+                   LIMIT 1
+               ) p ON true
                ORDER BY d.event_id"#,
             lane.tenant.uuid(),
             lane.owner,
@@ -101,18 +109,6 @@ impl Store {
         .fetch_all(&self.data)
         .await?;
         Ok(rows)
-    }
-
-    /// When the next delivery of the lane is due.
-    pub async fn next_delivery_at(&self, lane: OwnedLane) -> Result<Option<OffsetDateTime>, StoreError> {
-        Ok(sqlx::query_scalar!(
-            "SELECT min(next_at) FROM delivery WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3",
-            lane.tenant.uuid(),
-            lane.owner,
-            lane.shard,
-        )
-        .fetch_one(&self.data)
-        .await?)
     }
 
     /// Records a round in one statement. Returns false when the lane belongs to somebody else by now: nothing was written.
@@ -173,22 +169,23 @@ impl Store {
         Ok(fenced)
     }
 
-    /// For the metrics: how old the oldest due delivery to an active endpoint is, in seconds.
-    pub async fn oldest_undelivered_seconds(&self, now: OffsetDateTime) -> Result<f64, StoreError> {
-        let age = sqlx::query_scalar!(
-            r#"SELECT COALESCE(max(EXTRACT(epoch FROM $1 - first.next_at)), 0)::float8 AS "age!"
+    /// For the metrics: since when the longest-waiting delivery to an active endpoint has been owed. Told by the time inside the
+    /// event's id: retries move `next_at`.
+    pub async fn oldest_undelivered(&self) -> Result<Option<EventId>, StoreError> {
+        let first = sqlx::query_scalar!(
+            r#"SELECT first.event_id AS "event_id!"
                FROM endpoint e
                CROSS JOIN LATERAL (
-                   SELECT next_at FROM delivery d
+                   SELECT event_id FROM delivery d
                    WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.endpoint_id AND d.shard = 0
                    ORDER BY event_id LIMIT 1
                ) first
-               WHERE e.state = 'active' AND first.next_at < $1"#,
-            now,
+               WHERE e.state = 'active'
+               ORDER BY first.event_id LIMIT 1"#
         )
-        .fetch_one(&self.data)
+        .fetch_optional(&self.data)
         .await?;
-        Ok(age)
+        Ok(first.map(EventId::from_uuid))
     }
 
     /// Removes what was owed to endpoints that are no more: rows of a batch that had not yet seen the deletion.

@@ -117,6 +117,45 @@ pub async fn insert_batch(
     Ok(ids.into_iter().map(EventId::from_uuid).collect())
 }
 
+/// Where an event would lie: its day, what it is about, and what is said of it.
+pub type EventKey = (Date, [u8; 16], [u8; 8]);
+
+/// Which of these have been stored before, by their positions: under the day given, or in the ledger.
+pub async fn stored_before(
+    connection: &mut Connection,
+    tenant: TenantId,
+    keys: &[EventKey],
+) -> Result<Vec<i64>, StoreError> {
+    let days: Vec<Date> = keys.iter().map(|(day, ..)| *day).collect();
+    let subjects: Vec<&[u8]> = keys.iter().map(|(_, subject, _)| subject.as_slice()).collect();
+    let variants: Vec<&[u8]> = keys.iter().map(|(.., variant)| variant.as_slice()).collect();
+    let positions = sqlx::query_scalar!(
+        r#"WITH wanted AS (
+               SELECT * FROM UNNEST($2::date[], $3::bytea[], $4::bytea[])
+                   WITH ORDINALITY AS t (part_day, subject, variant, position)
+           )
+           -- LATERAL with LIMIT: one index look-up each.
+           SELECT w.position - 1 AS "position!" FROM wanted w
+           CROSS JOIN LATERAL (
+               SELECT 1 FROM event
+               WHERE tenant_id = $1 AND part_day = w.part_day AND subject = w.subject AND variant = w.variant LIMIT 1
+           ) e
+           UNION
+           SELECT w.position - 1 FROM wanted w
+           CROSS JOIN LATERAL (
+               SELECT 1 FROM event_ledger
+               WHERE tenant_id = $1 AND subject = w.subject AND variant = w.variant LIMIT 1
+           ) l"#,
+        tenant.uuid(),
+        &days,
+        &subjects as _,
+        &variants as _,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(positions)
+}
+
 /// A stored event with its sealed content, if that is still kept.
 #[derive(Debug)]
 pub struct EventRow {

@@ -90,17 +90,18 @@ impl Store {
     pub async fn claim_lanes(&self, worker: WorkerId, limit: i64) -> Result<Vec<OwnedLane>, StoreError> {
         let rows = sqlx::query!(
             r#"WITH free AS (
-                   SELECT l.tenant_id, l.kind, l.owner_id, l.shard
+                   SELECT l.tenant_id, l.kind, l.owner_id, l.shard, l.epoch AS seen_epoch
                    FROM lane l LEFT JOIN worker w ON w.worker_id = l.worker_id
                    WHERE w.worker_id IS NULL OR w.lease_until < now()
                    ORDER BY l.tenant_id, l.kind, l.owner_id, l.shard
                    LIMIT $2
-                   FOR UPDATE OF l SKIP LOCKED
                )
                UPDATE lane SET worker_id = $1, epoch = epoch + 1
                FROM free
                WHERE lane.tenant_id = free.tenant_id AND lane.kind = free.kind
                  AND lane.owner_id = free.owner_id AND lane.shard = free.shard
+                 -- Of two that see the same lane free, the second finds another epoch than it read.
+                 AND lane.epoch = free.seen_epoch
                RETURNING lane.tenant_id, lane.kind, lane.owner_id, lane.shard, lane.epoch"#,
             worker.uuid(),
             limit,

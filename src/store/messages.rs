@@ -32,20 +32,23 @@ pub struct NewMessage {
 /// Marks a request that the mirror, which owns no lane, put on the wire.
 const MIRROR_EPOCH: i64 = -1;
 
-/// Stores the message and that it is owed, to be committed together.
+/// Stores the message and that it is owed, to be committed together. Returns false when the channel is no more: it cannot be
+/// removed between this and the commit.
 pub async fn insert(
     connection: &mut Connection,
     tenant: TenantId,
     new: &NewMessage,
     now: OffsetDateTime,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "WITH kept AS (
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "WITH there AS (
+             SELECT 1 FROM channel WHERE tenant_id = $1 AND channel_id = $4 FOR KEY SHARE
+         ), kept AS (
              INSERT INTO message (tenant_id, part_day, message_id, channel_id, contact_id, origin, kind, state, request, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', $8::bytea, $9)
+             SELECT $1, $2, $3, $4, $5, $6, $7, 'queued', $8::bytea, $9 FROM there
          )
          INSERT INTO outbox (tenant_id, channel_id, message_id, part_day, next_at, sending_epoch)
-         VALUES ($1, $4, $3, $2, $10, $11)",
+         SELECT $1, $4, $3, $2, $10, $11 FROM there",
         tenant.uuid(),
         new.message.day(),
         new.message.uuid(),
@@ -60,7 +63,7 @@ pub async fn insert(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// How a message ended.
@@ -76,24 +79,25 @@ pub struct Settlement<'a> {
     pub error_code: Option<i32>,
 }
 
-/// Ends a message: it is owed no longer. Only from `queued`, or from `in_doubt` when certainty comes late. Returns whether
-/// anything changed.
+/// Ends a message: it is owed no longer. Only from `queued`, or from `in_doubt` when certainty comes late. Returns the state it
+/// is in now, or `None` when nothing changed.
 pub async fn settle(
     connection: &mut Connection,
     tenant: TenantId,
     message: MessageId,
     end: &Settlement<'_>,
     now: OffsetDateTime,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
+) -> Result<Option<String>, StoreError> {
+    let state = sqlx::query_scalar!(
         "WITH gone AS (
              DELETE FROM outbox o USING message m
              WHERE m.tenant_id = $1 AND m.part_day = $2 AND m.message_id = $3
                AND o.tenant_id = m.tenant_id AND o.channel_id = m.channel_id AND o.message_id = m.message_id
          )
-         UPDATE message SET state = $4, answer = COALESCE($5::bytea, answer::bytea), subject = COALESCE($6, subject), error_code = $7, settled_at = $8
+         UPDATE message SET state = CASE WHEN $4 = 'in_doubt' AND subject IS NOT NULL THEN 'accepted' ELSE $4 END, answer = COALESCE($5::bytea, answer::bytea), subject = COALESCE($6, subject), error_code = $7, settled_at = $8
          WHERE tenant_id = $1 AND part_day = $2 AND message_id = $3
-           AND (state = 'queued' OR (state = 'in_doubt' AND $4 <> 'in_doubt'))",
+           AND (state = 'queued' OR (state = 'in_doubt' AND $4 <> 'in_doubt'))
+         RETURNING state",
         tenant.uuid(),
         message.day(),
         message.uuid(),
@@ -103,9 +107,9 @@ pub async fn settle(
         end.error_code,
         now,
     )
-    .execute(connection)
+    .fetch_optional(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(state)
 }
 
 /// A message that may now be put on the wire.
@@ -235,19 +239,6 @@ impl Store {
         Ok(ids.into_iter().map(MessageId::from_uuid).collect())
     }
 
-    /// When the next message of the lane is due.
-    pub async fn next_message_at(&self, lane: OwnedLane) -> Result<Option<OffsetDateTime>, StoreError> {
-        Ok(sqlx::query_scalar!(
-            "SELECT min(next_at) FROM outbox
-             WHERE tenant_id = $1 AND channel_id = $2 AND (sending_epoch IS NULL OR sending_epoch = $3)",
-            lane.tenant.uuid(),
-            lane.owner,
-            MIRROR_EPOCH,
-        )
-        .fetch_one(&self.data)
-        .await?)
-    }
-
     /// One message.
     pub async fn find_message(&self, tenant: TenantId, message: MessageId) -> Result<Option<MessageRow>, StoreError> {
         let row = sqlx::query_as!(
@@ -291,27 +282,44 @@ impl Store {
     }
 }
 
-/// Settles messages whose answer was lost: a status that carries their id proves that Meta accepted them. Messages whose
-/// answer is known are left alone.
+/// A status that carries the id of a message of ours.
+#[derive(Debug, Clone, Copy)]
+pub struct Proof {
+    /// Which message.
+    pub message: MessageId,
+    /// The number that the status came from. Another number's status proves nothing.
+    pub channel: ChannelId,
+    /// Keyed hash of the wamid.
+    pub subject: [u8; 16],
+}
+
+/// Settles messages whose answer was lost: a status that carries their id proves that Meta accepted them. A status that is
+/// faster than the answer leaves its mark, so that an answer that is lost afterwards leaves no doubt. Messages whose answer is
+/// known are left alone.
 pub async fn settle_doubts(
     connection: &mut Connection,
     tenant: TenantId,
-    proofs: &[(MessageId, [u8; 16])],
+    proofs: &[Proof],
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
-    let days: Vec<Date> = proofs.iter().map(|(message, _)| message.day()).collect();
-    let ids: Vec<Uuid> = proofs.iter().map(|(message, _)| message.uuid()).collect();
-    let subjects: Vec<&[u8]> = proofs.iter().map(|(_, subject)| subject.as_slice()).collect();
+    let days: Vec<Date> = proofs.iter().map(|proof| proof.message.day()).collect();
+    let ids: Vec<Uuid> = proofs.iter().map(|proof| proof.message.uuid()).collect();
+    let subjects: Vec<&[u8]> = proofs.iter().map(|proof| proof.subject.as_slice()).collect();
+    let channels: Vec<Uuid> = proofs.iter().map(|proof| proof.channel.uuid()).collect();
     sqlx::query!(
-        "UPDATE message SET state = 'accepted', subject = t.subject, settled_at = $5
-         FROM UNNEST($2::date[], $3::uuid[], $4::bytea[]) AS t (part_day, message_id, subject)
+        "UPDATE message SET subject = t.subject,
+                state = CASE message.state WHEN 'in_doubt' THEN 'accepted' ELSE message.state END,
+                settled_at = CASE message.state WHEN 'in_doubt' THEN $5 ELSE message.settled_at END
+         FROM UNNEST($2::date[], $3::uuid[], $4::bytea[], $6::uuid[]) AS t (part_day, message_id, subject, channel_id)
          WHERE message.tenant_id = $1 AND message.part_day = t.part_day AND message.message_id = t.message_id
-           AND message.state = 'in_doubt'",
+           AND message.channel_id = t.channel_id AND message.subject IS NULL
+           AND message.state IN ('queued', 'in_doubt')",
         tenant.uuid(),
         &days,
         &ids,
         &subjects as _,
         now,
+        &channels,
     )
     .execute(connection)
     .await?;

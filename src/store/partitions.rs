@@ -22,8 +22,13 @@ impl Store {
         if self.partitioned_for.load(Ordering::Relaxed) == today.to_julian_day() {
             return Ok(());
         }
-        self.ensure_partitions_between(today - Duration::days(DAYS_BACK), today + Duration::days(DAYS_AHEAD)).await?;
+        let tomorrow = today + Duration::days(1);
+        self.ensure_partitions_between(today - Duration::days(DAYS_BACK), tomorrow).await?;
         self.partitioned_for.store(today.to_julian_day(), Ordering::Relaxed);
+        // Those ahead are there before they are needed; one that another session's lock delays must not delay a webhook.
+        if let Err(error) = self.ensure_partitions_between(tomorrow, today + Duration::days(DAYS_AHEAD)).await {
+            tracing::warn!(error = %error, "partitions of the days to come could not be made yet");
+        }
         Ok(())
     }
 

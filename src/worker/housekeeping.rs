@@ -14,8 +14,8 @@ const GAUGES: Duration = Duration::from_secs(5);
 /// Keys are wiped every 12th, partitions made every 720th time.
 const WIPE_EVERY: u32 = 12;
 const CLEAN_EVERY: u32 = 720;
-/// Ledger entries are kept for longer than Meta's seven days of redelivery.
-const LEDGER_DAYS: i64 = 10;
+/// Ledger entries are kept for a year and more: they are few, and a captured POST can be replayed as long as its secret lives.
+const LEDGER_DAYS: i64 = 400;
 
 pub(super) async fn settings(worker: Worker, stop: CancellationToken) {
     while pause(SETTINGS, &stop).await {
@@ -49,7 +49,9 @@ async fn gauges(worker: &Worker) {
     metrics::gauge!(telemetry::POOL_CONNECTIONS, "state" => "used").set(used);
     metrics::gauge!(telemetry::POOL_CONNECTIONS, "state" => "open").set(open);
     metrics::gauge!(telemetry::CACHED_KEYS).set(worker.keyring.cached_keys() as f64);
-    if let Ok(age) = worker.store.oldest_undelivered_seconds(worker.clock.now()).await {
+    metrics::gauge!(telemetry::INGEST_QUEUE_BYTES).set(worker.ingest.waiting_bytes() as f64);
+    if let Ok(oldest) = worker.store.oldest_undelivered().await {
+        let age = oldest.map_or(0.0, |event| (worker.clock.now() - event.made_at()).as_seconds_f64().max(0.0));
         metrics::gauge!(telemetry::OLDEST_UNDELIVERED_SECONDS).set(age);
     }
 }

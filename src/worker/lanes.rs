@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Worker;
+use crate::store::StoreError;
 use crate::store::lanes::{Kind, OwnedLane};
 use crate::telemetry;
 use crate::{deliver, send};
@@ -50,12 +51,13 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
     let mut renewed_at: Option<Instant> = None;
     while !stop.is_cancelled() {
         if renewed_at.is_none_or(|at| at.elapsed() >= worker.lease.renewed) {
-            match worker.store.renew_lease(worker.id, worker.lease.lasts).await {
-                Ok(true) => renewed_at = Some(Instant::now()),
+            // Taken before the question: the answer may be late, the promise counts from when Postgres made it.
+            let asked = Instant::now();
+            match renew(&worker).await {
+                Ok(true) => renewed_at = Some(asked),
                 Ok(false) => {
-                    // The lease ran out before it was renewed: others may own the lanes by now.
                     tenure = abandon(&tenure, &stop);
-                    renewed_at = Some(Instant::now());
+                    renewed_at = Some(asked);
                 }
                 Err(error) => tracing::warn!(error = %error, "the lease could not be renewed"),
             }
@@ -77,6 +79,17 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
     if let Err(error) = worker.store.release_lanes(worker.id).await {
         tracing::warn!(error = %error, "lanes could not be given back; they are free when the lease ends");
     }
+}
+
+/// Renews the lease. False when it had run out: others may own some of the lanes by now, and the rest are given back, because
+/// nobody claims the lanes of a worker that is alive.
+async fn renew(worker: &Worker) -> Result<bool, StoreError> {
+    let unbroken = worker.store.renew_lease(worker.id, worker.lease.lasts).await?;
+    if !unbroken {
+        worker.store.release_lanes(worker.id).await?;
+        worker.store.renew_lease(worker.id, worker.lease.lasts).await?;
+    }
+    Ok(unbroken)
 }
 
 /// Tells the lanes to stop and does not wait for them: the epoch keeps what they still do from being written.

@@ -109,13 +109,16 @@ fn with_code(event_type: EventType, item: Value<'_>) -> Facts<'_> {
 fn message(item: Value<'_>) -> Facts<'_> {
     let who = Who::of(item, SENDER);
     let kind = word(item, "type");
-    match &*kind {
+    let mut facts = match &*kind {
         "edit" => Facts::new(EventType::MessageEdited, who),
         "revoke" => Facts::new(EventType::MessageRevoked, who),
         "system" => system(item, who),
         _ => Facts::new(EventType::MessageReceived, who),
     }
-    .about(item)
+    .about(item);
+    // A placeholder must not keep out the message itself, if that comes after all.
+    facts.variant = matches!(&*kind, "unsupported" | "unknown").then(|| kind.into_owned());
+    facts
 }
 
 /// A message from WhatsApp itself. After a change of number, `from` is the old one and `system` has the new one.
@@ -242,7 +245,8 @@ fn call<'d>(item: Value<'d>, trail: &Trail<'d>) -> Facts<'d> {
     let ours = direction == "BUSINESS_INITIATED"
         || (direction != "USER_INITIATED" && is_own_number(item.get("from"), trail, item));
     let mut facts = Facts::new(EventType::CallUpdated, Who::of(item, if ours { RECEIVER } else { SENDER })).about(item);
-    facts.variant = Some(word(item, "event").into_owned());
+    // Some events, such as a recording, happen several times in a call.
+    facts.variant = Some(format!("{} {}", word(item, "event"), word(item, "timestamp")));
     facts.error_code = error_code(item);
     facts.opaque = opaque(item);
     facts

@@ -79,8 +79,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("message_order", &["message.received PB+ M"]),
     ("message_edit", &["message.edited PB+ M"]),
     ("message_revoke", &["message.revoked PB+ M"]),
-    ("message_unsupported", &["message.received PB+ M"]),
-    ("message_unknown", &["message.received PB+ M"]),
+    ("message_unsupported", &["message.received PB+ M (unsupported)"]),
+    ("message_unknown", &["message.received PB+ M (unknown)"]),
     ("message_request_welcome", &["message.received PB+ M"]),
     ("message_brand_new_type", &["message.received PB+ M"]),
     ("message_group_text", &["message.received PB+ M"]),
@@ -161,9 +161,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("history_media", &["message.history PB+ M (image)"]),
     ("history_declined", &["message.error - E #2593109"]),
-    ("call_connect", &["call.updated PB+ M (connect)"]),
-    ("call_terminate", &["call.updated PB M (terminate)"]),
-    ("call_recording", &["call.updated P M (call_recording_available)"]),
+    ("call_connect", &["call.updated PB+ M (connect 1763800000)"]),
+    ("call_terminate", &["call.updated PB M (terminate 1763800000)"]),
+    ("call_recording", &["call.updated P M (call_recording_available 1763800000)"]),
     ("call_status", &["call.updated P M (RINGING)"]),
     ("call_failed", &["call.updated - E #138000"]),
     ("group_created", &["group.updated - E"]),
@@ -299,4 +299,17 @@ fn numbers_change_hands_the_right_way_round() {
     let person = parse_text(fixture("user_id_changed")).remove(0).person.unwrap();
     assert_eq!(person.identifiers[1].canonical(), "DE.9000000000000002");
     assert_eq!(person.former[0].canonical(), "DE.9000000000000001");
+}
+
+#[test]
+fn a_post_that_was_made_to_grow_is_kept_whole() {
+    // Each of 5,000 items would repeat 2 MB that stand beside it.
+    let items = vec!["{}"; 5_000].join(",");
+    let body = format!(
+        r#"{{"object":"whatsapp_business_account","entry":[{{"id":"1","changes":[{{"field":"messages","value":{{"messages":[{items}],"beside":"{}"}}}}]}}]}}"#,
+        "x".repeat(2_000_000)
+    );
+    let items = parse(&VerifiedBody::trusted(body.clone()));
+    assert_eq!(items.len(), 1);
+    assert_eq!((items[0].event_type, items[0].envelope.len()), (EventType::Unrecognised, body.len()));
 }
