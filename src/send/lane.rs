@@ -55,8 +55,9 @@ impl Sender {
         for message in abandoned {
             let Ok(Some(row)) = self.store.find_message(lane.tenant, message).await else { continue };
             let contact = ContactId::from_uuid(row.contact_id);
-            tracing::warn!(%message, "the answer to this message was lost; it is in doubt and not sent again");
-            self.settle_stubbornly(lane, channel, message, contact, &Ending::InDoubt).await;
+            let ending = if row.subject.is_some() { Ending::Proved } else { Ending::InDoubt };
+            tracing::warn!(%message, proved = row.subject.is_some(), "the answer to this message was lost; it is not sent again");
+            self.settle_stubbornly(lane, channel, message, contact, &ending).await;
         }
     }
 

@@ -17,6 +17,8 @@ use crate::telemetry;
 pub(super) enum Ending {
     /// Meta took it.
     Accepted { wamid: Option<Wamid>, answer: Vec<u8> },
+    /// Its answer was lost, but a status that carries its id has come already: Meta took it.
+    Proved,
     /// Meta refused it for good, or could not be asked in time.
     Failed { code: Option<i32>, answer: Vec<u8> },
     /// The answer was lost.
@@ -35,7 +37,7 @@ pub(super) enum RecordError {
 impl Ending {
     const fn state(&self) -> &'static str {
         match self {
-            Self::Accepted { .. } => "accepted",
+            Self::Accepted { .. } | Self::Proved => "accepted",
             Self::Failed { .. } => "failed",
             Self::InDoubt => "in_doubt",
         }
@@ -43,7 +45,7 @@ impl Ending {
 
     const fn event_type(&self) -> EventType {
         match self {
-            Self::Accepted { .. } => EventType::MessageAccepted,
+            Self::Accepted { .. } | Self::Proved => EventType::MessageAccepted,
             Self::Failed { .. } => EventType::MessageFailed,
             Self::InDoubt => EventType::MessageInDoubt,
         }
@@ -52,14 +54,14 @@ impl Ending {
     const fn code(&self) -> Option<i32> {
         match self {
             Self::Failed { code, .. } => *code,
-            Self::Accepted { .. } | Self::InDoubt => None,
+            Self::Accepted { .. } | Self::Proved | Self::InDoubt => None,
         }
     }
 
     fn answer(&self) -> Option<&[u8]> {
         match self {
             Self::Accepted { answer, .. } | Self::Failed { answer, .. } => Some(answer.as_slice()),
-            Self::InDoubt => None,
+            Self::Proved | Self::InDoubt => None,
         }
     }
 }
@@ -89,7 +91,7 @@ impl Sender {
             Ending::Accepted { wamid: Some(wamid), .. } => {
                 Some(keys.message_subject(channel.phone_number_id.as_str(), wamid.as_str()))
             }
-            Ending::Accepted { wamid: None, .. } | Ending::Failed { .. } | Ending::InDoubt => None,
+            Ending::Accepted { wamid: None, .. } | Ending::Proved | Ending::Failed { .. } | Ending::InDoubt => None,
         };
         let told = OwnEvent {
             tenant,

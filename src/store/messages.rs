@@ -76,8 +76,8 @@ pub struct Settlement<'a> {
     pub error_code: Option<i32>,
 }
 
-/// Ends a message: it is owed no longer. Only from `queued`, or from `in_doubt` when certainty comes late. Returns whether
-/// anything changed.
+/// Ends a message: it is owed no longer. Only from `queued`, or from `in_doubt` when certainty comes late. A message whose
+/// statuses are known is accepted and in no doubt. Returns whether anything changed.
 pub async fn settle(
     connection: &mut Connection,
     tenant: TenantId,
@@ -91,7 +91,7 @@ pub async fn settle(
              WHERE m.tenant_id = $1 AND m.part_day = $2 AND m.message_id = $3
                AND o.tenant_id = m.tenant_id AND o.channel_id = m.channel_id AND o.message_id = m.message_id
          )
-         UPDATE message SET state = $4, answer = COALESCE($5::bytea, answer::bytea), subject = COALESCE($6, subject), error_code = $7, settled_at = $8
+         UPDATE message SET state = CASE WHEN $4 = 'in_doubt' AND subject IS NOT NULL THEN 'accepted' ELSE $4 END, answer = COALESCE($5::bytea, answer::bytea), subject = COALESCE($6, subject), error_code = $7, settled_at = $8
          WHERE tenant_id = $1 AND part_day = $2 AND message_id = $3
            AND (state = 'queued' OR (state = 'in_doubt' AND $4 <> 'in_doubt'))",
         tenant.uuid(),
@@ -291,8 +291,9 @@ impl Store {
     }
 }
 
-/// Settles messages whose answer was lost: a status that carries their id proves that Meta accepted them. Messages whose
-/// answer is known are left alone.
+/// Settles messages whose answer was lost: a status that carries their id proves that Meta accepted them. Where the answer may
+/// still come, or the loss is not yet known, the proof is noted and the message stays as it is. Messages whose answer is known
+/// are left alone.
 pub async fn settle_doubts(
     connection: &mut Connection,
     tenant: TenantId,
@@ -303,10 +304,12 @@ pub async fn settle_doubts(
     let ids: Vec<Uuid> = proofs.iter().map(|(message, _)| message.uuid()).collect();
     let subjects: Vec<&[u8]> = proofs.iter().map(|(_, subject)| subject.as_slice()).collect();
     sqlx::query!(
-        "UPDATE message SET state = 'accepted', subject = t.subject, settled_at = $5
+        "UPDATE message SET subject = t.subject,
+                state = CASE state WHEN 'in_doubt' THEN 'accepted' ELSE state END,
+                settled_at = CASE state WHEN 'in_doubt' THEN $5 ELSE settled_at END
          FROM UNNEST($2::date[], $3::uuid[], $4::bytea[]) AS t (part_day, message_id, subject)
          WHERE message.tenant_id = $1 AND message.part_day = t.part_day AND message.message_id = t.message_id
-           AND message.state = 'in_doubt'",
+           AND (message.state = 'in_doubt' OR (message.state = 'queued' AND message.subject IS NULL))",
         tenant.uuid(),
         &days,
         &ids,
