@@ -158,6 +158,7 @@ pub struct Gateway {
     base: Base,
     draining: http::Draining,
     listeners: Stage,
+    admin: Stage,
     ingest: Stage,
     worker: Stage,
     drain: Duration,
@@ -187,7 +188,7 @@ impl Gateway {
         base.bootstrap(config).await?;
         let (store, keyring, directory) = (base.store.clone(), base.keyring.clone(), base.directory.clone());
         let (contacts, bells) = (Contacts::new(keyring.clone(), clock.clone()), Bells::default());
-        let (listeners, ingest_stage, worker_stage) = (Stage::default(), Stage::default(), Stage::default());
+        let [listeners, admin, ingest_stage, worker_stage] = std::array::from_fn(|_| Stage::default());
 
         let parts = ingest::Parts {
             store: store.clone(),
@@ -244,12 +245,13 @@ impl Gateway {
         };
         let bound = bind(config).await?;
         worker.start(&worker_stage.tasks, &worker_stage.stop);
-        let addresses = serve(bound, &state, &listeners)?;
+        let addresses = serve(bound, &state, &listeners, &admin)?;
         Ok(Self {
             addresses,
             base,
             draining,
             listeners,
+            admin,
             ingest: ingest_stage,
             worker: worker_stage,
             drain: config.server.drain,
@@ -262,7 +264,8 @@ impl Gateway {
         &self.base
     }
 
-    /// Stops in order: not ready, no new requests, queued webhooks written, lanes finished and given back. What is not done
+    /// Stops in order: not ready, no new requests, queued webhooks written, lanes finished and given back. The admin listener
+    /// goes last, so that the platform is told "not ready" and not "gone" meanwhile. What is not done
     /// within the configured time is left to Meta, the endpoints and the next process, which lose nothing by it.
     pub async fn shutdown(self) {
         self.draining.begin();
@@ -271,7 +274,7 @@ impl Gateway {
         let half = tokio::time::Instant::now() + self.drain / 2;
         let requests = async { self.listeners.end(half).await & self.ingest.end(deadline).await };
         let (requests, lanes) = tokio::join!(requests, self.worker.end(deadline));
-        let done = requests & lanes;
+        let done = requests & lanes & self.admin.end(deadline).await;
         if !done {
             tracing::warn!("not everything was finished in time; it is done again after the next start");
         }
@@ -316,16 +319,21 @@ async fn bind(config: &Config) -> anyhow::Result<[TcpListener; 3]> {
     ])
 }
 
-fn serve(bound: [TcpListener; 3], state: &http::AppState, stage: &Stage) -> anyhow::Result<Addresses> {
+fn serve(
+    bound: [TcpListener; 3],
+    state: &http::AppState,
+    requests: &Stage,
+    health: &Stage,
+) -> anyhow::Result<Addresses> {
     let [public, internal, admin] = bound;
     let addresses =
         Addresses { public: public.local_addr()?, internal: internal.local_addr()?, admin: admin.local_addr()? };
     let routers = [
-        (public, http::router::public(state.clone())),
-        (internal, http::router::internal(state.clone())),
-        (admin, http::router::admin(state.clone())),
+        (public, http::router::public(state.clone()), requests),
+        (internal, http::router::internal(state.clone()), requests),
+        (admin, http::router::admin(state.clone()), health),
     ];
-    for (listener, router) in routers {
+    for (listener, router, stage) in routers {
         stage.tasks.spawn(http::listen::serve(listener, router, stage.stop.clone()));
     }
     tracing::info!(public = %addresses.public, internal = %addresses.internal, admin = %addresses.admin, "listening");

@@ -43,7 +43,9 @@ async fn run(parts: Parts, limits: Limits, queue: Arc<Queue>, stop: Cancellation
         let batch = tokio::select! {
             biased;
             batch = queue.next_batch(limits.batch_rows, limits.batch_bytes) => batch,
-            () = stop.cancelled(), if queue.is_empty() => return,
+            // Asked last: whatever still waits is written first. What another batcher holds is its own to finish, and must
+            // not keep this one from stopping.
+            () = stop.cancelled() => return,
         };
         write_batch(&writer, batch).await;
         if stop.is_cancelled() && queue.is_empty() {

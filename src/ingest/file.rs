@@ -10,6 +10,9 @@ use crate::keyring::TenantKeys;
 
 /// Days of age at which the partition of Meta's own day dedupes alone.
 const FRESH_DAYS: i64 = 2;
+/// The least age, below zero where our clock is slow, at which an event is filed under Meta's own day.
+/// Partitions reach one day further ahead.
+const SLOW_DAYS: i64 = -6;
 /// Days of age up to which an event is filed under Meta's own day. Partitions reach one day further back.
 const OWN_DAY_DAYS: i64 = 10;
 
@@ -29,7 +32,7 @@ pub(super) fn place(occurred_at: Option<OffsetDateTime>, today: Date) -> Place {
     };
     match (today - own_day).whole_days() {
         -1..=FRESH_DAYS => Place { part_day: own_day, in_ledger: false, own_day: None },
-        3..=OWN_DAY_DAYS => Place { part_day: own_day, in_ledger: true, own_day: None },
+        SLOW_DAYS..=-2 | 3..=OWN_DAY_DAYS => Place { part_day: own_day, in_ledger: true, own_day: None },
         _ => Place { part_day: today, in_ledger: true, own_day: Some(own_day) },
     }
 }
@@ -94,6 +97,14 @@ mod tests {
             let (first, second) = (place(Some(occurred), FIRST), place(Some(occurred), FIRST + Duration::days(later)));
             let looked_up = second.own_day == Some(first.part_day);
             prop_assert!(first.part_day == second.part_day || (first.in_ledger && second.in_ledger) || looked_up);
+        }
+
+        /// A clock that was up to six days slow and is put right does not make a second event of a redelivery.
+        #[test]
+        fn a_redelivery_meets_its_first_copy_when_a_slow_clock_was_put_right(slow in 0i64..=6, later in 0i64..=7) {
+            let occurred = FIRST.midnight().assume_utc() + Duration::days(slow);
+            let (first, second) = (place(Some(occurred), FIRST), place(Some(occurred), FIRST + Duration::days(slow + later)));
+            prop_assert_eq!(first.part_day, second.part_day);
         }
     }
 }

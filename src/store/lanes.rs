@@ -86,13 +86,20 @@ impl Store {
         Ok(renewed.fetch_one(&self.data).await?)
     }
 
-    /// Takes lanes that nobody owns or whose owner's lease has run out.
-    pub async fn claim_lanes(&self, worker: WorkerId, limit: i64) -> Result<Vec<OwnedLane>, StoreError> {
+    /// Takes lanes that nobody owns or whose owner's lease has run out. A lane that is ours and not `in_hand` is one of them:
+    /// it was taken by a claim whose answer was lost, or could not be given back while the database was away.
+    pub async fn claim_lanes(
+        &self,
+        worker: WorkerId,
+        in_hand: &[OwnedLane],
+        limit: i64,
+    ) -> Result<Vec<OwnedLane>, StoreError> {
         let rows = sqlx::query!(
             r#"WITH free AS (
                    SELECT l.tenant_id, l.kind, l.owner_id, l.shard, l.epoch AS seen_epoch
                    FROM lane l LEFT JOIN worker w ON w.worker_id = l.worker_id
                    WHERE w.worker_id IS NULL OR w.lease_until < now()
+                      OR (l.worker_id = $1 AND (l.owner_id, l.shard) NOT IN (SELECT * FROM UNNEST($3::uuid[], $4::int2[])))
                    ORDER BY l.tenant_id, l.kind, l.owner_id, l.shard
                    LIMIT $2
                )
@@ -105,6 +112,8 @@ impl Store {
                RETURNING lane.tenant_id, lane.kind, lane.owner_id, lane.shard, lane.epoch"#,
             worker.uuid(),
             limit,
+            &in_hand.iter().map(|lane| lane.owner).collect::<Vec<_>>(),
+            &in_hand.iter().map(|lane| lane.shard).collect::<Vec<_>>(),
         )
         .fetch_all(&self.data)
         .await?;

@@ -1,6 +1,8 @@
 //! Owns lanes: renews one lease for the whole process, claims what is free, starts a task for each.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -38,11 +40,22 @@ const CLAIM: i64 = 256;
 struct Tenure {
     stop: CancellationToken,
     tasks: TaskTracker,
+    in_hand: InHand,
+}
+
+/// The lanes that a task of this tenure works on. What the database calls ours and is not among them is worked on by nobody.
+#[derive(Clone, Default)]
+struct InHand(Arc<Mutex<HashSet<OwnedLane>>>);
+
+impl InHand {
+    fn lanes(&self) -> MutexGuard<'_, HashSet<OwnedLane>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Tenure {
     fn begin(stop: &CancellationToken) -> Self {
-        Self { stop: stop.child_token(), tasks: TaskTracker::new() }
+        Self { stop: stop.child_token(), tasks: TaskTracker::new(), in_hand: InHand::default() }
     }
 }
 
@@ -100,7 +113,8 @@ fn abandon(tenure: &Tenure, stop: &CancellationToken) -> Tenure {
 }
 
 async fn claim(worker: &Worker, tenure: &Tenure) {
-    let claimed = match worker.store.claim_lanes(worker.id, CLAIM).await {
+    let in_hand: Vec<OwnedLane> = tenure.in_hand.lanes().iter().copied().collect();
+    let claimed = match worker.store.claim_lanes(worker.id, &in_hand, CLAIM).await {
         Ok(claimed) => claimed,
         Err(error) => return tracing::warn!(error = %error, "free lanes could not be looked for"),
     };
@@ -108,10 +122,16 @@ async fn claim(worker: &Worker, tenure: &Tenure) {
         if lane.epoch > 1 {
             metrics::counter!(telemetry::LANE_TAKEOVERS).increment(1);
         }
-        tenure.tasks.spawn(work(worker.clone(), lane, tenure.stop.clone()));
+        tenure.in_hand.lanes().insert(lane);
+        let (in_hand, working) = (tenure.in_hand.clone(), work(worker.clone(), lane, tenure.stop.clone()));
+        tenure.tasks.spawn(async move {
+            working.await;
+            in_hand.lanes().remove(&lane);
+        });
     }
 }
 
+/// Works on a lane and gives it back. Where that fails, the next claim finds it.
 async fn work(worker: Worker, lane: OwnedLane, stop: CancellationToken) {
     // A lane of settings that this process has not read yet would look like one of nobody.
     if let Err(error) = worker.directory.reload().await {

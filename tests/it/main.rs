@@ -4,6 +4,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a test that cannot go on has failed, and it drives the machine as its user would"
@@ -13,6 +15,7 @@
 mod support;
 
 mod delivery;
+mod faults;
 mod sending;
 mod webhook_bad_input;
 mod webhook_batches;

@@ -70,21 +70,7 @@ impl TestApp {
 
     /// A gateway with more variables in its environment.
     pub async fn spawn_with(clock: SharedClock, more: &[(&str, &str)]) -> Self {
-        let simulator = Simulator::start(
-            SimulatorConfig {
-                listen: "127.0.0.1:0".parse().unwrap(),
-                app_secret: AppSecret::new(APP_SECRET),
-                access_token: AccessToken::new(ACCESS_TOKEN),
-                verify_token: VerifyToken::new(VERIFY_TOKEN),
-                phone_number_id: PHONE_NUMBER_ID.to_owned(),
-                waba_id: WABA_ID.to_owned(),
-                display_phone_number: "15550001234".to_owned(),
-                callback_url: None,
-            },
-            clock.clone(),
-        )
-        .await
-        .unwrap();
+        let simulator = simulator(clock.clone()).await;
         let database = database::fresh().await;
         let mut variables = variables(&database, simulator.base_url());
         variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -152,6 +138,21 @@ impl TestApp {
     pub async fn channel(&self) -> String {
         self.get("/v1/channels").await["data"][0]["id"].as_str().unwrap().to_owned()
     }
+}
+
+/// A simulator that plays Meta for the numbers above.
+pub async fn simulator(clock: SharedClock) -> Simulator {
+    let config = SimulatorConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        app_secret: AppSecret::new(APP_SECRET),
+        access_token: AccessToken::new(ACCESS_TOKEN),
+        verify_token: VerifyToken::new(VERIFY_TOKEN),
+        phone_number_id: PHONE_NUMBER_ID.to_owned(),
+        waba_id: WABA_ID.to_owned(),
+        display_phone_number: "15550001234".to_owned(),
+        callback_url: None,
+    };
+    Simulator::start(config, clock).await.unwrap()
 }
 
 /// A new API key with these permissions.

@@ -2,7 +2,11 @@
 
 pub mod app;
 pub mod database;
+pub mod estate;
+pub mod load;
+pub mod process;
 pub mod receiver;
+pub mod wait;
 pub mod webhook;
 
 pub use app::TestApp;

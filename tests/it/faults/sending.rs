@@ -1,0 +1,102 @@
+//! The gateway dies with messages on the wire to Meta.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::support::database;
+use crate::support::estate::Estate;
+use crate::support::wait::until;
+
+const MESSAGES: usize = 40;
+/// The lease of the killed process has to run out first.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+async fn simulator(estate: &Estate, path: &str) -> Value {
+    let url = format!("{}/control/{path}", estate.simulator.base_url());
+    reqwest::get(url).await.unwrap().json().await.unwrap()
+}
+
+async fn queue(estate: &Estate, messages: usize) -> Vec<String> {
+    let channel = estate.get("/v1/channels").await["data"][0]["id"].clone();
+    let mut ids = Vec::new();
+    for number in 0..messages {
+        let body = json!({ "channel_id": channel, "message": { "messaging_product": "whatsapp",
+            "to": format!("49151999{number:05}"), "type": "text", "text": { "body": "einmal" } } });
+        let queued = estate.post("/v1/messages", &body, StatusCode::ACCEPTED).await;
+        ids.push(queued["id"].as_str().unwrap().to_owned());
+    }
+    ids
+}
+
+async fn states(estate: &Estate, ids: &[String]) -> Vec<String> {
+    let mut states = Vec::new();
+    for id in ids {
+        states.push(estate.get(&format!("/v1/messages/{id}")).await["state"].as_str().unwrap().to_owned());
+    }
+    states
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_killed_while_it_sends_sends_nothing_twice() {
+    let more = [("WAXSEAL_SEND__MAX_IN_FLIGHT", "8")];
+    let mut estate = Estate::start(database::fresh().await, &more).await;
+    let settings = waxseal::simulator::Settings { delay_ms: 300, ..Default::default() };
+    estate.simulator.configure(settings);
+    let ids = queue(&estate, MESSAGES).await;
+    until("some are sent and more are owed", PATIENCE, async || {
+        simulator(&estate, "ledger?summary=true").await["messages_accepted"].as_u64() >= Some(8)
+    })
+    .await;
+    estate.kill_and_restart().await;
+    let on_the_wire =
+        database::count(&estate.database, "SELECT count(*) FROM outbox WHERE sending_epoch IS NOT NULL").await;
+    assert!(on_the_wire > 0, "it died with messages on the wire");
+
+    let owed = "SELECT count(*) FROM outbox";
+    until("nothing is owed", PATIENCE, async || database::count(&estate.database, owed).await == 0).await;
+    let mut ledger = Value::Null;
+    let doubted = "SELECT count(*) FROM message WHERE state = 'in_doubt'";
+    let took = until("Meta has accepted all that are not in doubt", PATIENCE, async || {
+        ledger = simulator(&estate, "ledger").await;
+        let doubted = usize::try_from(database::count(&estate.database, doubted).await).unwrap();
+        ledger["messages"].as_array().unwrap().len() + doubted == MESSAGES
+    })
+    .await;
+    assert_eq!(ledger["doubled"], json!({}));
+    let accepted = ledger["messages"].as_array().unwrap();
+    let distinct: HashSet<&str> =
+        accepted.iter().map(|one| one["biz_opaque_callback_data"].as_str().unwrap()).collect();
+    assert_eq!(distinct.len(), accepted.len());
+    let states = states(&estate, &ids).await;
+    assert!(states.iter().all(|state| state != "queued" && state != "failed"), "{states:?}");
+    println!("{on_the_wire} on the wire, {} accepted, settled {took:?} after the outbox was empty", accepted.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_answer_died_with_the_gateway_is_settled_by_its_status() {
+    let mut estate = Estate::start(database::fresh().await, &[]).await;
+    // Meta has it, and its statuses wait until the gateway is dead.
+    let control = format!("{}/control", estate.simulator.base_url());
+    let client = reqwest::Client::new();
+    let ladder = json!({ "ladder": { "gap_ms": 1000 } });
+    client.put(format!("{control}/settings")).json(&ladder).send().await.unwrap().error_for_status().unwrap();
+    // The answer never comes: the row that would record it cannot be written.
+    let mut lock = PgConnection::connect(&estate.database).await.unwrap();
+    lock.execute("BEGIN; LOCK TABLE event IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let ids = queue(&estate, 1).await;
+    simulator(&estate, "ledger?messages=1&summary=true").await;
+    estate.gateway.kill_hard().await;
+    lock.close().await.unwrap();
+    estate.gateway = estate.in_its_place().await;
+    until("its status settles it", PATIENCE, async || states(&estate, &ids).await == ["read"]).await;
+    assert_eq!(simulator(&estate, "ledger").await["messages"].as_array().unwrap().len(), 1);
+    until("it is accepted", PATIENCE, async || {
+        database::count(&estate.database, "SELECT count(*) FROM message WHERE state = 'accepted'").await == 1
+    })
+    .await;
+    assert_eq!(database::count(&estate.database, "SELECT count(*) FROM outbox").await, 0);
+}

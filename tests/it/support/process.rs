@@ -1,0 +1,126 @@
+//! A gateway in a process of its own, so that it can be killed.
+
+use std::net::TcpListener;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::wait::until;
+
+const WAXSEAL: &str = env!("CARGO_BIN_EXE_waxseal");
+/// The configured time to drain, and some more.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Ports that were free a moment ago.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    pub public: u16,
+    pub internal: u16,
+    pub admin: u16,
+}
+
+impl Ports {
+    pub fn free() -> Self {
+        // All are held until all are known, so that they differ.
+        let held: [TcpListener; 3] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [public, internal, admin] = held.map(|listener| listener.local_addr().unwrap().port());
+        Self { public, internal, admin }
+    }
+}
+
+/// `waxseal serve`. Killed when dropped.
+pub struct Process {
+    pub at: Ports,
+    child: Child,
+    said: Arc<Mutex<String>>,
+    client: reqwest::Client,
+}
+
+/// A command with this environment and no other.
+pub fn waxseal(words: &[&str], environment: &[(String, String)]) -> Command {
+    let mut command = Command::new(WAXSEAL);
+    command.args(words).env_clear().envs(environment.iter().cloned()).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+impl Process {
+    /// Starts a gateway and returns when it is ready.
+    pub async fn start(environment: &[(String, String)], at: Ports) -> Self {
+        let mut environment = environment.to_vec();
+        for (name, port) in [("PUBLIC", at.public), ("INTERNAL", at.internal), ("ADMIN", at.admin)] {
+            environment.push((format!("WAXSEAL_SERVER__{name}_LISTEN"), format!("127.0.0.1:{port}")));
+        }
+        let mut child = waxseal(&["serve"], &environment).stderr(Stdio::piped()).spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let (mut lines, heard) = (BufReader::new(child.stderr.take().unwrap()).lines(), said.clone());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let mut heard = heard.lock().unwrap();
+                heard.push_str(&line);
+                heard.push('\n');
+            }
+        });
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
+        let process = Self { at, child, said, client };
+        until("the gateway is ready", PATIENCE, async || process.readiness().await == Some(200)).await;
+        process
+    }
+
+    /// What `/readyz` answers; `None` without an answer.
+    pub async fn readiness(&self) -> Option<u16> {
+        let answer = self.client.get(format!("http://127.0.0.1:{}/readyz", self.at.admin)).send().await;
+        answer.ok().map(|answer| answer.status().as_u16())
+    }
+
+    /// The sum of a metric over its labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let url = format!("http://127.0.0.1:{}/metrics", self.at.admin);
+        let Ok(answer) = self.client.get(url).send().await else { return f64::NAN };
+        let text = answer.text().await.unwrap_or_default();
+        let values = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    pub fn webhook(&self) -> String {
+        format!("http://127.0.0.1:{}/webhook", self.at.public)
+    }
+
+    pub fn api(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.at.internal)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap(), signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("the gateway does not end:\n{}", self.said())).unwrap()
+    }
+
+    /// As the kernel's out-of-memory killer would.
+    pub async fn kill_hard(&mut self) {
+        self.signal(Signal::KILL);
+        self.ended().await;
+    }
+
+    /// Its log so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = self.said();
+            let from = said.char_indices().rev().nth(3000).map_or(0, |(at, _)| at);
+            println!("the end of what the gateway said:\n{}", &said[from..]);
+        }
+    }
+}
