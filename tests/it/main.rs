@@ -14,6 +14,7 @@
 mod support;
 
 mod delivery;
+mod meta_roundtrip;
 mod sending;
 mod webhook_bad_input;
 mod webhook_batches;

@@ -69,6 +69,11 @@ impl TestApp {
 
     /// A gateway with more variables in its environment.
     pub async fn spawn_with(clock: SharedClock, more: &[(&str, &str)]) -> Self {
+        Self::spawn_on(database::fresh().await, clock, more).await
+    }
+
+    /// A gateway on this database, which is migrated.
+    pub async fn spawn_on(database: String, clock: SharedClock, more: &[(&str, &str)]) -> Self {
         let simulator = Simulator::start(
             SimulatorConfig {
                 listen: "127.0.0.1:0".parse().unwrap(),
@@ -84,7 +89,6 @@ impl TestApp {
         )
         .await
         .unwrap();
-        let database = database::fresh().await;
         let mut variables = variables(&database, simulator.base_url());
         variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Config::load(None, variables.into_iter()).unwrap();
@@ -99,6 +103,11 @@ impl TestApp {
     /// A request to the internal listener with the admin key.
     pub fn api(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.at.internal)).bearer_auth(&self.key)
+    }
+
+    /// A request to the internal listener with this key.
+    pub fn api_as(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.at.internal)).bearer_auth(key)
     }
 
     /// `GET` of a JSON document that must be there.

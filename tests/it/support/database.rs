@@ -78,6 +78,25 @@ pub async fn fresh() -> String {
     with_database(server().await, &name)
 }
 
+/// A server of the test's own, whose files can be looked at, with a migrated database.
+pub async fn own_server() -> (PrivatePostgres, String) {
+    let server = PrivatePostgres::throwaway().await.expect("Postgres starts; see `make test`");
+    let url = server.dsn().clone();
+    let store = Store::connect_lazily(&pools(&url)).expect("the connection string is right");
+    store.migrate().await.expect("the migrations run");
+    store.close().await;
+    (server, url.expose().to_owned())
+}
+
+/// Waits until a statement yields this number.
+pub async fn until(url: &str, statement: &str, wanted: i64) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while count(url, statement).await != wanted {
+        assert!(tokio::time::Instant::now() < deadline, "{statement} never became {wanted}");
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Runs a statement that no room of the product would.
 pub async fn sabotage(url: &str, statement: &str) {
     execute(url, statement.to_owned()).await;

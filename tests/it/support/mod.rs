@@ -3,6 +3,7 @@
 pub mod app;
 pub mod database;
 pub mod receiver;
+pub mod sweep;
 pub mod webhook;
 
 pub use app::TestApp;
