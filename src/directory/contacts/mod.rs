@@ -56,6 +56,8 @@ pub struct Resolved {
     /// Contacts that turned out to be one person.
     pub merges: Vec<Merge>,
     remember: Vec<(IdentifierHash, Remembered)>,
+    /// Identifiers that were given up.
+    forget: Vec<IdentifierHash>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +130,13 @@ impl Contacts {
     pub fn remember(&self, tenant: TenantId, resolved: &Resolved) {
         for (identifier, remembered) in &resolved.remember {
             self.remembered.insert((tenant, *identifier), *remembered);
+        }
+        // Last: an item before in the batch may still have shown what a later one gave up.
+        for identifier in &resolved.forget {
+            self.remembered.remove(&(tenant, *identifier));
+        }
+        if !resolved.merges.is_empty() {
+            self.remembered.retain(|_, one| resolved.merges.iter().all(|merge| merge.gone != one.contact));
         }
     }
 }
