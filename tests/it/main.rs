@@ -13,6 +13,7 @@
 
 mod support;
 
+mod canary;
 mod delivery;
 mod meta_roundtrip;
 mod sending;

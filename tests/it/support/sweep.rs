@@ -49,8 +49,8 @@ impl Needle {
         }
         // Short forms are found by chance.
         forms.retain(|(_, form)| form.len() >= 8);
-        forms.sort();
-        forms.dedup_by(|one, other| one.1 == other.1);
+        let mut known = std::collections::BTreeSet::new();
+        forms.retain(|(_, form)| known.insert(form.clone()));
         Self { name: name.into(), forms }
     }
 
