@@ -1,6 +1,7 @@
 //! Writes a batch: contacts, keys, seals, one statement, COMMIT. A row that Postgres refuses stands alone in the end and is
 //! kept as `unrecognised`, so that it never holds back its neighbours.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -88,16 +89,35 @@ impl Writer {
 
     /// Writes the items in one transaction. `bare`: as nothing but sealed JSON, about nobody.
     async fn write_once(&self, tenant: TenantId, items: &[Item], bare: bool) -> Result<(), WriteError> {
+        let mut doubled = HashSet::new();
+        loop {
+            let found = self.attempt(tenant, items, bare, &doubled).await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            doubled.extend(found);
+        }
+    }
+
+    /// Writes the items, of which those at `doubled` had been stored before and say nothing about their people any more: a
+    /// webhook that comes again must not bring back a name or a number that has changed since. Returns further ones of this
+    /// kind; then nothing was written.
+    async fn attempt(
+        &self,
+        tenant: TenantId,
+        items: &[Item],
+        bare: bool,
+        doubled: &HashSet<usize>,
+    ) -> Result<Vec<usize>, WriteError> {
         let keys = self.parts.keyring.tenant(tenant).await?;
         let snapshot = self.parts.directory.snapshot();
         let people: Vec<Option<Hashed<'_>>> = items
             .iter()
-            .map(|item| item.person.as_ref().filter(|_| !bare).map(|person| Contacts::hash(&keys, person)))
+            .enumerate()
+            .map(|(at, item)| item.person.as_ref().filter(|_| !bare && !doubled.contains(&at)))
+            .map(|person| person.map(|person| Contacts::hash(&keys, person)))
             .collect();
-        let mut contacts: Vec<Option<ContactId>> = people
-            .iter()
-            .map(|person| person.as_ref().and_then(|person| self.parts.contacts.remembered(tenant, person)))
-            .collect();
+        let mut contacts = self.parts.contacts.all_remembered(tenant, &people);
         let (unknown_at, unknown): (Vec<usize>, Vec<Hashed<'_>>) = people
             .into_iter()
             .enumerate()
@@ -109,19 +129,27 @@ impl Writer {
         let mut resolved = Resolved::default();
         if !unknown.is_empty() {
             resolved = self.parts.contacts.resolve(&mut transaction, tenant, &unknown).await?;
-            for (at, contact) in unknown_at.into_iter().zip(&resolved.contacts) {
-                contacts.iter_mut().skip(at).take(1).for_each(|slot| *slot = Some(*contact));
+            for (at, contact) in unknown_at.iter().zip(&resolved.contacts) {
+                contacts.iter_mut().skip(*at).take(1).for_each(|slot| *slot = Some(*contact));
             }
         }
         let filing = Filing { tenant, keys: &keys, snapshot: &snapshot, now: self.parts.clock.now(), bare };
         let mut batch = self.seal(&filing, items, &contacts).await?;
+        let ids: Vec<EventId> = batch.iter().map(|event| event.event_id).collect();
         batch.extend(self.seal_merges(&filing, &resolved).await?);
         let stored = insert(&mut transaction, &filing, &mut batch).await?;
+        let new: HashSet<EventId> = stored.iter().copied().collect();
+        let is_doubled = |at: &usize| ids.get(*at).is_some_and(|id| !new.contains(id));
+        let found: Vec<usize> = unknown_at.into_iter().filter(is_doubled).collect();
+        if !found.is_empty() {
+            Store::roll_back(transaction).await?;
+            return Ok(found);
+        }
         Store::commit(transaction).await?;
 
         self.parts.contacts.remember(tenant, &resolved);
         self.announce(&batch, &stored);
-        Ok(())
+        Ok(found)
     }
 
     async fn seal(

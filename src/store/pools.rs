@@ -73,6 +73,11 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
+    /// Takes everything back.
+    pub async fn roll_back(transaction: Transaction) -> Result<(), StoreError> {
+        Ok(transaction.rollback().await?)
+    }
+
     /// Whether the data answers a trivial statement.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query_scalar!("SELECT 1").fetch_one(&self.data).await?;
