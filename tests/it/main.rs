@@ -15,6 +15,7 @@ mod support;
 
 mod canary;
 mod delivery;
+mod identity;
 mod meta_roundtrip;
 mod sending;
 mod webhook_bad_input;
