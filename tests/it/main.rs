@@ -17,6 +17,7 @@ mod canary;
 mod delivery;
 mod identity;
 mod meta_roundtrip;
+mod reading;
 mod sending;
 mod webhook_bad_input;
 mod webhook_batches;
