@@ -27,8 +27,9 @@ pub fn internal(state: AppState) -> Router {
     api::router(state.clone())
         .merge(graph::router(state))
         .layer(CatchPanicLayer::custom(frame::panicked))
-        .layer(from_fn(headers::security))
         .layer(from_fn(frame::api))
+        // Around the frame, which writes refusals anew.
+        .layer(from_fn(headers::security))
 }
 
 /// The admin listener: health and metrics.
