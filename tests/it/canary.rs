@@ -71,6 +71,7 @@ async fn no_canary_of_any_path_is_readable_anywhere() {
     for id in &ids {
         scene.get(&format!("/v1/messages/{id}")).await;
     }
+    database::settled(&database).await;
     let events = scene.get("/v1/events?limit=200").await.to_string();
     assert!(events.contains(BODY) && events.contains(DETAILS), "the canaries went this way");
     let contacts = scene.get("/v1/contacts").await;

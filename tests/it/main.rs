@@ -13,8 +13,10 @@
 
 mod support;
 
+mod authorisation;
 mod canary;
 mod delivery;
+mod endpoints;
 mod identity;
 mod meta_roundtrip;
 mod reading;

@@ -23,6 +23,7 @@ async fn page(app: &TestApp, query: &str, cursor: Option<&str>) -> (Vec<Value>, 
 
 /// All events, in pages.
 async fn all(app: &TestApp, query: &str) -> Vec<Value> {
+    database::settled(&app.database).await;
     let (mut events, mut cursor, mut has_more) = page(app, query, None).await;
     while has_more {
         let (more, next, still) = page(app, query, Some(&cursor)).await;
@@ -71,6 +72,7 @@ async fn a_reader_behind_a_cursor_sees_every_event_once_while_others_write() {
             }
         };
         futures_util::future::join_all((0..writers).map(write)).await;
+        database::settled(&app.database).await;
         done.store(true, Ordering::SeqCst);
     };
     let read = async {
@@ -135,9 +137,11 @@ async fn a_cursor_at_the_end_waits_for_what_comes() {
     let (events, cursor, has_more) = page(&app, "", None).await;
     assert!(events.is_empty() && !has_more);
     app.webhook(webhook::text(ANA, "wamid.1", "eins")).await;
+    database::settled(&app.database).await;
     let (events, cursor, has_more) = page(&app, "", Some(&cursor)).await;
     assert!(events.len() == 1 && !has_more);
     app.webhook(webhook::text(ANA, "wamid.2", "zwei")).await;
+    database::settled(&app.database).await;
     let (events, _, _) = page(&app, "", Some(&cursor)).await;
     assert_eq!(events.iter().map(body).collect::<Vec<_>>(), ["zwei"]);
 }

@@ -100,14 +100,19 @@ impl TestApp {
         Self { gateway, at, simulator, database, key, config, client }
     }
 
-    /// A request to the internal listener with the admin key.
-    pub fn api(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.at.internal)).bearer_auth(&self.key)
+    /// A request to the internal listener without a key.
+    pub fn without_key(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.at.internal))
     }
 
     /// A request to the internal listener with this key.
     pub fn api_as(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.at.internal)).bearer_auth(key)
+        self.without_key(method, path).bearer_auth(key)
+    }
+
+    /// A request to the internal listener with the admin key.
+    pub fn api(&self, method: Method, path: &str) -> RequestBuilder {
+        self.api_as(&self.key, method, path)
     }
 
     /// `GET` of a JSON document that must be there.

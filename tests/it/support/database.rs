@@ -97,6 +97,12 @@ pub async fn until(url: &str, statement: &str, wanted: i64) {
     }
 }
 
+/// Waits until every event that was committed can be read behind a cursor: that is when no older transaction of the whole
+/// server is open, and other tests share the server.
+pub async fn settled(url: &str) {
+    until(url, "SELECT count(*) FROM event WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())", 0).await;
+}
+
 /// Runs a statement that no room of the product would.
 pub async fn sabotage(url: &str, statement: &str) {
     execute(url, statement.to_owned()).await;
