@@ -20,6 +20,7 @@ mod endpoints;
 mod identity;
 mod meta_roundtrip;
 mod reading;
+mod sdk;
 mod sending;
 mod webhook_bad_input;
 mod webhook_batches;
