@@ -23,6 +23,7 @@ run: ensure ## Start everything on this machine: Postgres, a simulated Meta, a d
 	@cargo run --release -- dev $(ARGS)
 
 test: ensure ## Run all tests, documentation included, against a throw-away Postgres
+	@scripts/ensure-sdk.sh
 	$(call say,building)
 	@cargo build
 	$(call say,testing against a throw-away Postgres)

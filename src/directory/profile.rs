@@ -77,7 +77,8 @@ impl Profile {
     }
 }
 
-fn text_of(identifier: &Identifier) -> &str {
+/// An identifier as Meta wrote it.
+pub(super) fn text_of(identifier: &Identifier) -> &str {
     match identifier {
         Identifier::Phone(number) => number.digits(),
         Identifier::Bsuid(text) | Identifier::ParentBsuid(text) | Identifier::Username(text) => text,

@@ -99,6 +99,11 @@ impl Writer {
         let snapshot = self.parts.directory.snapshot();
         let filing = Filing { tenant, keys: &keys, snapshot: &snapshot, now: self.parts.clock.now(), bare };
         let mut filed: Vec<Filed<'_>> = items.iter().map(|item| self.file(&filing, item)).collect();
+        let people: Vec<Option<&Hashed<'_>>> = filed.iter().map(|one| one.person.as_ref()).collect();
+        let contacts = self.parts.contacts.all_remembered(tenant, &people);
+        for (one, contact) in filed.iter_mut().zip(contacts) {
+            one.contact = contact;
+        }
         if filed.iter().any(Filed::needs_a_look) {
             self.drop_replays(&filing, &mut filed).await?;
         }
@@ -117,14 +122,13 @@ impl Writer {
 
     fn file<'i>(&self, filing: &Filing<'_>, item: &'i Item) -> Filed<'i> {
         let person = item.person.as_ref().filter(|_| !filing.bare).map(|person| Contacts::hash(filing.keys, person));
-        let contact = person.as_ref().and_then(|person| self.parts.contacts.remembered(filing.tenant, person));
         Filed {
             item,
             place: file::place(item.occurred_at, filing.now.date()),
             subject: file::subject(filing.keys, item),
             variant: file::variant(filing.keys, item),
             person,
-            contact,
+            contact: None,
         }
     }
 

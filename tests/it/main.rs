@@ -14,8 +14,15 @@
 
 mod support;
 
+mod authorisation;
+mod canary;
 mod delivery;
 mod faults;
+mod endpoints;
+mod identity;
+mod meta_roundtrip;
+mod reading;
+mod sdk;
 mod sending;
 mod webhook_bad_input;
 mod webhook_batches;

@@ -85,7 +85,7 @@ fn settle_identifiers(person: &Hashed<'_>, contact: ContactId, known: &mut Known
     let mut contact = contact;
     for identifier in &person.current {
         match known.owners.get(identifier).copied() {
-            None => plan.claims.push((*identifier, contact)),
+            None => take(*identifier, contact, plan),
             Some(owner) if owner == contact => {}
             Some(other) if may_merge(person, identifier, other, known) => {
                 // The older one is kept: applications know it longer.
@@ -114,6 +114,16 @@ fn settle_identifiers(person: &Hashed<'_>, contact: ContactId, known: &mut Known
     }
     plan.reassign.extend(person.usernames.iter().map(|username| (*username, contact)));
     contact
+}
+
+/// Gives a contact an identifier that nobody has. What an item before in the batch gave up is still somebody's in the
+/// database, where a claim would never be won.
+fn take(identifier: IdentifierHash, contact: ContactId, plan: &mut Plan) {
+    let released = plan.release.len();
+    plan.release.retain(|(given_up, _)| *given_up != identifier);
+    let was_given_up = plan.release.len() < released;
+    let changes = if was_given_up { &mut plan.reassign } else { &mut plan.claims };
+    changes.push((identifier, contact));
 }
 
 fn may_merge(person: &Hashed<'_>, identifier: &IdentifierHash, other: ContactId, known: &Known) -> bool {
@@ -184,6 +194,17 @@ mod tests {
         assert_eq!(plan.contacts, [contact]);
         assert_eq!(plan.claims, [(id(1, 2), contact)]);
         assert_eq!(plan.release, [(id(1, 1), contact)]);
+    }
+
+    #[test]
+    fn a_number_that_is_given_up_and_taken_in_one_batch_changes_hands() {
+        let (person, before) = (somebody(), ContactId::new(NOW));
+        let moved = hashed(&person, &[id(1, 2)], &[id(1, 1)]);
+        let plan = assign(&[moved, hashed(&person, &[id(1, 1)], &[])], known(&[(id(1, 1), before)]), NOW);
+        let next = plan.contacts[1];
+        assert_ne!(next, before);
+        assert_eq!(plan.claims, [(id(1, 2), before)]);
+        assert_eq!((plan.reassign, plan.release), (vec![(id(1, 1), next)], vec![]));
     }
 
     #[test]

@@ -4,11 +4,13 @@
 mod assign;
 mod resolve;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use time::{Duration, OffsetDateTime};
 
+use super::profile;
 use crate::clock::SharedClock;
 use crate::domain::person::Person;
 use crate::ids::{ContactId, TenantId};
@@ -56,6 +58,8 @@ pub struct Resolved {
     /// Contacts that turned out to be one person.
     pub merges: Vec<Merge>,
     remember: Vec<(IdentifierHash, Remembered)>,
+    /// Identifiers that were given up.
+    forget: Vec<IdentifierHash>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -89,10 +93,9 @@ impl Contacts {
         };
         let (known, handles): (Vec<_>, Vec<_>) = person.identifiers.iter().partition(|one| one.identifies());
         let profile_mac = person.name.as_ref().map(|name| {
-            let identifiers = person.identifiers.iter().map(|one| zeroize::Zeroizing::new(one.canonical()));
-            let parts: Vec<zeroize::Zeroizing<String>> = identifiers.collect();
-            let parts: Vec<&[u8]> =
-                std::iter::once(name.as_bytes()).chain(parts.iter().map(|one| one.as_bytes())).collect();
+            // As they are written: the profile shows the spelling that Meta used last.
+            let written = person.identifiers.iter().map(|one| profile::text_of(one).as_bytes());
+            let parts: Vec<&[u8]> = std::iter::once(name.as_bytes()).chain(written).collect();
             keys.profiles.hash(&parts)
         });
         Hashed {
@@ -124,10 +127,26 @@ impl Contacts {
         contact
     }
 
+    /// The same for the people of a batch. What one of them gave up is looked up again for all of them.
+    #[must_use]
+    pub fn all_remembered(&self, tenant: TenantId, people: &[Option<&Hashed<'_>>]) -> Vec<Option<ContactId>> {
+        let given_up: HashSet<IdentifierHash> = people.iter().flatten().flat_map(|one| &one.former).copied().collect();
+        let is_sure = |person: &&&Hashed<'_>| person.current.iter().all(|identifier| !given_up.contains(identifier));
+        let find = |person: &Option<&Hashed<'_>>| self.remembered(tenant, person.as_ref().filter(is_sure)?);
+        people.iter().map(find).collect()
+    }
+
     /// To be called when the transaction of a resolution has committed, and never before.
     pub fn remember(&self, tenant: TenantId, resolved: &Resolved) {
         for (identifier, remembered) in &resolved.remember {
             self.remembered.insert((tenant, *identifier), *remembered);
+        }
+        // Last: an item before in the batch may still have shown what a later one gave up.
+        for identifier in &resolved.forget {
+            self.remembered.remove(&(tenant, *identifier));
+        }
+        if !resolved.merges.is_empty() {
+            self.remembered.retain(|_, one| resolved.merges.iter().all(|merge| merge.gone != one.contact));
         }
     }
 }

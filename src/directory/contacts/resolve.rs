@@ -115,7 +115,8 @@ impl Contacts {
             let remembered = Remembered { contact: *contact, profile_mac: person.profile_mac, since };
             person.current.iter().map(move |identifier| (*identifier, remembered))
         });
-        Resolved { remember: remember.collect(), merges: plan.merges, contacts: plan.contacts }
+        let forget = plan.release.iter().map(|(identifier, _)| *identifier).collect();
+        Resolved { remember: remember.collect(), forget, merges: plan.merges, contacts: plan.contacts }
     }
 }
 

@@ -25,8 +25,7 @@ const KMS_SECRET: &str = "1f8b0c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394
 
 /// A running gateway and everything around it.
 pub struct TestApp {
-    /// Kept: it ends when it is dropped.
-    _gateway: Gateway,
+    pub gateway: Gateway,
     pub at: Addresses,
     pub simulator: Simulator,
     pub database: String,
@@ -70,8 +69,12 @@ impl TestApp {
 
     /// A gateway with more variables in its environment.
     pub async fn spawn_with(clock: SharedClock, more: &[(&str, &str)]) -> Self {
+        Self::spawn_on(database::fresh().await, clock, more).await
+    }
+
+    /// A gateway on this database, which is migrated.
+    pub async fn spawn_on(database: String, clock: SharedClock, more: &[(&str, &str)]) -> Self {
         let simulator = simulator(clock.clone()).await;
-        let database = database::fresh().await;
         let mut variables = variables(&database, simulator.base_url());
         variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Config::load(None, variables.into_iter()).unwrap();
@@ -80,12 +83,22 @@ impl TestApp {
         simulator.set_callback(Some(format!("http://{}/webhook", at.public)));
         let key = api_key_with(&gateway, Permissions::admin()).await;
         let client = Client::builder().no_proxy().build().unwrap();
-        Self { _gateway: gateway, at, simulator, database, key, config, client }
+        Self { gateway, at, simulator, database, key, config, client }
+    }
+
+    /// A request to the internal listener without a key.
+    pub fn without_key(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.at.internal))
+    }
+
+    /// A request to the internal listener with this key.
+    pub fn api_as(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
+        self.without_key(method, path).bearer_auth(key)
     }
 
     /// A request to the internal listener with the admin key.
     pub fn api(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.at.internal)).bearer_auth(&self.key)
+        self.api_as(&self.key, method, path)
     }
 
     /// `GET` of a JSON document that must be there.

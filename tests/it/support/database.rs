@@ -78,6 +78,31 @@ pub async fn fresh() -> String {
     with_database(server().await, &name)
 }
 
+/// A server of the test's own, whose files can be looked at, with a migrated database.
+pub async fn own_server() -> (PrivatePostgres, String) {
+    let server = PrivatePostgres::throwaway().await.expect("Postgres starts; see `make test`");
+    let url = server.dsn().clone();
+    let store = Store::connect_lazily(&pools(&url)).expect("the connection string is right");
+    store.migrate().await.expect("the migrations run");
+    store.close().await;
+    (server, url.expose().to_owned())
+}
+
+/// Waits until a statement yields this number.
+pub async fn until(url: &str, statement: &str, wanted: i64) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while count(url, statement).await != wanted {
+        assert!(tokio::time::Instant::now() < deadline, "{statement} never became {wanted}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits until every event that was committed can be read behind a cursor: that is when no older transaction of the whole
+/// server is open, and other tests share the server.
+pub async fn settled(url: &str) {
+    until(url, "SELECT count(*) FROM event WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())", 0).await;
+}
+
 /// Runs a statement that no room of the product would.
 pub async fn sabotage(url: &str, statement: &str) {
     execute(url, statement.to_owned()).await;

@@ -1,12 +1,14 @@
 //! What every test stands on.
 
 pub mod app;
+pub mod child;
 pub mod database;
 pub mod estate;
 pub mod load;
 pub mod process;
 pub mod receiver;
 pub mod wait;
+pub mod sweep;
 pub mod webhook;
 
 pub use app::TestApp;
