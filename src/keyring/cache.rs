@@ -44,9 +44,13 @@ impl std::fmt::Debug for Cache {
 
 impl Cache {
     pub(super) fn new(limits: CacheLimits) -> Self {
-        let half = (limits.entries / 2).max(16);
         let ttl = Duration::try_from(limits.ttl).unwrap_or(Duration::MAX);
-        Self { ttl, by_name: Bounded::new(half), by_id: Bounded::new(half), buckets: Bounded::new(4096) }
+        Self {
+            ttl,
+            by_name: Bounded::new(limits.entries),
+            by_id: Bounded::new(limits.entries),
+            buckets: Bounded::new(4096),
+        }
     }
 
     /// A clock that was set back must not keep a key: an age below zero is an old one.

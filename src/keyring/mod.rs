@@ -24,7 +24,7 @@ use crate::store::Store;
 /// How many unwrapped keys are kept, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct CacheLimits {
-    /// Data keys; a bucket key costs as much and there are at most 4096 of them a tenant.
+    /// Data keys that seal, and as many that open; a bucket key costs as much and there are at most 4096 of them a tenant.
     pub entries: usize,
     /// An unwrapped key is wiped after this.
     pub ttl: Duration,

@@ -7,8 +7,8 @@ pub mod estate;
 pub mod load;
 pub mod process;
 pub mod receiver;
-pub mod wait;
 pub mod sweep;
+pub mod wait;
 pub mod webhook;
 
 pub use app::TestApp;
