@@ -92,7 +92,7 @@ async fn no_canary_of_any_path_is_readable_anywhere() {
     let log = scene.gateway.stop().await;
     assert!(log.lines().count() > 100, "a log of {} lines at the most talkative level", log.lines().count());
     found.extend(
-        log.lines().flat_map(|line| sweep::in_bytes(&needles, &format!("the log: {:.160}", line), line.as_bytes())),
+        log.lines().flat_map(|line| sweep::in_bytes(&needles, &format!("the log: {line:.160}"), line.as_bytes())),
     );
     found.extend(sweep::in_database(&needles, &database, server.dir()).await);
     assert!(found.is_empty(), "{}", found.join("\n"));

@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::support::receiver::Received;
 use crate::support::{Receiver, TestApp, database, webhook};
 
 /// Who writes. What is absent, Meta does not say.
@@ -91,7 +92,7 @@ async fn a_number_and_an_id_that_turn_out_to_be_one_person_are_merged_and_it_is_
 
     let told = receiver.wait_for(4).await;
     let merged: Vec<Value> =
-        told.iter().map(|one| one.json()).filter(|event| event["type"] == "contact.merged").collect();
+        told.iter().map(Received::json).filter(|event| event["type"] == "contact.merged").collect();
     assert_eq!(merged.len(), 1);
     assert_eq!(merged[0]["data"]["contact_id"], one[0]["id"]);
     let text = merged[0].to_string();

@@ -64,7 +64,7 @@ async fn a_reader_behind_a_cursor_sees_every_event_once_while_others_write() {
                     let post =
                         webhook::text(&format!("49151999000{writer:02}"), &format!("wamid.{writer}.{number}"), "Moin");
                     let signature = webhook::signature(crate::support::app::APP_SECRET, &post);
-                    let to = if writer % 2 == 0 { app.at.public } else { second.addresses.public };
+                    let to = if writer.is_multiple_of(2) { app.at.public } else { second.addresses.public };
                     let request = client.post(format!("http://{to}/webhook"));
                     let answer = request.header("x-hub-signature-256", signature).body(post).send().await.unwrap();
                     assert_eq!(answer.status(), StatusCode::OK);

@@ -68,7 +68,8 @@ impl Scene {
     async fn refused(&mut self, request: RequestBuilder) {
         let answer = request.send().await.unwrap();
         assert!(answer.status().is_client_error() || answer.status().is_server_error(), "{}", answer.status());
-        self.refusals += &format!("{:?}\n{}\n", answer.headers().clone(), answer.text().await.unwrap());
+        let headers = format!("{:?}\n", answer.headers());
+        self.refusals.extend([headers, answer.text().await.unwrap()]);
     }
 
     async fn webhook(&self, value: Value) {

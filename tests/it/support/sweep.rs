@@ -113,7 +113,7 @@ pub async fn dump(url: &str) -> String {
             .await
             .unwrap();
         for (row,) in rows {
-            text += &format!("{table} {row}\n");
+            text.extend([table.as_str(), " ", &row, "\n"]);
         }
     }
     text
