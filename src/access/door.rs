@@ -290,7 +290,7 @@ mod tests {
 
     fn caller(channels: Vec<ChannelId>) -> Caller {
         let key = ApiKeyId::from_uuid(Uuid::nil());
-        Caller { tenant: TenantId::DEFAULT, key, permissions: Permissions::default(), channels }
+        Caller { tenant: TenantId::DEFAULT, key, permissions: Permissions::default(), channels, expires_at: None }
     }
 
     #[test]
