@@ -13,6 +13,7 @@
 mod support;
 
 mod delivery;
+mod listeners;
 mod sending;
 mod webhook_bad_input;
 mod webhook_batches;
