@@ -98,9 +98,9 @@ async fn admit(reception: &Reception, request: Request, signature: &[u8]) -> (&'
         }
         Ok(Err(Unread::TooLarge)) => unread("too_large", StatusCode::PAYLOAD_TOO_LARGE),
         Ok(Err(Unread::NoRoom)) => {
-            let (_, mut response) = answer(Err(Refusal::Full));
+            let (outcome, mut response) = answer(Err(Refusal::Full));
             response.headers_mut().insert(CONNECTION, CLOSE);
-            ("no_room", response)
+            (outcome, response)
         }
         Ok(Err(Unread::Broken)) => unread("incomplete", StatusCode::BAD_REQUEST),
         Err(_elapsed) => unread("incomplete", StatusCode::REQUEST_TIMEOUT),
