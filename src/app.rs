@@ -29,6 +29,8 @@ use crate::worker::{Lease, Worker};
 
 /// How long a start waits for Postgres before it gives up and lets the supervisor of the process decide.
 const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
+/// Simultaneous connections to the public listener. Strangers hold some of them, so that there are more than Meta needs.
+const PUBLIC_CONNECTIONS: usize = 4096;
 /// How long an endpoint may take to accept a connection.
 const ENDPOINT_CONNECT: Duration = Duration::from_secs(5);
 
@@ -328,13 +330,15 @@ fn serve(
     let [public, internal, admin] = bound;
     let addresses =
         Addresses { public: public.local_addr()?, internal: internal.local_addr()?, admin: admin.local_addr()? };
+    let limits = http::listen::Limits::default();
     let routers = [
-        (public, http::router::public(state.clone()), requests),
-        (internal, http::router::internal(state.clone()), requests),
-        (admin, http::router::admin(state.clone()), health),
+        (public, http::router::public(state), PUBLIC_CONNECTIONS, requests),
+        (internal, http::router::internal(state.clone()), limits.connections, requests),
+        (admin, http::router::admin(state.clone()), limits.connections, health),
     ];
-    for (listener, router, stage) in routers {
-        stage.tasks.spawn(http::listen::serve(listener, router, stage.stop.clone()));
+    for (listener, router, connections, stage) in routers {
+        let limits = http::listen::Limits { connections, ..limits };
+        stage.tasks.spawn(http::listen::serve(listener, router, limits, stage.stop.clone()));
     }
     tracing::info!(public = %addresses.public, internal = %addresses.internal, admin = %addresses.admin, "listening");
     Ok(addresses)

@@ -1,14 +1,18 @@
 //! `POST /graph/{version}/{phone_number_id}/messages`: the Graph mirror. A WhatsApp SDK works here unchanged when its base URL is
 //! ours and its token a Waxseal key; so everything, refusals included, has the form that Meta gives it.
 
+use std::time::Duration;
+
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::{Bytes, to_bytes};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::AppState;
 use super::frame::CallerKey;
@@ -19,11 +23,13 @@ use crate::send::{Fault, MirrorError};
 
 /// Longest body of a message. Meta's largest, an interactive list, stays far below.
 const LONGEST_BODY: usize = 1024 * 1024;
+/// How long an application may take to send it.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The mirror's routes.
 pub(super) fn router(state: AppState) -> Router {
     let mirror = Router::new().route("/{version}/{phone_number_id}/messages", post(messages)).fallback(unknown);
-    Router::new().nest("/graph", mirror).layer(DefaultBodyLimit::max(LONGEST_BODY)).with_state(state)
+    Router::new().nest("/graph", mirror).with_state(state)
 }
 
 /// An error as Meta writes it.
@@ -107,36 +113,39 @@ fn unknown_object() -> GraphError {
     }
 }
 
+const UNREAD: &str = "The body is incomplete, too slow or longer than 1 MiB";
+
 async fn unknown() -> GraphError {
     unknown_object()
 }
 
 async fn messages(
     State(state): State<AppState>,
-    Path((version, number)): Path<(String, String)>,
-    headers: HeaderMap,
-    body: Bytes,
+    path: Result<Path<(String, String)>, PathRejection>,
+    request: Request,
 ) -> Response {
-    let Some(caller) = caller(&state, &headers) else {
+    let Some(caller) = caller(&state, request.headers()) else {
         let refusal =
             GraphError::new(StatusCode::UNAUTHORIZED, 190, "Invalid OAuth access token: not a valid Waxseal key");
         return refusal.into_response();
     };
-    let mut response = match send(&state, &caller, version, number, &headers, body).await {
-        Ok(answer) => pass_on(answer),
-        Err(error) => error.into_response(),
+    let mut response = match path {
+        Ok(Path((version, number))) => {
+            send(&state, &caller, version, number, request).await.map_or_else(GraphError::into_response, pass_on)
+        }
+        Err(_) => unknown_object().into_response(),
     };
     response.extensions_mut().insert(CallerKey(caller.key));
     response
 }
 
+/// Reads the body last: until then, nobody knows whether the caller may send one.
 async fn send(
     state: &AppState,
     caller: &Caller,
     version: String,
     number: String,
-    headers: &HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<Answer, GraphError> {
     caller
         .require(Permission::MessagesSend)
@@ -144,10 +153,25 @@ async fn send(
     let snapshot = state.directory.snapshot();
     let channel = snapshot
         .channel_by_number(caller.tenant, &PhoneNumberId::new(number))
-        .filter(|channel| caller.may_use(channel.id))
-        .ok_or_else(unknown_object)?;
-    let body = as_json(headers, body)?;
-    Ok(state.sender.mirror(caller.tenant, channel.id, version, body).await?)
+        .filter(|channel| caller.may_use(channel.id) && is_version(&version))
+        .ok_or_else(unknown_object)?
+        .id;
+    drop(snapshot);
+    let (parts, body) = request.into_parts();
+    let body = match timeout(BODY_DEADLINE, to_bytes(body, LONGEST_BODY)).await {
+        Ok(Ok(body)) => as_json(&parts.headers, body)?,
+        Ok(Err(_)) => return Err(GraphError::new(StatusCode::BAD_REQUEST, 100, UNREAD)),
+        Err(_elapsed) => return Err(GraphError::new(StatusCode::REQUEST_TIMEOUT, 100, UNREAD)),
+    };
+    Ok(state.sender.mirror(caller.tenant, channel, version, body).await?)
+}
+
+/// Whether it is `v`, digits, a dot and digits. It goes into the URL for Meta and is stored, so it is nothing else.
+fn is_version(text: &str) -> bool {
+    let number = |text: &str| (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.strip_prefix('v')
+        .and_then(|rest| rest.split_once('.'))
+        .is_some_and(|(major, minor)| number(major) && number(minor))
 }
 
 /// Some SDKs send forms, as Graph allows: each field is a string, objects are JSON in it.
@@ -183,4 +207,20 @@ fn pass_on(answer: Answer) -> Response {
     }
     response.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_two_numbers_and_nothing_that_could_be_a_path() {
+        assert!(is_version("v25.0") && is_version("v3.12"));
+        for wrong in [
+            "", "v", "v25", "v25.", "v.0", "25.0", "V25.0", "v25.0/..", "v25.0.1", "v-1.0", "v25.0 ", "v12345.0",
+            "v٣.0",
+        ] {
+            assert!(!is_version(wrong), "{wrong}");
+        }
+    }
 }

@@ -1,19 +1,137 @@
-//! Serves a router on a listener until told to stop, then finishes what is under way.
+//! Serves a router on a listener until told to stop, then finishes what is under way. Whoever connects is a stranger until a
+//! handler says otherwise, so everything that a connection can hold has a bound: time, memory, and the number of connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
-use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
+use axum::body::{Body, HttpBody};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 
-/// Serves until `stop` is cancelled and every request is answered.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    // Answers are small and complete: waiting to fill a packet would only delay them.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delay");
+/// What a connection may cost before anybody knows whose it is.
+const BUFFER: usize = 64 * 1024;
+/// Most bytes that are read of a body that was refused unread; a little above the longest that a well-meaning client sends.
+const LEFT_OVER: usize = 4 * 1024 * 1024;
+/// How long accepting pauses when the system has no more descriptors: until then, every attempt would fail at once.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Bounds of one listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Simultaneous connections. More wait in the backlog of the system.
+    pub connections: usize,
+    /// How long the head of a request may take, and how long a kept connection may wait for its next request: hyper has one
+    /// timer for both.
+    pub head: Duration,
+    /// How long a client that was refused before its body was read may go on writing. To close at once would reset the
+    /// connection, and the client might never see the answer.
+    pub linger: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 1024, head: Duration::from_secs(10), linger: Duration::from_secs(1) }
+    }
+}
+
+/// Serves until `stop` is cancelled and every request under way is answered. Connections without one are closed at once.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    // Without this, routes would be assembled anew for each request.
+    let router = router.with_state(());
+    let (room, tasks) = (Arc::new(Semaphore::new(limits.connections)), TaskTracker::new());
+    let accept_all = async {
+        // The semaphore is never closed.
+        while let Ok(place) = room.clone().acquire_owned().await {
+            let stream = accept(&listener).await;
+            let connection = connection(stream, router.clone(), limits, stop.clone());
+            tasks.spawn(async move {
+                connection.await;
+                drop(place);
+            });
         }
+    };
+    stop.run_until_cancelled(accept_all).await;
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset};
+    loop {
+        match listener.accept().await {
+            Ok((stream, _peer)) => return stream,
+            // One client went away; the next may be there already.
+            Err(error) if matches!(error.kind(), ConnectionAborted | ConnectionReset) => {}
+            Err(error) => {
+                tracing::error!(%error, "a connection could not be accepted");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What the service of a connection has seen of it. All of it runs in one task; the atomics are for the compiler.
+#[derive(Default)]
+struct Seen {
+    request: AtomicBool,
+    /// Whether the last request had a body.
+    body: AtomicBool,
+}
+
+async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken) {
+    // Answers are small and complete: waiting to fill a packet would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps its delay");
+    }
+    let seen = Seen::default();
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        seen.request.store(true, Ordering::Relaxed);
+        seen.body.store(!request.body().is_end_stream(), Ordering::Relaxed);
+        router.clone().oneshot(request.map(Body::new))
     });
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await {
-        tracing::error!(%error, "a listener ended");
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    let ended = tokio::select! {
+        biased;
+        ended = &mut connection => ended,
+        () = stop.cancelled() => {
+            if !seen.request.load(Ordering::Relaxed) {
+                // hyper would wait for the rest of a head that has begun.
+                return;
+            }
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    // Errors are what clients do: they go away, dawdle, or speak something else. None of it is ours to report.
+    if ended.is_ok() && seen.body.load(Ordering::Relaxed) {
+        let rest = linger(connection.into_parts().io.into_inner());
+        stop.run_until_cancelled(timeout(limits.linger, rest)).await;
+    }
+}
+
+/// Reads until the client has seen that the connection is closed.
+async fn linger(mut stream: TcpStream) {
+    let (mut scratch, mut left) = (vec![0; 8 * 1024], LEFT_OVER);
+    while let Ok(read @ 1..) = stream.read(&mut scratch).await {
+        left = left.saturating_sub(read);
+        if left == 0 {
+            return;
+        }
     }
 }

@@ -1,16 +1,19 @@
 //! `GET /webhook` and `POST /webhook`: the only two things that the outside may ask for. Refusals have no body, so that a
 //! stranger learns nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{RawQuery, Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::extract::{FromRef, RawQuery, Request, State};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
+use super::AppState;
 use crate::directory::{Directory, Snapshot};
 use crate::ingest::{Ingest, Refusal};
 use crate::telemetry;
@@ -19,12 +22,37 @@ use crate::telemetry;
 const LONGEST_BODY: usize = 3 * 1024 * 1024;
 /// How long Meta may take to send its body.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// Bytes of bodies that are being read at the same time. Nobody knows yet who sends them.
+const UNPROVED_BYTES: usize = 64 * 1024 * 1024;
 /// Room made before the first byte of a body.
 const FIRST_ROOM: usize = 16 * 1024;
 /// Meta's challenges are short numbers.
 const LONGEST_CHALLENGE: usize = 200;
 
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
+
+/// What the webhook needs of the gateway, and the room for bodies that are still being read.
+#[derive(Clone)]
+pub(super) struct Reception {
+    ingest: Ingest,
+    directory: Directory,
+    room: Arc<Semaphore>,
+}
+
+impl Reception {
+    /// With all of its room free.
+    pub(super) fn new(state: &AppState) -> Self {
+        let room = Arc::new(Semaphore::new(UNPROVED_BYTES));
+        Self { ingest: state.ingest.clone(), directory: state.directory.clone(), room }
+    }
+}
+
+impl FromRef<Reception> for Directory {
+    fn from_ref(reception: &Reception) -> Self {
+        reception.directory.clone()
+    }
+}
 
 /// Meta verifies the URL: whoever knows a verify token of ours gets the challenge back.
 pub(super) async fn verify(State(directory): State<Directory>, RawQuery(query): RawQuery) -> Response {
@@ -51,21 +79,37 @@ fn challenge<'q>(snapshot: &Snapshot, query: &'q [(String, String)]) -> Option<&
 }
 
 /// Meta posts events. 200 means committed.
-pub(super) async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
-    let signature = signature(request.headers());
-    let (outcome, response) = match timeout(BODY_DEADLINE, read(request)).await {
-        Ok(Ok(body)) => {
-            let started = Instant::now();
-            let (outcome, response) = answer(ingest.receive(body, signature.as_deref()).await);
-            metrics::histogram!(telemetry::INGEST_ACK_SECONDS).record(started.elapsed().as_secs_f64());
-            (outcome, response)
-        }
-        Ok(Err(Unread::TooLarge)) => ("too_large", StatusCode::PAYLOAD_TOO_LARGE.into_response()),
-        Ok(Err(Unread::Broken)) => ("incomplete", StatusCode::BAD_REQUEST.into_response()),
-        Err(_elapsed) => ("incomplete", StatusCode::REQUEST_TIMEOUT.into_response()),
+pub(super) async fn receive(State(reception): State<Reception>, request: Request) -> Response {
+    let (outcome, response) = match signature(request.headers()) {
+        Some(signature) => admit(&reception, request, &signature).await,
+        None => unread("unproved", StatusCode::UNAUTHORIZED),
     };
     metrics::counter!(telemetry::INGEST_REQUESTS, "outcome" => outcome).increment(1);
     response
+}
+
+async fn admit(reception: &Reception, request: Request, signature: &[u8]) -> (&'static str, Response) {
+    match timeout(BODY_DEADLINE, read(request, &reception.room)).await {
+        Ok(Ok(body)) => {
+            let started = Instant::now();
+            let answer = answer(reception.ingest.receive(body, Some(signature)).await);
+            metrics::histogram!(telemetry::INGEST_ACK_SECONDS).record(started.elapsed().as_secs_f64());
+            answer
+        }
+        Ok(Err(Unread::TooLarge)) => unread("too_large", StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(Err(Unread::NoRoom)) => {
+            let (outcome, mut response) = answer(Err(Refusal::Full));
+            response.headers_mut().insert(CONNECTION, CLOSE);
+            (outcome, response)
+        }
+        Ok(Err(Unread::Broken)) => unread("incomplete", StatusCode::BAD_REQUEST),
+        Err(_elapsed) => unread("incomplete", StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+/// A refusal of a request whose body was not read to its end: the next request on the connection could not be found.
+fn unread(outcome: &'static str, status: StatusCode) -> (&'static str, Response) {
+    (outcome, (status, [(CONNECTION, CLOSE)]).into_response())
 }
 
 fn answer(result: Result<(), Refusal>) -> (&'static str, Response) {
@@ -78,29 +122,36 @@ fn answer(result: Result<(), Refusal>) -> (&'static str, Response) {
     }
 }
 
-/// The signature, where there is exactly one: of two, a proxy might have believed the other.
+/// The signature, where there is exactly one that has the form of Meta's: of two, a proxy might have believed the other.
 fn signature(headers: &HeaderMap) -> Option<Vec<u8>> {
     let mut values = headers.get_all(SIGNATURE).iter();
-    values.next().filter(|_| values.next().is_none()).map(|value| value.as_bytes().to_vec())
+    let only = values.next().filter(|_| values.next().is_none())?.as_bytes();
+    let digits = only.strip_prefix(b"sha256=")?;
+    let has_form = digits.len() == 64 && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    has_form.then(|| only.to_vec())
 }
 
 enum Unread {
     TooLarge,
+    NoRoom,
     Broken,
 }
 
-async fn read(request: Request) -> Result<Bytes, Unread> {
+async fn read(request: Request, room: &Semaphore) -> Result<Bytes, Unread> {
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > LONGEST_BODY as u64) {
         return Err(Unread::TooLarge);
     }
-    gather(request.into_body(), declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0)).await
+    gather(request.into_body(), declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0), room).await
 }
 
-async fn gather(body: Body, expected: usize) -> Result<Bytes, Unread> {
+/// Reads a body to its end. It has its share of the room until then; the queue behind has a bound of its own.
+async fn gather(body: Body, expected: usize, room: &Semaphore) -> Result<Bytes, Unread> {
     let mut stream = body.into_data_stream();
-    // A declaration costs nothing; memory is given out as the body comes.
+    // A declaration costs nothing; memory is given out as the body comes. If declarations took up room, a few connections
+    // that send nothing could keep Meta out.
     let mut gathered = Vec::with_capacity(expected.min(FIRST_ROOM));
+    let mut share = None;
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| Unread::Broken)?;
         if gathered.len() + chunk.len() > LONGEST_BODY {
@@ -110,9 +161,19 @@ async fn gather(body: Body, expected: usize) -> Result<Bytes, Unread> {
         if gathered.is_empty() && chunk.len() == expected && expected > 0 {
             return Ok(chunk);
         }
+        enlarge(&mut share, room, chunk.len())?;
         gathered.extend_from_slice(&chunk);
     }
     Ok(gathered.into())
+}
+
+fn enlarge<'r>(share: &mut Option<SemaphorePermit<'r>>, room: &'r Semaphore, by: usize) -> Result<(), Unread> {
+    let more = u32::try_from(by).ok().and_then(|by| room.try_acquire_many(by).ok()).ok_or(Unread::NoRoom)?;
+    match share {
+        Some(share) => share.merge(more),
+        None => *share = Some(more),
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -131,18 +192,29 @@ mod tests {
     }
 
     #[test]
-    fn two_signatures_are_none() {
+    fn a_signature_without_metas_form_and_two_signatures_are_none() {
+        let right = format!("sha256={}", "0a".repeat(32));
         let mut headers = HeaderMap::new();
         assert_eq!(signature(&headers), None);
-        headers.append(SIGNATURE, "sha256=a".parse().unwrap());
-        assert_eq!(signature(&headers).as_deref(), Some(&b"sha256=a"[..]));
-        headers.append(SIGNATURE, "sha256=a".parse().unwrap());
+        for wrong in [&right[..70], &right.to_uppercase(), &format!("{right}0"), &right.replace('a', "A"), "sha256="] {
+            headers.insert(SIGNATURE, wrong.parse().unwrap());
+            assert_eq!(signature(&headers), None, "{wrong}");
+        }
+        headers.insert(SIGNATURE, right.parse().unwrap());
+        assert_eq!(signature(&headers).as_deref(), Some(right.as_bytes()));
+        headers.append(SIGNATURE, right.parse().unwrap());
         assert_eq!(signature(&headers), None);
     }
 
-    async fn gathered(chunks: Vec<usize>, expected: usize) -> Result<usize, Unread> {
+    async fn gathered_in(room: usize, chunks: Vec<usize>, expected: usize) -> Result<usize, Unread> {
         let chunks = chunks.into_iter().map(|length| Ok::<_, std::io::Error>(vec![7; length]));
-        gather(Body::from_stream(stream::iter(chunks)), expected).await.map(|body| body.len())
+        let room = Semaphore::new(room);
+        let body = gather(Body::from_stream(stream::iter(chunks)), expected, &room).await;
+        body.map(|body| body.len())
+    }
+
+    async fn gathered(chunks: Vec<usize>, expected: usize) -> Result<usize, Unread> {
+        gathered_in(UNPROVED_BYTES, chunks, expected).await
     }
 
     #[tokio::test]
@@ -152,6 +224,17 @@ mod tests {
         assert!(matches!(gathered(vec![LONGEST_BODY, 1], 0).await, Err(Unread::TooLarge)));
         assert!(matches!(gathered(vec![1, LONGEST_BODY], 1 << 20).await, Err(Unread::TooLarge)));
         assert!(matches!(gathered(vec![], 0).await, Ok(0)));
+    }
+
+    #[tokio::test]
+    async fn bodies_that_are_being_read_have_a_bound_in_common_and_give_their_share_back() {
+        assert!(matches!(gathered_in(10, vec![5, 5], 0).await, Ok(10)));
+        assert!(matches!(gathered_in(10, vec![5, 6], 11).await, Err(Unread::NoRoom)));
+        let room = Semaphore::new(10);
+        for body in [10, 11, 10] {
+            let stored = gather(Body::from(vec![7; body]), 0, &room).await;
+            assert_eq!((stored.is_ok(), room.available_permits()), (body == 10, 10));
+        }
     }
 
     #[test]

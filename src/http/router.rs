@@ -10,13 +10,13 @@ use super::state::AppState;
 use super::{admin, api, frame, graph, headers, public as webhook};
 
 /// The public listener: Meta's webhook, and an empty 404 for everything else.
-pub fn public(state: AppState) -> Router {
+pub fn public(state: &AppState) -> Router {
     let nothing = || async { StatusCode::NOT_FOUND };
     Router::new()
         .route("/webhook", get(webhook::verify).post(webhook::receive))
         .fallback(nothing)
         .method_not_allowed_fallback(nothing)
-        .with_state(state)
+        .with_state(webhook::Reception::new(state))
         .layer(CatchPanicLayer::custom(frame::panicked_silently))
         .layer(from_fn(frame::public))
         .layer(from_fn(headers::security))

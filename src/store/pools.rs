@@ -84,6 +84,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the keys answer a trivial statement.
+    pub async fn ping_keys(&self) -> Result<(), StoreError> {
+        sqlx::query_scalar!("SELECT 1").fetch_one(&self.keys).await?;
+        Ok(())
+    }
+
     /// Connections in use and open, for the metrics.
     #[must_use]
     pub fn usage(&self) -> (u32, u32) {

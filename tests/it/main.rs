@@ -23,6 +23,7 @@ mod identity;
 mod meta_roundtrip;
 mod reading;
 mod sdk;
+mod listeners;
 mod sending;
 mod webhook_bad_input;
 mod webhook_batches;

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -17,6 +17,8 @@ use crate::access::{Caller, Door, Purpose};
 use crate::domain::event::Status;
 use crate::ids::{ChannelId, ContactId, MessageId};
 use crate::send::{QueueError, Sender};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 request! {
     /// A message for Meta.
@@ -135,6 +137,7 @@ fn raw(content: &Content) -> Option<Box<RawValue>> {
     request_body = NewMessage,
     responses(
         (status = 202, description = "The message is queued.", body = QueuedMessage),
+        (status = 400, description = "`idempotency_unsupported`: leave `Idempotency-Key` out"),
         (status = 422, description = "`channel_cannot_send`: the channel has no access token"),
     ),
 )]
@@ -142,9 +145,14 @@ pub(super) async fn send(
     who: Caller,
     State(sender): State<Sender>,
     params: Params,
+    headers: HeaderMap,
     body::Json(new): body::Json<NewMessage>,
 ) -> Result<(StatusCode, Json<QueuedMessage>), Problem> {
     params.finish()?;
+    // Whoever sends one relies on it; to ignore it would be to send twice.
+    if headers.contains_key(IDEMPOTENCY_KEY) {
+        return Err(Problem::new(Code::IdempotencyUnsupported));
+    }
     if !who.may_use(new.channel_id) {
         return Err(refusal(QueueError::UnknownChannel));
     }

@@ -48,6 +48,9 @@ codes! {
     InvalidJson = ("invalid_json", BAD_REQUEST, "The body is not valid JSON"),
     /// A query parameter is unknown or has a wrong value. `errors` lists all of them.
     InvalidQuery = ("invalid_query", BAD_REQUEST, "A query parameter is not valid"),
+    /// The request has an `Idempotency-Key`, which is not supported yet. Nothing was sent: leave the header out, and look before
+    /// you repeat.
+    IdempotencyUnsupported = ("idempotency_unsupported", BAD_REQUEST, "Idempotency-Key is not supported"),
     /// No valid API key was sent in `Authorization: Bearer` or `X-Api-Key`.
     Unauthenticated = ("unauthenticated", UNAUTHORIZED, "A valid API key is required"),
     /// The key is valid, but may not do this. `detail` names the missing permission.
