@@ -14,6 +14,7 @@ mod support;
 
 mod delivery;
 mod sending;
+mod settings;
 mod webhook_bad_input;
 mod webhook_batches;
 mod webhook_handshake;
