@@ -10,10 +10,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::door::Door;
 use crate::clock::SharedClock;
-use crate::config::{Config, KmsSource, read_key_file};
+use crate::config::{Bootstrap, Config, KmsSource, read_key_file};
 use crate::crypto::kms::LocalKms;
 use crate::deliver::{self, Deliverer};
-use crate::directory::{App, Bells, Contacts, Directory};
+use crate::directory::{App, Bells, Contacts, Directory, SaveError};
 use crate::domain::channel::Channel;
 use crate::egress::client::EgressClient;
 use crate::egress::guard::AddressPolicy;
@@ -70,46 +70,74 @@ impl Base {
         Ok(Self { store, keyring, directory, clock })
     }
 
-    /// Sets up the one number that the environment describes, or brings its secrets up to date.
+    /// Sets up the one number that the environment describes, or brings its secrets up to date. Another process may do the
+    /// same at the same moment: what is found changed is read again, once.
     async fn bootstrap(&self, config: &Config) -> anyhow::Result<()> {
         let Some(bootstrap) = &config.bootstrap else { return Ok(()) };
-        let (tenant, now, snapshot) = (TenantId::DEFAULT, self.clock.now(), self.directory.snapshot());
-        let known = snapshot.apps.iter().find(|app| app.tenant == tenant && app.name == BOOTSTRAP);
-        let unchanged = known.is_some_and(|app| {
-            app.secret.matches(bootstrap.app_secret.expose())
-                && app.verify_token.matches(bootstrap.verify_token.expose())
-        });
-        if !unchanged {
-            let mut app = App::new(
-                tenant,
-                known.map_or_else(|| AppId::new(now), |app| app.id),
-                BOOTSTRAP.to_owned(),
-                bootstrap.app_secret.clone(),
-                bootstrap.verify_token.clone(),
-                known.map_or(now, |app| app.created_at),
-            );
-            let rotated = known.filter(|app| !app.secret.matches(bootstrap.app_secret.expose()));
-            app.previous_secret = rotated.map(|app| app.secret.clone());
-            self.directory.save_app(&app).await.context("the app of the environment could not be saved")?;
+        let app = match self.bootstrap_app(bootstrap).await {
+            Err(error) if lost_a_race(&error) => self.bootstrap_app(bootstrap).await,
+            result => result,
+        };
+        app.context("the app of the environment could not be saved")?;
+        let channel = match self.bootstrap_channel(bootstrap).await {
+            Err(error) if lost_a_race(&error) => self.bootstrap_channel(bootstrap).await,
+            result => result,
+        };
+        match channel {
+            // There is a channel of this number, but it was left out when the settings were read. Webhooks are still taken.
+            Err(SaveError::Conflict) => {
+                tracing::error!("the channel of the environment's number does not open; remove it and start again");
+                Ok(())
+            }
+            result => result.context("the number of the environment could not be saved"),
         }
+    }
+
+    async fn bootstrap_app(&self, bootstrap: &Bootstrap) -> Result<(), SaveError> {
+        self.directory.reload().await?;
+        let (tenant, now, snapshot) = (TenantId::DEFAULT, self.clock.now(), self.directory.snapshot());
+        let secret = bootstrap.app_secret.clone();
+        let mut app = match snapshot.apps.iter().find(|app| app.tenant == tenant && app.name == BOOTSTRAP) {
+            Some(app) if app.secret.matches(secret.expose()) => {
+                if app.verify_token.matches(bootstrap.verify_token.expose()) {
+                    return Ok(());
+                }
+                app.clone()
+            }
+            Some(app) => app.rotated(secret),
+            None => {
+                let (id, name) = (AppId::new(now), BOOTSTRAP.to_owned());
+                App::new(tenant, id, name, secret, bootstrap.verify_token.clone(), now)
+            }
+        };
+        app.verify_token = bootstrap.verify_token.clone();
+        self.directory.save_app(&app).await
+    }
+
+    async fn bootstrap_channel(&self, bootstrap: &Bootstrap) -> Result<(), SaveError> {
+        self.directory.reload().await?;
+        let (tenant, snapshot) = (TenantId::DEFAULT, self.directory.snapshot());
         let number = PhoneNumberId::new(bootstrap.phone_number_id.clone());
         let known = snapshot.channel_by_number(tenant, &number);
-        let unchanged = known.is_some_and(|channel| {
-            channel.token.as_ref().is_some_and(|token| token.matches(bootstrap.access_token.expose()))
-        });
-        if !unchanged {
-            let channel = Channel {
-                tenant,
-                id: known.map_or_else(|| ChannelId::new(now), |channel| channel.id),
-                phone_number_id: number,
-                waba_id: WabaId::new(bootstrap.waba_id.clone()),
-                name: known.map_or_else(|| BOOTSTRAP.to_owned(), |channel| channel.name.clone()),
-                token: Some(bootstrap.access_token.clone()),
-            };
-            self.directory.save_channel(&channel).await.context("the number of the environment could not be saved")?;
+        let current = known.and_then(|channel| channel.token.as_ref());
+        if current.is_some_and(|token| token.matches(bootstrap.access_token.expose())) {
+            return Ok(());
         }
-        Ok(())
+        let channel = Channel {
+            tenant,
+            id: known.map_or_else(|| ChannelId::new(self.clock.now()), |channel| channel.id),
+            phone_number_id: number,
+            waba_id: WabaId::new(bootstrap.waba_id.clone()),
+            name: known.map_or_else(|| BOOTSTRAP.to_owned(), |channel| channel.name.clone()),
+            token: Some(bootstrap.access_token.clone()),
+            changed_at: known.and_then(|channel| channel.changed_at),
+        };
+        self.directory.save_channel(&channel).await
     }
+}
+
+const fn lost_a_race(error: &SaveError) -> bool {
+    matches!(error, SaveError::Stale | SaveError::Gone | SaveError::Conflict)
 }
 
 /// Name of what the environment set up.

@@ -199,6 +199,7 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
                 waba_id: WabaId::new(waba_id),
                 name,
                 token: Some(AccessToken::new(secret.read("the access token")?)),
+                changed_at: None,
             };
             base.directory.save_channel(&channel).await?;
             writeln!(out, "channel  {}", channel.id)?;

@@ -41,8 +41,36 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// Whether the same settings may be readable later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::Keys(error) => error.is_retryable(),
+            Self::Damaged { .. } => false,
+        }
+    }
+}
+
+/// Leaves out a row that will not open later either, so that it does not hold back the others: a key that was taken back
+/// must stop working whatever else is damaged.
+fn unless_damaged<T>(table: &'static str, row: Uuid, opened: Result<T, LoadError>) -> Result<Option<T>, LoadError> {
+    match opened {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_retryable() => Err(error),
+        Err(error) => {
+            let column = if let LoadError::Damaged { column, .. } = error { Some(column) } else { None };
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(table, column, %row, cause, "a setting does not open and is left out");
+            Ok(None)
+        }
+    }
+}
+
 impl Directory {
-    /// Reads the settings if they changed. Called every second, and at once after a change made here.
+    /// Reads the settings if they changed. Called twice a second, and at once before and after a change made here. Rows
+    /// that are damaged are left out; fails only for what may pass, or when the settings cannot be read at all.
     pub async fn reload(&self) -> Result<(), LoadError> {
         let version = self.store.settings_version().await?;
         if version == self.snapshot().version {
@@ -52,16 +80,17 @@ impl Directory {
         let (endpoints, keys) = (self.store.all_endpoints().await?, self.store.all_api_keys().await?);
         let mut snapshot = Snapshot { version, ..Snapshot::default() };
         for row in &apps {
-            snapshot.apps.push(self.open_app(row).await?);
+            snapshot.apps.extend(unless_damaged("meta_app", row.app_id, self.open_app(row).await)?);
         }
         for row in &channels {
-            let channel = Arc::new(self.open_channel(row).await?);
+            let opened = unless_damaged("channel", row.channel_id, self.open_channel(row).await)?;
+            let Some(channel) = opened.map(Arc::new) else { continue };
             snapshot.by_number.insert((channel.tenant, channel.phone_number_id.clone()), channel.clone());
             snapshot.channels.insert(channel.id, channel);
         }
         for row in &endpoints {
-            let endpoint = self.open_endpoint(row).await?;
-            snapshot.endpoints.insert(endpoint.id, Arc::new(endpoint));
+            let opened = unless_damaged("endpoint", row.endpoint_id, self.open_endpoint(row).await)?;
+            snapshot.endpoints.extend(opened.map(|endpoint| (endpoint.id, Arc::new(endpoint))));
         }
         snapshot.keys = keys.into_iter().filter_map(api_key).map(|key| (key.lookup.clone(), Arc::new(key))).collect();
         self.replace(snapshot);
@@ -100,6 +129,7 @@ impl Directory {
             secret,
             previous_secret,
             created_at: row.created_at,
+            changed_at: Some(row.updated_at),
         })
     }
 
@@ -116,6 +146,7 @@ impl Directory {
             waba_id: WabaId::new(row.waba_id.clone()),
             name: row.name.clone(),
             token,
+            changed_at: Some(row.updated_at),
         })
     }
 
@@ -133,6 +164,7 @@ impl Directory {
             filter: Filter { event_types: row.event_types.clone(), channels },
             secret: SigningSecret::new(self.open_text(at("signing_secret"), &row.signing_secret).await?),
             state: State::parse(&row.state).ok_or_else(|| damaged("state"))?,
+            changed_at: Some(row.updated_at),
         })
     }
 }

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::load::LoadError;
-use super::{App, Directory};
+use super::{App, Directory, Snapshot};
 use crate::crypto::envelope;
 use crate::domain::channel::Channel;
 use crate::domain::endpoint::{Endpoint, State};
@@ -14,12 +14,21 @@ use crate::store::StoreError;
 use crate::store::api_keys::ApiKeyRow;
 use crate::store::settings::{AppRow, ChannelRow, EndpointRow};
 
+/// Statements that a request to remove an endpoint waits for.
+const SWEPT_AT_ONCE: u32 = 5;
+
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
     /// A value is another row's, or the row is still in use.
     #[error("the value is taken or in use")]
     Conflict,
+    /// Somebody changed the row after it was read.
+    #[error("the setting was changed meanwhile; read it again")]
+    Stale,
+    /// Somebody removed the row after it was read.
+    #[error("the setting was removed meanwhile")]
+    Gone,
     /// The database, or the keys, are away.
     #[error("the change could not be stored")]
     Store(#[source] StoreError),
@@ -74,7 +83,18 @@ impl Directory {
         Ok(envelope::seal(&key.dek, &places::setting(tenant.uuid(), table, column, row), text.as_bytes()).into_bytes())
     }
 
-    /// Adds an app or replaces it.
+    /// Reads the settings back. For a change that was not `stored` because its row is not as it was read: says whether the
+    /// row is still `there`.
+    async fn settle(&self, stored: bool, there: impl Fn(&Snapshot) -> bool + Send) -> Result<(), SaveError> {
+        let read_back = self.reload().await;
+        if stored {
+            return Ok(read_back?);
+        }
+        let there = read_back.is_err() || there(&self.snapshot());
+        Err(if there { SaveError::Stale } else { SaveError::Gone })
+    }
+
+    /// Adds an app, or changes the one that was read.
     pub async fn save_app(&self, app: &App) -> Result<(), SaveError> {
         let (tenant, row) = (app.tenant, app.id.uuid());
         let seal = |column, text| self.seal_text(tenant, "meta_app", column, row, text);
@@ -92,8 +112,11 @@ impl Directory {
             created_at: app.created_at,
             updated_at: self.clock.now(),
         };
-        self.store.upsert_app(&row).await?;
-        Ok(self.reload().await?)
+        let stored = match app.changed_at {
+            None => self.store.insert_app(&row).await.map(|()| true)?,
+            Some(read) => self.store.update_app(&row, read).await?,
+        };
+        self.settle(stored, |snapshot| snapshot.app(tenant, app.id).is_some()).await
     }
 
     /// Removes an app. Returns whether there was one.
@@ -103,7 +126,7 @@ impl Directory {
         Ok(there)
     }
 
-    /// Adds a channel or replaces it.
+    /// Adds a channel, or changes the one that was read.
     pub async fn save_channel(&self, channel: &Channel) -> Result<(), SaveError> {
         let (tenant, row) = (channel.tenant, channel.id.uuid());
         let access_token = match &channel.token {
@@ -121,8 +144,11 @@ impl Directory {
             created_at: now,
             updated_at: now,
         };
-        self.store.upsert_channel(&row).await?;
-        Ok(self.reload().await?)
+        let stored = match channel.changed_at {
+            None => self.store.insert_channel(&row).await.map(|()| true)?,
+            Some(read) => self.store.update_channel(&row, read).await?,
+        };
+        self.settle(stored, |snapshot| snapshot.channel(tenant, channel.id).is_some()).await
     }
 
     /// Removes a channel. Returns whether there was one; a conflict while messages are owed through it.
@@ -132,7 +158,7 @@ impl Directory {
         Ok(there)
     }
 
-    /// Adds an endpoint or replaces it.
+    /// Adds an endpoint, or changes the one that was read.
     pub async fn save_endpoint(&self, endpoint: &Endpoint) -> Result<(), SaveError> {
         let (tenant, row) = (endpoint.tenant, endpoint.id.uuid());
         let seal = |column, text| self.seal_text(tenant, "endpoint", column, row, text);
@@ -152,13 +178,20 @@ impl Directory {
             created_at: now,
             updated_at: now,
         };
-        self.store.upsert_endpoint(&row).await?;
-        Ok(self.reload().await?)
+        let stored = match endpoint.changed_at {
+            None => self.store.insert_endpoint(&row).await.map(|()| true)?,
+            Some(read) => self.store.update_endpoint(&row, read).await?,
+        };
+        self.settle(stored, |snapshot| snapshot.endpoint(tenant, endpoint.id).is_some()).await
     }
 
-    /// Removes an endpoint and what it is owed. Returns whether there was one.
+    /// Removes an endpoint and what it is owed. Returns whether there was one. When it is owed very much, the rest goes
+    /// with the regular sweeps.
     pub async fn remove_endpoint(&self, tenant: TenantId, endpoint: EndpointId) -> Result<bool, SaveError> {
         let there = self.store.delete_endpoint(tenant, endpoint).await?;
+        if let Err(error) = self.store.sweep_orphans(SWEPT_AT_ONCE).await {
+            tracing::warn!(%error, "what a removed endpoint was owed is still there; it is swept later");
+        }
         self.reload().await?;
         Ok(there)
     }

@@ -31,6 +31,8 @@ pub struct App {
     pub(super) prepared: Vec<WebhookSecret>,
     /// Since when.
     pub created_at: OffsetDateTime,
+    /// When what this was read from was last changed; `None`: not stored yet. A change of anything newer is refused.
+    pub changed_at: Option<OffsetDateTime>,
 }
 
 impl App {
@@ -44,7 +46,8 @@ impl App {
         verify_token: VerifyToken,
         created_at: OffsetDateTime,
     ) -> Self {
-        Self { tenant, id, name, secret, previous_secret: None, verify_token, prepared: Vec::new(), created_at }
+        let (previous_secret, prepared, changed_at) = (None, Vec::new(), None);
+        Self { tenant, id, name, secret, previous_secret, verify_token, prepared, created_at, changed_at }
     }
 
     /// The same app under a new secret. The old one is still accepted: Meta does not sign with both.

@@ -1,5 +1,7 @@
 //! Channels: business phone numbers and what we need to act for them.
 
+use time::OffsetDateTime;
+
 use crate::ids::{ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::secret::AccessToken;
 
@@ -18,4 +20,6 @@ pub struct Channel {
     pub name: String,
     /// Without one the channel receives, but cannot send.
     pub token: Option<AccessToken>,
+    /// When what this was read from was last changed; `None`: not stored yet. A change of anything newer is refused.
+    pub changed_at: Option<OffsetDateTime>,
 }

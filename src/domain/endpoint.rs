@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use time::OffsetDateTime;
 use url::Url;
 
 use super::event::EventType;
@@ -147,6 +148,8 @@ pub struct Endpoint {
     pub secret: SigningSecret,
     /// Whether it is delivered to.
     pub state: State,
+    /// When what this was read from was last changed; `None`: not stored yet. A change of anything newer is refused.
+    pub changed_at: Option<OffsetDateTime>,
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, Transaction};
 use crate::ids::{AppId, ChannelId, EndpointId, TenantId};
 
 /// A Meta app.
@@ -86,6 +86,16 @@ async fn step_version(connection: &mut PgConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Ends a change of one row. Nothing is committed when no row was as it had been read.
+async fn end_update(mut transaction: Transaction, rows: u64) -> Result<bool, StoreError> {
+    if rows == 0 {
+        return Ok(false);
+    }
+    step_version(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
 impl Store {
     /// Stepped by every change of apps, channels, endpoints and API keys.
     pub async fn settings_version(&self) -> Result<i64, StoreError> {
@@ -117,15 +127,12 @@ impl Store {
         Ok(rows.fetch_all(&self.data).await?)
     }
 
-    /// Adds an app or replaces its values.
-    pub async fn upsert_app(&self, row: &AppRow) -> Result<(), StoreError> {
+    /// Adds an app.
+    pub async fn insert_app(&self, row: &AppRow) -> Result<(), StoreError> {
         let mut transaction = self.data.begin().await?;
         sqlx::query!(
             "INSERT INTO meta_app (tenant_id, app_id, name, app_secret, previous_app_secret, verify_token, created_at, updated_at)
-             VALUES ($1, $2, $3, $4::bytea, $5::bytea, $6::bytea, $7, $8)
-             ON CONFLICT (tenant_id, app_id) DO UPDATE
-             SET name = EXCLUDED.name, app_secret = EXCLUDED.app_secret, previous_app_secret = EXCLUDED.previous_app_secret,
-                 verify_token = EXCLUDED.verify_token, updated_at = EXCLUDED.updated_at",
+             VALUES ($1, $2, $3, $4::bytea, $5::bytea, $6::bytea, $7, $8)",
             row.tenant_id,
             row.app_id,
             row.name,
@@ -139,6 +146,29 @@ impl Store {
         .await?;
         step_version(&mut transaction).await?;
         Ok(transaction.commit().await?)
+    }
+
+    /// Replaces the values of an app, if its `updated_at` is still `read`. Returns whether it was. Every change steps
+    /// `updated_at`, by a microsecond at least, so that no two states of a row share one.
+    pub async fn update_app(&self, row: &AppRow, read: OffsetDateTime) -> Result<bool, StoreError> {
+        let mut transaction = self.data.begin().await?;
+        let done = sqlx::query!(
+            "UPDATE meta_app
+             SET name = $4, app_secret = $5::bytea, previous_app_secret = $6::bytea, verify_token = $7::bytea,
+                 updated_at = GREATEST($8, updated_at + interval '1 microsecond')
+             WHERE tenant_id = $1 AND app_id = $2 AND updated_at = $3",
+            row.tenant_id,
+            row.app_id,
+            read,
+            row.name,
+            row.app_secret,
+            row.previous_app_secret,
+            row.verify_token,
+            row.updated_at,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        end_update(transaction, done.rows_affected()).await
     }
 
     /// Removes an app. Returns whether there was one.
@@ -162,15 +192,12 @@ impl Store {
         Ok(rows.fetch_all(&self.data).await?)
     }
 
-    /// Adds a channel with its lane, or replaces its values. A `phone_number_id` of another channel is a conflict.
-    pub async fn upsert_channel(&self, row: &ChannelRow) -> Result<(), StoreError> {
+    /// Adds a channel with its lane. A `phone_number_id` of another channel is a conflict.
+    pub async fn insert_channel(&self, row: &ChannelRow) -> Result<(), StoreError> {
         let mut transaction = self.data.begin().await?;
         sqlx::query!(
             "INSERT INTO channel (tenant_id, channel_id, phone_number_id, waba_id, name, access_token, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6::bytea, $7, $8)
-             ON CONFLICT (tenant_id, channel_id) DO UPDATE
-             SET waba_id = EXCLUDED.waba_id, name = EXCLUDED.name, access_token = EXCLUDED.access_token,
-                 updated_at = EXCLUDED.updated_at",
+             VALUES ($1, $2, $3, $4, $5, $6::bytea, $7, $8)",
             row.tenant_id,
             row.channel_id,
             row.phone_number_id,
@@ -193,9 +220,35 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Removes a channel and its lane. Messages still owed to Meta are a conflict.
+    /// Replaces the values of a channel but its number, as [`Store::update_app`] does.
+    pub async fn update_channel(&self, row: &ChannelRow, read: OffsetDateTime) -> Result<bool, StoreError> {
+        let mut transaction = self.data.begin().await?;
+        let done = sqlx::query!(
+            "UPDATE channel
+             SET waba_id = $4, name = $5, access_token = $6::bytea,
+                 updated_at = GREATEST($7, updated_at + interval '1 microsecond')
+             WHERE tenant_id = $1 AND channel_id = $2 AND updated_at = $3",
+            row.tenant_id,
+            row.channel_id,
+            read,
+            row.waba_id,
+            row.name,
+            row.access_token,
+            row.updated_at,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        end_update(transaction, done.rows_affected()).await
+    }
+
+    /// Removes a channel and its lane. Messages still owed to Meta are a conflict: looked for after the deletion, which
+    /// waits for whoever holds the channel, so that what they committed is seen.
     pub async fn delete_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<bool, StoreError> {
         let mut transaction = self.data.begin().await?;
+        let done =
+            sqlx::query!("DELETE FROM channel WHERE tenant_id = $1 AND channel_id = $2", tenant.uuid(), channel.uuid())
+                .execute(&mut *transaction)
+                .await?;
         let owed = sqlx::query_scalar!(
             r#"SELECT EXISTS (SELECT 1 FROM outbox WHERE tenant_id = $1 AND channel_id = $2) AS "owed!""#,
             tenant.uuid(),
@@ -206,10 +259,6 @@ impl Store {
         if owed {
             return Err(StoreError::Conflict);
         }
-        let done =
-            sqlx::query!("DELETE FROM channel WHERE tenant_id = $1 AND channel_id = $2", tenant.uuid(), channel.uuid())
-                .execute(&mut *transaction)
-                .await?;
         super::lanes::remove(&mut transaction, tenant, super::lanes::Kind::Channel, channel.uuid()).await?;
         step_version(&mut transaction).await?;
         transaction.commit().await?;
@@ -227,18 +276,13 @@ impl Store {
         Ok(rows.fetch_all(&self.data).await?)
     }
 
-    /// Adds an endpoint with its lane, or replaces its values.
-    pub async fn upsert_endpoint(&self, row: &EndpointRow) -> Result<(), StoreError> {
+    /// Adds an endpoint with its lane.
+    pub async fn insert_endpoint(&self, row: &EndpointRow) -> Result<(), StoreError> {
         let mut transaction = self.data.begin().await?;
         sqlx::query!(
             "INSERT INTO endpoint (tenant_id, endpoint_id, name, url, url_host, format, event_types, channel_ids, signing_secret,
                                    state, disabled_reason, created_at, updated_at)
-             VALUES ($1, $2, $3, $4::bytea, $5, $6, $7, $8, $9::bytea, $10, $11, $12, $13)
-             ON CONFLICT (tenant_id, endpoint_id) DO UPDATE
-             SET name = EXCLUDED.name, url = EXCLUDED.url, url_host = EXCLUDED.url_host, format = EXCLUDED.format,
-                 event_types = EXCLUDED.event_types, channel_ids = EXCLUDED.channel_ids,
-                 signing_secret = EXCLUDED.signing_secret, state = EXCLUDED.state,
-                 disabled_reason = EXCLUDED.disabled_reason, updated_at = EXCLUDED.updated_at",
+             VALUES ($1, $2, $3, $4::bytea, $5, $6, $7, $8, $9::bytea, $10, $11, $12, $13)",
             row.tenant_id,
             row.endpoint_id,
             row.name,
@@ -266,7 +310,34 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Removes an endpoint, its lane and what it is still owed.
+    /// Replaces the values of an endpoint but its format, as [`Store::update_app`] does.
+    pub async fn update_endpoint(&self, row: &EndpointRow, read: OffsetDateTime) -> Result<bool, StoreError> {
+        let mut transaction = self.data.begin().await?;
+        let done = sqlx::query!(
+            "UPDATE endpoint
+             SET name = $4, url = $5::bytea, url_host = $6, event_types = $7, channel_ids = $8, signing_secret = $9::bytea,
+                 state = $10, disabled_reason = $11, updated_at = GREATEST($12, updated_at + interval '1 microsecond')
+             WHERE tenant_id = $1 AND endpoint_id = $2 AND updated_at = $3",
+            row.tenant_id,
+            row.endpoint_id,
+            read,
+            row.name,
+            row.url,
+            row.url_host,
+            &row.event_types,
+            &row.channel_ids,
+            row.signing_secret,
+            row.state,
+            row.disabled_reason,
+            row.updated_at,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        end_update(transaction, done.rows_affected()).await
+    }
+
+    /// Removes an endpoint and its lane. What it is still owed may be millions of rows, too many for one statement; it is
+    /// left to [`Store::sweep_orphans`].
     pub async fn delete_endpoint(&self, tenant: TenantId, endpoint: EndpointId) -> Result<bool, StoreError> {
         let mut transaction = self.data.begin().await?;
         let done = sqlx::query!(
@@ -276,9 +347,6 @@ impl Store {
         )
         .execute(&mut *transaction)
         .await?;
-        sqlx::query!("DELETE FROM delivery WHERE tenant_id = $1 AND endpoint_id = $2", tenant.uuid(), endpoint.uuid())
-            .execute(&mut *transaction)
-            .await?;
         super::lanes::remove(&mut transaction, tenant, super::lanes::Kind::Endpoint, endpoint.uuid()).await?;
         step_version(&mut transaction).await?;
         transaction.commit().await?;
@@ -294,7 +362,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut transaction = self.data.begin().await?;
         let done = sqlx::query!(
-            "UPDATE endpoint SET state = 'disabled', disabled_reason = 'gone', updated_at = $3
+            "UPDATE endpoint SET state = 'disabled', disabled_reason = 'gone',
+                    updated_at = GREATEST($3, updated_at + interval '1 microsecond')
              WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'active'",
             tenant.uuid(),
             endpoint.uuid(),

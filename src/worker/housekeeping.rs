@@ -1,4 +1,5 @@
-//! Small regular work: settings every half second, gauges every five, wiping of keys every minute, partitions every hour.
+//! Small regular work: settings every half second, gauges every five, wiping of keys and of what nobody is owed every
+//! minute, partitions every hour.
 
 use std::time::Duration;
 
@@ -11,17 +12,28 @@ use crate::telemetry;
 const SETTINGS: Duration = Duration::from_millis(500);
 /// Gauges are gathered this often.
 const GAUGES: Duration = Duration::from_secs(5);
-/// Keys are wiped every 12th, partitions made every 720th time.
+/// Keys and orphans are wiped every 12th, partitions made every 720th time.
 const WIPE_EVERY: u32 = 12;
 const CLEAN_EVERY: u32 = 720;
+/// Statements of one sweep, so that a large one does not keep the gauges waiting for long.
+const ORPHAN_BATCHES: u32 = 20;
 /// Ledger entries are kept for a year and more: they are few, and a captured POST can be replayed as long as its secret lives.
 const LEDGER_DAYS: i64 = 400;
 
 pub(super) async fn settings(worker: Worker, stop: CancellationToken) {
+    let mut failing = false;
     while pause(SETTINGS, &stop).await {
-        if let Err(error) = worker.directory.reload().await {
-            tracing::debug!(error = %error, "the settings could not be read");
+        let result = worker.directory.reload().await;
+        // Two a second would bury the log: once when it begins, once when it is over.
+        match &result {
+            Err(error) if !failing => {
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "the settings cannot be read; those of before stay in force");
+            }
+            Ok(()) if failing => tracing::info!("the settings can be read again"),
+            _ => {}
         }
+        failing = result.is_err();
     }
 }
 
@@ -31,6 +43,9 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
         gauges(&worker).await;
         if round.is_multiple_of(WIPE_EVERY) {
             worker.keyring.sweep();
+            if let Err(error) = worker.store.sweep_orphans(ORPHAN_BATCHES).await {
+                tracing::warn!(%error, "what removed endpoints were owed could not be swept");
+            }
         }
         if round.is_multiple_of(CLEAN_EVERY)
             && let Err(error) = clean(&worker).await
@@ -60,7 +75,6 @@ async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {
     let today = worker.clock.now().date();
     worker.store.ensure_partitions(today).await?;
     worker.store.sweep_ledger(today - time::Duration::days(LEDGER_DAYS)).await?;
-    worker.store.sweep_orphans().await?;
     worker.store.sweep_workers().await
 }
 

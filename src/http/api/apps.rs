@@ -151,7 +151,10 @@ pub(super) async fn create(
     patch, path = "/v1/apps/{id}", tag = "Apps", operation_id = "change_app",
     params(("id" = AppId, Path, description = "The app.")),
     request_body = AppChange,
-    responses((status = 200, description = "The app.", body = AppJson)),
+    responses(
+        (status = 200, description = "The app.", body = AppJson),
+        (status = 409, description = "`conflict`: it was changed meanwhile; read it again."),
+    ),
 )]
 pub(super) async fn change(
     who: Caller,
@@ -162,6 +165,8 @@ pub(super) async fn change(
 ) -> Result<Json<AppJson>, Problem> {
     params.finish()?;
     who.require_unconfined()?;
+    // Another process may have changed it a moment ago.
+    directory.reload().await?;
     let mut app = find(&directory, &who, id)?;
     if let Some(name) = change.name {
         app.name = name.0;

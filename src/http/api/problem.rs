@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::{Denied, DoorError};
-use crate::directory::SaveError;
+use crate::directory::{LoadError, SaveError};
 use crate::keyring::KeyringError;
 use crate::store::StoreError;
 
@@ -59,8 +59,8 @@ codes! {
     NotFound = ("not_found", NOT_FOUND, "Not found"),
     /// The path exists, but not with this method.
     MethodNotAllowed = ("method_not_allowed", METHOD_NOT_ALLOWED, "The method is not allowed here"),
-    /// The value belongs to another resource, or the resource is still in use.
-    Conflict = ("conflict", CONFLICT, "The value is taken or the resource is in use"),
+    /// The value belongs to another resource, or the resource is still in use or was changed meanwhile; `detail` says so.
+    Conflict = ("conflict", CONFLICT, "The value is taken, or the resource is in use or changed"),
     /// The body is longer than 1 MiB.
     BodyTooLarge = ("body_too_large", PAYLOAD_TOO_LARGE, "The body is too large"),
     /// The body is not declared as `application/json`.
@@ -217,12 +217,20 @@ impl From<KeyringError> for Problem {
     }
 }
 
+impl From<LoadError> for Problem {
+    fn from(error: LoadError) -> Self {
+        Self::of_inside(&error, error.is_retryable())
+    }
+}
+
 /// What became of a change of the settings. One that was stored but not yet read back has succeeded: the periodic reload
 /// will read it, and a refusal would make the caller do it twice.
 pub(super) fn settled<T>(result: Result<T, SaveError>, stored: T) -> Result<T, Problem> {
     match result {
         Ok(value) => Ok(value),
         Err(SaveError::Conflict) => Err(Problem::new(Code::Conflict)),
+        Err(SaveError::Stale) => Err(Problem::new(Code::Conflict).with_detail("changed meanwhile; read it again")),
+        Err(SaveError::Gone) => Err(Problem::new(Code::NotFound)),
         Err(SaveError::Store(error)) => Err(error.into()),
         Err(SaveError::Keys(error)) => Err(error.into()),
         Err(SaveError::Load(error)) => {
