@@ -12,13 +12,23 @@ use uuid::Uuid;
 /// Last 60 bits handed out: milliseconds (48) and a counter (12), so that ids of one process never go backwards.
 static LAST: AtomicU64 = AtomicU64::new(0);
 
-/// A UUIDv7 (RFC 9562 §5.7, method 1: fixed-length counter) for `now`, above every id this process made before.
+/// How far ids may run ahead of the clock to stay in order: ten seconds. A clock that was further ahead and is put right is
+/// believed, because the day in an id is where its row lies.
+const FOLLOWED: u64 = 10_000 << 12;
+
+/// The stamp after `last` for a clock that shows `floor`.
+fn stamp_behind(last: u64, floor: u64) -> u64 {
+    let next = last.saturating_add(1);
+    if next.saturating_sub(floor) < FOLLOWED { floor.max(next) } else { floor }
+}
+
+/// A UUIDv7 (RFC 9562 §5.7, method 1: fixed-length counter) for `now`, above every id this process made before, unless the clock was set back by more than [`FOLLOWED`].
 fn next_v7(now: OffsetDateTime) -> Uuid {
     let millis = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
     let floor = millis << 12;
-    let stamp = LAST
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(floor.max(last + 1)))
-        .map_or(floor, |last| floor.max(last + 1));
+    let next = |last| Some(stamp_behind(last, floor));
+    let stamp =
+        LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(floor, |last| stamp_behind(last, floor));
     let mut bytes = [0u8; 16];
     crate::crypto::random::fill(&mut bytes[8..]);
     bytes[..6].copy_from_slice(&(stamp >> 12).to_be_bytes()[2..]);
@@ -184,6 +194,14 @@ mod tests {
             assert!(next > last);
             last = next;
         }
+    }
+
+    #[test]
+    fn after_a_clock_that_ran_weeks_ahead_is_put_right_ids_are_of_today_again() {
+        let now = 1_795_000_000_000 << 12;
+        assert_eq!(stamp_behind(now - 7, now), now);
+        assert_eq!(stamp_behind(now + 7, now), now + 8);
+        assert_eq!(stamp_behind(now + ((40 * 86_400_000) << 12), now), now);
     }
 
     #[test]

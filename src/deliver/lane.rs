@@ -54,11 +54,12 @@ pub async fn run(deliverer: Deliverer, lane: OwnedLane, stop: CancellationToken)
     let bell = deliverer.bells.of(lane.owner);
     let id = EndpointId::from_uuid(lane.owner);
     while !stop.is_cancelled() {
+        // Before the look, so that what falls due during it is not put off.
+        let wake = deliverer.clock.now() + POLL;
         let Some(endpoint) = deliverer.directory.snapshot().endpoint(lane.tenant, id).cloned() else { return };
         if endpoint.state == State::Active && deliverer.drain(lane, &endpoint, &bell, &stop).await.is_err() {
             return;
         }
-        let wake = deliverer.clock.now() + POLL;
         tokio::select! {
             () = bell.notified() => {}
             () = deliverer.clock.wait_until(wake) => {}

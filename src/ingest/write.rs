@@ -98,7 +98,7 @@ impl Writer {
         let keys = self.parts.keyring.tenant(tenant).await?;
         let snapshot = self.parts.directory.snapshot();
         let filing = Filing { tenant, keys: &keys, snapshot: &snapshot, now: self.parts.clock.now(), bare };
-        let mut filed: Vec<Filed<'_>> = items.iter().map(|item| self.file(&filing, item)).collect();
+        let mut filed: Vec<Filed<'_>> = items.iter().map(|item| filing.file(item)).collect();
         let people: Vec<Option<&Hashed<'_>>> = filed.iter().map(|one| one.person.as_ref()).collect();
         let contacts = self.parts.contacts.all_remembered(tenant, &people);
         for (one, contact) in filed.iter_mut().zip(contacts) {
@@ -118,18 +118,6 @@ impl Writer {
         let owed = self.write_events(&mut connection, &filing, &filed, &Resolved::default()).await?;
         self.ring(&owed);
         Ok(())
-    }
-
-    fn file<'i>(&self, filing: &Filing<'_>, item: &'i Item) -> Filed<'i> {
-        let person = item.person.as_ref().filter(|_| !filing.bare).map(|person| Contacts::hash(filing.keys, person));
-        Filed {
-            item,
-            place: file::place(item.occurred_at, filing.now.date()),
-            subject: file::subject(filing.keys, item),
-            variant: file::variant(filing.keys, item),
-            person,
-            contact: None,
-        }
     }
 
     /// Drops what was stored before, so that a replay changes no contact either, and so that one whose first copy lies under a
@@ -275,6 +263,18 @@ impl Filed<'_> {
 }
 
 impl Filing<'_> {
+    fn file<'i>(&self, item: &'i Item) -> Filed<'i> {
+        let person = item.person.as_ref().filter(|_| !self.bare).map(|person| Contacts::hash(self.keys, person));
+        Filed {
+            item,
+            place: file::place(item.occurred_at, self.now.date()),
+            subject: file::subject(self.keys, item),
+            variant: file::variant(self.keys, item),
+            person,
+            contact: None,
+        }
+    }
+
     fn event(&self, filed: &Filed<'_>, event_id: EventId, payload: envelope::Sealed) -> NewEvent {
         let item = filed.item;
         let event_type = if self.bare { EventType::Unrecognised } else { item.event_type };

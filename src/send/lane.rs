@@ -34,12 +34,13 @@ pub async fn run(sender: Sender, lane: OwnedLane, stop: CancellationToken) {
     let bell = sender.bells.of(lane.owner);
     let id = ChannelId::from_uuid(lane.owner);
     while !stop.is_cancelled() {
+        // Before the look, so that what falls due during it is not put off.
+        let wake = sender.clock.now() + POLL;
         let Some(channel) = sender.directory.snapshot().channel(lane.tenant, id).cloned() else { return };
         sender.doubt_abandoned(lane, &channel).await;
         if channel.token.is_some() {
             sender.drain(lane, &channel, &bell, &stop).await;
         }
-        let wake = sender.clock.now() + POLL;
         tokio::select! {
             () = bell.notified() => {}
             () = sender.clock.wait_until(wake) => {}

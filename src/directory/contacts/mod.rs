@@ -131,9 +131,8 @@ impl Contacts {
     #[must_use]
     pub fn all_remembered(&self, tenant: TenantId, people: &[Option<&Hashed<'_>>]) -> Vec<Option<ContactId>> {
         let given_up: HashSet<IdentifierHash> = people.iter().flatten().flat_map(|one| &one.former).copied().collect();
-        let is_sure = |person: &&&Hashed<'_>| person.current.iter().all(|identifier| !given_up.contains(identifier));
-        let find = |person: &Option<&Hashed<'_>>| self.remembered(tenant, person.as_ref().filter(is_sure)?);
-        people.iter().map(find).collect()
+        let is_sure = |person: &&Hashed<'_>| person.current.iter().all(|identifier| !given_up.contains(identifier));
+        people.iter().map(|person| self.remembered(tenant, person.filter(is_sure)?)).collect()
     }
 
     /// To be called when the transaction of a resolution has committed, and never before.
