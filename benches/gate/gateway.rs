@@ -16,7 +16,7 @@ use super::webhook::Business;
 const BINARY: &str = env!("CARGO_BIN_EXE_waxseal");
 /// Set to anything, it lets the gateway's log through to the terminal.
 const SHOW_LOG: &str = "WAXSEAL_BENCH_LOG";
-/// Settings beside the defaults, as in the environment and with spaces between: "WAXSEAL_INGEST__WRITERS=2 …".
+/// Settings beside the defaults, as in the environment and with spaces between: `WAXSEAL_INGEST__WRITERS=2 …`.
 const SETTINGS: &str = "WAXSEAL_BENCH_SETTINGS";
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const ASK_EVERY: Duration = Duration::from_millis(20);
