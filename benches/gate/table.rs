@@ -18,7 +18,7 @@ pub(crate) fn render(findings: &Findings, sizes: Sizes, machine: &str) -> String
     out.row("one row per commit, one connection", &findings.lone_commit);
     out.rates(&findings.empty);
     out.row(&format!("all strangers: {}", posts(SMALL)), &findings.strangers);
-    out.heading(&format!("{} EVENTS OF THE LAST 30 DAYS", grouped(sizes.history as f64)));
+    out.heading(&format!("{} EVENTS IN 30 DAYS", grouped(sizes.history as f64)));
     out.rates(&findings.full);
     out.heading("BY TURNS");
     for turns in &findings.turns {
