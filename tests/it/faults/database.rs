@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::support::database::count;
 use crate::support::estate::{Estate, Folder, durable};
 use crate::support::load::{Load, Try, answered, audit};
 use crate::support::wait::until;
 
 /// The commit time-out of a webhook is 5 s.
 const QUICKLY: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Begun and answered between the two.
 fn within(tries: &[Try], from: Instant, to: Instant) -> Vec<&Try> {
@@ -68,16 +70,26 @@ async fn after_a_crash_of_postgres_everything_answered_200_is_there() {
 async fn an_outage_longer_than_the_lease_leaves_no_lane_behind() {
     let folder = Folder::new("long");
     let postgres = durable(&folder).await;
-    let estate = Estate::start(postgres.dsn().expose().to_owned(), &[]).await;
+    let more = [("WAXSEAL_DATABASE__ACQUIRE_TIMEOUT_MS", "100")];
+    let estate = Estate::start(postgres.dsn().expose().to_owned(), &more).await;
     let receiver = estate.receiver().await;
     let load = Load::start(&estate.gateway.webhook(), 2);
     load.accepted(20).await;
-    receiver.wait_for(20).await;
+    let mut tries = load.finish().await;
+    // Idle lanes: one that has something to record waits for the database and gives itself back.
+    let nothing_owed = async || count(&estate.database, "SELECT count(*) FROM delivery").await == 0;
+    until("all is delivered", PATIENCE, nothing_owed).await;
+
     postgres.stop().await;
-    let patience = Duration::from_secs(25);
-    until("the lanes are given up", patience, async || estate.gateway.metric("waxseal_lanes_owned").await < 1.0).await;
+    until("the lanes are given up", PATIENCE, async || estate.gateway.metric("waxseal_lanes_owned").await < 1.0).await;
+    let (given_up, load) = (Instant::now(), Load::start(&estate.gateway.webhook(), 1));
+    // By then the attempt to give them back has failed as well.
+    load.until("it is away for some seconds more", |tries| {
+        tries.iter().any(|one| one.status == Some(503) && one.began > given_up + Duration::from_secs(3))
+    })
+    .await;
     let _postgres = durable(&folder).await;
     load.accepted(20).await;
-    let tries = load.finish().await;
+    tries.extend(load.finish().await);
     audit(&estate.database, &receiver, &tries).await;
 }

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use crate::support::app::APP_SECRET;
 use crate::support::estate::Estate;
 use crate::support::load::{Load, audit};
 use crate::support::wait::until;
-use crate::support::{Receiver, database};
+use crate::support::{Receiver, database, webhook};
 
 /// The configured time to drain.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -59,7 +61,6 @@ async fn the_lanes_of_a_killed_gateway_are_taken_over_in_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_told_to_stop_under_load_stores_what_it_answered_and_gives_its_lanes_back() {
-    // Two batchers, because one that waits for the other must be able to stop too.
     let mut estate = Estate::start(database::fresh().await, &[("WAXSEAL_INGEST__WRITERS", "2")]).await;
     let receiver = estate.receiver().await;
     let load = Load::start(&estate.gateway.webhook(), 6);
@@ -82,6 +83,35 @@ async fn a_gateway_told_to_stop_under_load_stores_what_it_answered_and_gives_its
     }
     let tries = load.finish().await;
     audit(&estate.database, &receiver, &tries).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batcher_that_waited_beside_a_busy_one_stops_with_it() {
+    let mut estate = Estate::start(database::fresh().await, &[("WAXSEAL_INGEST__WRITERS", "2")]).await;
+    let (client, url) = (reqwest::Client::new(), estate.gateway.webhook());
+    let post = async |from: &str, wamid: &str| {
+        let body = webhook::text(from, wamid, "Moin");
+        let signature = webhook::signature(APP_SECRET, &body);
+        let request = client.post(&url).header("x-hub-signature-256", signature).body(body);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(post("4915199900011", "wamid.a").await, 200);
+    let mut lock = PgConnection::connect(&estate.database).await.unwrap();
+    lock.execute("BEGIN; LOCK TABLE contact_identifier IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let held_up = post("4915199900012", "wamid.b"); // of somebody new, who has to be entered first
+    let meanwhile = async {
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until("the new one is held up", TAKEOVER, async || database::count(&estate.database, waiting).await == 1).await;
+        assert_eq!(post("4915199900011", "wamid.c").await, 200);
+        estate.gateway.signal(Signal::TERM);
+        lock.close().await.unwrap();
+    };
+    assert_eq!(tokio::join!(held_up, meanwhile).0, 200);
+    let told = Instant::now();
+    assert_eq!(estate.gateway.ended().await.code(), Some(0));
+    assert!(told.elapsed() < DRAIN / 2, "{:?}", told.elapsed());
+    assert_eq!(database::count(&estate.database, "SELECT count(*) FROM event").await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Meta under load: posters that send one webhook after the other, each until it is answered 200, and keep a book.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ const PACE: Duration = Duration::from_millis(25);
 /// Longer than anything may take.
 const LONGEST: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(25);
+
+/// Keeps the messages of one load apart from those of another.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// One POST.
 #[derive(Debug, Clone)]
@@ -40,8 +43,11 @@ impl Load {
     pub fn start(url: &str, posters: usize) -> Self {
         let (stop, book) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
         let client = reqwest::Client::builder().no_proxy().timeout(LONGEST).build().unwrap();
+        let load = NEXT.fetch_add(1, Ordering::Relaxed);
         let posters = (0..posters)
-            .map(|poster| tokio::spawn(post(poster, url.to_owned(), client.clone(), stop.clone(), book.clone())))
+            .map(|poster| {
+                tokio::spawn(post([load, poster], url.to_owned(), client.clone(), stop.clone(), book.clone()))
+            })
             .collect();
         Self { stop, posters, book }
     }
@@ -74,12 +80,18 @@ impl Load {
     }
 }
 
-async fn post(poster: usize, url: String, client: reqwest::Client, stop: Arc<AtomicBool>, book: Arc<Mutex<Vec<Try>>>) {
+async fn post(
+    [load, poster]: [usize; 2],
+    url: String,
+    client: reqwest::Client,
+    stop: Arc<AtomicBool>,
+    book: Arc<Mutex<Vec<Try>>>,
+) {
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
-        let wamid = format!("wamid.{poster}.{number:06}");
+        let wamid = format!("wamid.{load}.{poster}.{number:06}");
         let body = webhook::text(&format!("49151999{:05}", poster * 10 + number % 10), &wamid, "Moin");
         let signature = webhook::signature(APP_SECRET, &body);
         number += 1;
