@@ -1,7 +1,7 @@
 //! The one door. Whoever wants to read stored content for a person or an application passes here, with who asks and why, or
 //! gets none. (What is opened to be delivered or sent does not pass here: it was asked for when the endpoint was set up.)
 //!
-//! The audit log will stand in [`Door::admit`]: an entry for every read, written before anything is opened.
+//! The audit log will stand in `Door::admit`: an entry for every read, written before anything is opened.
 
 use uuid::Uuid;
 

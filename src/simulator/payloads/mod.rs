@@ -1,6 +1,6 @@
 //! Webhook bodies of every shape Meta posts. Pure: nothing is posted or stored here.
 //!
-//! [`inbound`] and [`statuses`] give whole envelopes; [`message`], [`contact`] and [`status`] their parts; [`envelope`]
+//! [`inbound()`] and [`statuses()`] give whole envelopes; [`message()`], [`contact()`] and [`status()`] their parts; [`envelope()`]
 //! wraps any `(field, value)`; [`sample`] is a realistic value for every other webhook field.
 
 mod account_fields;
