@@ -8,12 +8,11 @@ use uuid::Uuid;
 use super::open::Keys;
 use super::views::{ContactView, Content, Entry, EventCursor, EventView, MessageView, Page};
 use super::{Caller, Denied, Permission};
-use crate::crypto::context::Context;
 use crate::crypto::envelope::Sealed;
 use crate::directory::Directory;
 use crate::directory::profile::Profile;
 use crate::ids::{ChannelId, ContactId, EventId, MessageId, TenantId};
-use crate::keyring::{Keyring, KeyringError};
+use crate::keyring::{Keyring, KeyringError, places};
 use crate::store::contacts::ContactRow;
 use crate::store::events::{EventFilter, EventRow};
 use crate::store::{Store, StoreError};
@@ -219,7 +218,8 @@ impl Door {
         let view = |(row, sealed): (EventRow, Option<Sealed>)| {
             let channel = row.channel_id.map(ChannelId::from_uuid);
             let known = channel.and_then(|channel| snapshot.channel(tenant, channel));
-            let place = payload_place(tenant, &row);
+            let contact = row.contact_id.map(ContactId::from_uuid);
+            let place = places::event_payload(tenant, EventId::from_uuid(row.event_id), contact);
             EventView {
                 id: EventId::from_uuid(row.event_id),
                 channel,
@@ -275,11 +275,6 @@ fn cut<T>(mut rows: Vec<T>, limit: usize) -> (Vec<T>, bool) {
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     (rows, has_more)
-}
-
-fn payload_place(tenant: TenantId, row: &EventRow) -> Context {
-    let contact = row.contact_id.unwrap_or(Uuid::nil());
-    Context { tenant: tenant.uuid(), table: "event_payload", column: "payload", row: row.event_id, contact }
 }
 
 #[cfg(test)]

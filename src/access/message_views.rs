@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 
-use uuid::Uuid;
-
 use super::door::{Door, DoorError};
 use super::open::Keys;
 use super::views::{MessageView, StatusView};
-use crate::crypto::context::Context;
 use crate::crypto::envelope::Sealed;
 use crate::domain::event::Status;
 use crate::domain::message;
 use crate::ids::{ChannelId, ContactId, MessageId, TenantId};
+use crate::keyring::places;
 use crate::store::events::StatusRow;
 use crate::store::messages::MessageRow;
 
@@ -76,23 +74,19 @@ impl Door {
 
 fn view(tenant: TenantId, keys: &Keys, parts: Parts, statuses: Vec<StatusView>) -> MessageView {
     let Parts { row, request, answer } = parts;
-    let place = |column| place(tenant, column, row.message_id, row.contact_id);
+    let (id, contact) = (MessageId::from_uuid(row.message_id), ContactId::from_uuid(row.contact_id));
     MessageView {
-        id: MessageId::from_uuid(row.message_id),
+        id,
         channel: ChannelId::from_uuid(row.channel_id),
-        contact: ContactId::from_uuid(row.contact_id),
+        contact,
         state: message::state(&row.state, statuses.iter().map(|status| status.status)),
         error_code: row.error_code.or_else(|| statuses.iter().rev().find_map(|status| status.error_code)),
         statuses,
-        request: keys.open(&place("request"), &request),
-        answer: answer.map(|answer| keys.open(&place("answer"), &answer)),
+        request: keys.open(&places::message_request(tenant, id, contact), &request),
+        answer: answer.map(|answer| keys.open(&places::message_answer(tenant, id, contact), &answer)),
         created_at: row.created_at,
         settled_at: row.settled_at,
         origin: row.origin,
         kind: row.kind,
     }
-}
-
-const fn place(tenant: TenantId, column: &'static str, message: Uuid, contact: Uuid) -> Context {
-    Context { tenant: tenant.uuid(), table: "message", column, row: message, contact }
 }
