@@ -40,19 +40,31 @@ CREATE TABLE channel (
     UNIQUE (tenant_id, phone_number_id)
 );
 
--- An endpoint: an internal application that receives events. The URL is sealed because callers put tokens into URLs.
+-- An endpoint: an internal application that receives events. The URL is sealed because callers put tokens into URLs; options
+-- hold what it wants to see from us (headers, passwords, keys) and its predicate, which may quote what people write.
 CREATE TABLE endpoint (
     tenant_id       uuid        NOT NULL REFERENCES tenant,
     endpoint_id     uuid        NOT NULL,
     name            text        NOT NULL,
     url             sealed      NOT NULL,
     url_host        text        NOT NULL,
-    format          text        NOT NULL CHECK (format IN ('standard', 'meta')),
+    format          text        NOT NULL CHECK (format IN ('standard', 'meta', 'cloudevents')),
     event_types     text[]      NOT NULL,       -- empty: all
     channel_ids     uuid[]      NOT NULL,       -- empty: all
+    direction       text        CHECK (direction IN ('in', 'out')), -- absent: both
+    fields          text        NOT NULL CHECK (fields IN ('ids', 'metadata', 'masked', 'full')),
+    pseudonymous    boolean     NOT NULL,
+    ordering        text        NOT NULL CHECK (ordering IN ('none', 'block', 'skip')),
+    skip_after      smallint    CHECK ((ordering = 'skip') = (skip_after IS NOT NULL)),
+    max_per_second  integer,                    -- absent: no limit
+    max_in_flight   smallint,                   -- absent: as configured
+    timeout_ms      integer,                    -- absent: as configured
+    options         sealed,                     -- absent: none
     signing_secret  sealed      NOT NULL,
+    previous_signing_secret sealed,             -- signs too, until then
+    previous_secret_until   timestamptz CHECK ((previous_secret_until IS NULL) = (previous_signing_secret IS NULL)),
     state           text        NOT NULL CHECK (state IN ('active', 'paused', 'disabled')),
-    disabled_reason text        CHECK (disabled_reason IN ('gone')),
+    disabled_reason text        CHECK (disabled_reason IN ('gone', 'failing')),
     created_at      timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, endpoint_id)

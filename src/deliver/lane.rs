@@ -18,7 +18,6 @@ use super::prepare::{Prepared, Ready};
 use crate::domain::endpoint::{Endpoint, State};
 use crate::domain::retry;
 use crate::egress::attempt::Attempt;
-use crate::egress::sign::delivery_headers;
 use crate::ids::{EndpointId, EventId};
 use crate::store::deliveries::{AttemptRow, Round};
 use crate::store::lanes::OwnedLane;
@@ -157,18 +156,13 @@ impl Deliverer {
         let outcome = match prepared.body {
             Ready::Skip => Outcome::Skipped,
             Ready::Dead(reason) => Outcome::Dead(reason),
-            Ready::Post(body) => {
-                let now = self.clock.now();
-                match delivery_headers(endpoint.format, &endpoint.secret, prepared.event, now, &body) {
-                    Err(_) => Outcome::Dead("unreadable"),
-                    Ok(headers) => {
-                        let url = endpoint.url.expose();
-                        let attempt = self.client.post(url, headers, body, self.limits.timeout).await;
-                        self.report(&endpoint, &prepared.event, prepared.attempts, prepared.stored_at, &attempt);
-                        Outcome::Attempted(attempt)
-                    }
+            Ready::Post(body) => match self.hand_over(&endpoint, prepared.event, body).await {
+                None => Outcome::Dead("unreadable"),
+                Some(attempt) => {
+                    self.report(&endpoint, &prepared.event, prepared.attempts, prepared.stored_at, &attempt);
+                    Outcome::Attempted(attempt)
                 }
-            }
+            },
         };
         Finished { event: prepared.event, attempts: prepared.attempts, outcome }
     }

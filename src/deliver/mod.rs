@@ -3,6 +3,7 @@
 
 mod lane;
 mod prepare;
+mod transport;
 
 pub use lane::run as run_lane;
 

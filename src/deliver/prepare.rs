@@ -69,7 +69,7 @@ impl Deliverer {
             // Meta has no form for events of our own, and its clients would not understand one.
             Format::Meta if content.starts_with(OWN_ENVELOPE.as_bytes()) => Ready::Skip,
             Format::Meta => Ready::Post(Bytes::copy_from_slice(content)),
-            Format::Standard => {
+            Format::Standard | Format::CloudEvents => {
                 let snapshot = self.directory.snapshot();
                 let channel = row.channel_id.map(ChannelId::from_uuid);
                 let number =

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use url::Url;
 use uuid::Uuid;
 
 use super::Directory;
@@ -11,14 +10,13 @@ use super::snapshot::{ApiKey, App, Snapshot};
 use crate::crypto::context::Context;
 use crate::crypto::envelope::{self, Sealed};
 use crate::domain::channel::Channel;
-use crate::domain::endpoint::{Endpoint, EndpointUrl, Filter, Format, State};
-use crate::ids::{ApiKeyId, AppId, ChannelId, EndpointId, PhoneNumberId, TenantId, WabaId};
+use crate::ids::{ApiKeyId, AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::keyring::{KeyringError, places};
 use crate::meta::signature::WebhookSecret;
-use crate::secret::{AccessToken, AppSecret, SigningSecret, VerifyToken};
+use crate::secret::{AccessToken, AppSecret, VerifyToken};
 use crate::store::StoreError;
 use crate::store::api_keys::ApiKeyRow;
-use crate::store::settings::{AppRow, ChannelRow, EndpointRow};
+use crate::store::settings::{AppRow, ChannelRow};
 
 /// Why the settings could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +101,7 @@ impl Directory {
         self.snapshot().apps.iter().map(|app| app.tenant).collect()
     }
 
-    async fn open_text(&self, context: Context, sealed: &[u8]) -> Result<String, LoadError> {
+    pub(super) async fn open_text(&self, context: Context, sealed: &[u8]) -> Result<String, LoadError> {
         let sealed = Sealed::from_stored(sealed.to_vec());
         let damaged = LoadError::Damaged { table: context.table, column: context.column, row: context.row };
         let Some(id) = sealed.dek_id() else { return Err(damaged) };
@@ -146,24 +144,6 @@ impl Directory {
             waba_id: WabaId::new(row.waba_id.clone()),
             name: row.name.clone(),
             token,
-            changed_at: Some(row.updated_at),
-        })
-    }
-
-    async fn open_endpoint(&self, row: &EndpointRow) -> Result<Endpoint, LoadError> {
-        let at = |column| places::setting(row.tenant_id, "endpoint", column, row.endpoint_id);
-        let damaged = |column| LoadError::Damaged { table: "endpoint", column, row: row.endpoint_id };
-        let url = self.open_text(at("url"), &row.url).await?;
-        let channels = row.channel_ids.iter().copied().map(ChannelId::from_uuid).collect();
-        Ok(Endpoint {
-            tenant: TenantId::from_uuid(row.tenant_id),
-            id: EndpointId::from_uuid(row.endpoint_id),
-            name: row.name.clone(),
-            url: EndpointUrl::new(Url::parse(&url).map_err(|_| damaged("url"))?),
-            format: Format::parse(&row.format).ok_or_else(|| damaged("format"))?,
-            filter: Filter { event_types: row.event_types.clone(), channels },
-            secret: SigningSecret::new(self.open_text(at("signing_secret"), &row.signing_secret).await?),
-            state: State::parse(&row.state).ok_or_else(|| damaged("state"))?,
             changed_at: Some(row.updated_at),
         })
     }

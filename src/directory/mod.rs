@@ -3,6 +3,7 @@
 
 pub mod bells;
 pub mod contacts;
+mod endpoint_row;
 mod load;
 mod own_events;
 pub mod profile;

@@ -7,12 +7,12 @@ use super::load::LoadError;
 use super::{App, Directory, Snapshot};
 use crate::crypto::envelope;
 use crate::domain::channel::Channel;
-use crate::domain::endpoint::{Endpoint, State};
+use crate::domain::endpoint::Endpoint;
 use crate::ids::{ApiKeyId, AppId, ChannelId, EndpointId, TenantId};
 use crate::keyring::{DekName, KeyringError, places};
 use crate::store::StoreError;
 use crate::store::api_keys::ApiKeyRow;
-use crate::store::settings::{AppRow, ChannelRow, EndpointRow};
+use crate::store::settings::{AppRow, ChannelRow};
 
 /// Statements that a request to remove an endpoint waits for.
 const SWEPT_AT_ONCE: u32 = 5;
@@ -71,7 +71,7 @@ pub struct NewApiKey {
 }
 
 impl Directory {
-    async fn seal_text(
+    pub(super) async fn seal_text(
         &self,
         tenant: TenantId,
         table: &'static str,
@@ -160,29 +160,13 @@ impl Directory {
 
     /// Adds an endpoint, or changes the one that was read.
     pub async fn save_endpoint(&self, endpoint: &Endpoint) -> Result<(), SaveError> {
-        let (tenant, row) = (endpoint.tenant, endpoint.id.uuid());
-        let seal = |column, text| self.seal_text(tenant, "endpoint", column, row, text);
-        let now = self.clock.now();
-        let row = EndpointRow {
-            tenant_id: tenant.uuid(),
-            endpoint_id: row,
-            name: endpoint.name.clone(),
-            url: seal("url", endpoint.url.expose().as_str()).await?,
-            url_host: endpoint.url.host(),
-            format: endpoint.format.as_str().to_owned(),
-            event_types: endpoint.filter.event_types.clone(),
-            channel_ids: endpoint.filter.channels.iter().map(|channel| channel.uuid()).collect(),
-            signing_secret: seal("signing_secret", endpoint.secret.expose()).await?,
-            state: endpoint.state.as_str().to_owned(),
-            disabled_reason: (endpoint.state == State::Disabled).then(|| "gone".to_owned()),
-            created_at: now,
-            updated_at: now,
-        };
+        let (tenant, id) = (endpoint.tenant, endpoint.id);
+        let row = self.endpoint_row(endpoint).await?;
         let stored = match endpoint.changed_at {
             None => self.store.insert_endpoint(&row).await.map(|()| true)?,
             Some(read) => self.store.update_endpoint(&row, read).await?,
         };
-        self.settle(stored, |snapshot| snapshot.endpoint(tenant, endpoint.id).is_some()).await
+        self.settle(stored, |snapshot| snapshot.endpoint(tenant, id).is_some()).await
     }
 
     /// Removes an endpoint and what it is owed. Returns whether there was one. When it is owed very much, the rest goes

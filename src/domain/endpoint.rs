@@ -1,12 +1,19 @@
 //! Endpoints: who is told what, and how.
 
+mod credentials;
+mod filter;
+mod pace;
+
+pub use credentials::{Auth, ClientCertificate, ClientCredentials, Credentials};
+pub use filter::{Direction, Filter};
+pub use pace::{Order, Pace};
+
 use std::fmt;
 
 use time::OffsetDateTime;
 use url::Url;
 
-use super::event::EventType;
-use crate::ids::{ChannelId, EndpointId, TenantId};
+use crate::ids::{EndpointId, TenantId};
 use crate::secret::SigningSecret;
 
 /// How an endpoint wants its events.
@@ -16,6 +23,8 @@ pub enum Format {
     Standard,
     /// Meta's own envelope, signed as Meta signs, under the endpoint's own secret.
     Meta,
+    /// The event JSON as the data of a CloudEvent (CloudEvents 1.0, structured mode), signed as `Standard` is.
+    CloudEvents,
 }
 
 impl Format {
@@ -25,13 +34,75 @@ impl Format {
         match self {
             Self::Standard => "standard",
             Self::Meta => "meta",
+            Self::CloudEvents => "cloudevents",
         }
     }
 
     /// From the stable name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Standard, Self::Meta].into_iter().find(|format| format.as_str() == text)
+        [Self::Standard, Self::Meta, Self::CloudEvents].into_iter().find(|format| format.as_str() == text)
+    }
+}
+
+/// How much of an event an endpoint is shown. Each sees more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fields {
+    /// Our ids, the type and the times.
+    Ids,
+    /// And Meta's words that describe without content: kinds, states, error codes, prices.
+    Metadata,
+    /// And the content, with names, numbers and Meta's ids of people and messages masked.
+    Masked,
+    /// Everything, byte for byte.
+    Full,
+}
+
+impl Fields {
+    /// Every policy, from the least to the most.
+    pub const ALL: [Self; 4] = [Self::Ids, Self::Metadata, Self::Masked, Self::Full];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ids => "ids",
+            Self::Metadata => "metadata",
+            Self::Masked => "masked",
+            Self::Full => "full",
+        }
+    }
+
+    /// From the stable name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fields| fields.as_str() == text)
+    }
+}
+
+/// Why an endpoint was disabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisabledReason {
+    /// It answered 410.
+    Gone,
+    /// Nothing was accepted for days.
+    Failing,
+}
+
+impl DisabledReason {
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Failing => "failing",
+        }
+    }
+
+    /// From the stable name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Gone, Self::Failing].into_iter().find(|reason| reason.as_str() == text)
     }
 }
 
@@ -42,7 +113,7 @@ pub enum State {
     Active,
     /// Events wait.
     Paused,
-    /// Answered 410: owed nothing more until somebody activates it.
+    /// Answered 410, or failed for days: owed nothing more until somebody activates it.
     Disabled,
 }
 
@@ -95,37 +166,11 @@ impl fmt::Debug for EndpointUrl {
     }
 }
 
-/// Which events an endpoint is told of.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Stable names, or `prefix.*`. Empty: all.
-    pub event_types: Vec<String>,
-    /// Empty: all, also events that belong to no channel.
-    pub channels: Vec<ChannelId>,
-}
-
-impl Filter {
-    /// Whether the endpoint is told of such an event.
-    #[must_use]
-    pub fn matches(&self, event_type: EventType, channel: Option<ChannelId>) -> bool {
-        let type_matches = self.event_types.is_empty()
-            || self.event_types.iter().any(|wanted| type_matches(wanted, event_type.as_str()));
-        let channel_matches =
-            self.channels.is_empty() || channel.is_some_and(|channel| self.channels.contains(&channel));
-        type_matches && channel_matches
-    }
-
-    /// Whether `wanted` can match any event at all: a known type or the prefix of one.
-    #[must_use]
-    pub fn is_known(wanted: &str) -> bool {
-        EventType::ALL.iter().any(|event_type| type_matches(wanted, event_type.as_str()))
-    }
-}
-
-fn type_matches(wanted: &str, event_type: &str) -> bool {
-    match wanted.strip_suffix(".*") {
-        Some(prefix) => event_type.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.')),
-        None => wanted == event_type,
+impl Endpoint {
+    /// The secrets that sign at `now`, newest first.
+    pub fn secrets_at(&self, now: OffsetDateTime) -> impl Iterator<Item = &SigningSecret> {
+        let previous = self.previous_secret.as_ref().filter(|(_, until)| now < *until);
+        std::iter::once(&self.secret).chain(previous.map(|(secret, _)| secret))
     }
 }
 
@@ -142,12 +187,24 @@ pub struct Endpoint {
     pub url: EndpointUrl,
     /// What it understands.
     pub format: Format,
-    /// What it is told.
+    /// What it is told of.
     pub filter: Filter,
+    /// How much of it.
+    pub fields: Fields,
+    /// Whether it knows contacts by ids of its own, which no other endpoint's can be joined with.
+    pub pseudonymous: bool,
+    /// In what order and how fast.
+    pub pace: Pace,
     /// What it verifies us with.
     pub secret: SigningSecret,
+    /// What it verified us with before the last rotation; signs beside the new one until then.
+    pub previous_secret: Option<(SigningSecret, OffsetDateTime)>,
+    /// What it wants to see from us besides.
+    pub credentials: Credentials,
     /// Whether it is delivered to.
     pub state: State,
+    /// Set when it is disabled.
+    pub disabled_reason: Option<DisabledReason>,
     /// When what this was read from was last changed; `None`: not stored yet. A change of anything newer is refused.
     pub changed_at: Option<OffsetDateTime>,
 }
@@ -155,33 +212,6 @@ pub struct Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_filter_matches_types_prefixes_and_channels() {
-        let now = time::macros::datetime!(2026-11-22 12:00 UTC);
-        let (here, there) = (ChannelId::new(now), ChannelId::new(now));
-        let all = Filter::default();
-        assert!(all.matches(EventType::Unrecognised, None));
-        let messages = Filter { event_types: vec!["message.*".into(), "standby".into()], channels: vec![here] };
-        assert!(messages.matches(EventType::MessageRead, Some(here)));
-        assert!(messages.matches(EventType::Standby, Some(here)));
-        assert!(!messages.matches(EventType::MessageRead, Some(there)));
-        assert!(!messages.matches(EventType::MessageRead, None));
-        assert!(!messages.matches(EventType::CallUpdated, Some(here)));
-    }
-
-    #[test]
-    fn a_type_that_can_never_match_is_known_as_such() {
-        assert!(
-            Filter::is_known("message.received") && Filter::is_known("message.*") && Filter::is_known("unrecognised")
-        );
-        assert!(
-            !Filter::is_known("message")
-                && !Filter::is_known("mesage.*")
-                && !Filter::is_known("*")
-                && !Filter::is_known("")
-        );
-    }
 
     #[test]
     fn a_url_never_prints_its_token() {

@@ -5,4 +5,5 @@ pub mod endpoint;
 pub mod event;
 pub mod message;
 pub mod person;
+pub mod predicate;
 pub mod retry;

@@ -143,7 +143,9 @@ pub fn delivery_headers(
     body: &[u8],
 ) -> Result<HeaderMap, BadSecret> {
     let mut headers = match format {
-        Format::Standard => StandardSigner::new(std::slice::from_ref(secret))?.headers(id, at, body),
+        Format::Standard | Format::CloudEvents => {
+            StandardSigner::new(std::slice::from_ref(secret))?.headers(id, at, body)
+        }
         Format::Meta => HeaderMap::from_iter([(HUB_SIGNATURE, hub_signature(secret, body))]),
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

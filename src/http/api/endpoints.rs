@@ -14,7 +14,9 @@ use super::verification::{self, Address};
 use crate::access::Caller;
 use crate::clock::SharedClock;
 use crate::directory::Directory;
-use crate::domain::endpoint::{Endpoint, EndpointUrl, Filter, Format, State as EndpointState};
+use crate::domain::endpoint::{
+    Credentials, Endpoint, EndpointUrl, Fields, Filter, Format, Pace, State as EndpointState,
+};
 use crate::egress::client::EgressClient;
 use crate::egress::sign;
 use crate::ids::EndpointId;
@@ -91,7 +93,7 @@ pub(super) async fn create(
     }
     let mut faults = Faults::default();
     super::channels::check_all(&who, &directory, &channels, &mut faults);
-    if format == Format::Standard && new.secret.is_some() {
+    if format != Format::Meta && new.secret.is_some() {
         faults.note("/secret", "format", "absent: secrets of this format are made here").unwrap_or(());
     }
     let address = Address { url: &new.url.0, format, verify_token: new.verify_token.as_ref() };
@@ -103,9 +105,15 @@ pub(super) async fn create(
         name: new.name.0,
         url: EndpointUrl::new(new.url.0),
         format,
-        filter: Filter { event_types: texts(new.event_types), channels },
+        filter: Filter { event_types: texts(new.event_types), channels, ..Filter::default() },
+        fields: Fields::Full,
+        pseudonymous: false,
+        pace: Pace::default(),
         secret: new.secret.map_or_else(sign::generate_secret, |secret| SigningSecret::new(secret.0)),
+        previous_secret: None,
+        credentials: Credentials::default(),
         state: new.state.map_or(EndpointState::Active, |state| state.0),
+        disabled_reason: None,
         changed_at: None,
     };
     settled(directory.save_endpoint(&endpoint).await, ())?;
@@ -215,7 +223,7 @@ pub(super) async fn rotate_secret(
     directory.reload().await?;
     let mut endpoint = find(&directory, &who, id)?;
     let mut faults = Faults::default();
-    if endpoint.format == Format::Standard && new.secret.is_some() {
+    if endpoint.format != Format::Meta && new.secret.is_some() {
         faults.note("/secret", "format", "absent: secrets of this format are made here").unwrap_or(());
     }
     faults.refuse()?;

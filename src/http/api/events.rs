@@ -115,7 +115,7 @@ fn expand(text: &str, params: &mut Params) -> Option<Vec<String>> {
         params.fault("type", "event_type", "event types of the documentation, or prefixes such as message.*");
         return None;
     }
-    let filter = Filter { event_types: wanted, channels: Vec::new() };
+    let filter = Filter { event_types: wanted, ..Filter::default() };
     let types = EventType::ALL.iter().filter(|event_type| filter.matches(**event_type, None));
     Some(types.map(|event_type| event_type.as_str().to_owned()).collect())
 }

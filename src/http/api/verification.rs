@@ -30,7 +30,7 @@ pub(super) async fn check(egress: &EgressClient, address: &Address<'_>, mut faul
         (Format::Meta, None) => {
             faults.note("/verify_token", "required", "required for this format and a new URL").unwrap_or(());
         }
-        (Format::Standard, Some(_)) => {
+        (Format::Standard | Format::CloudEvents, Some(_)) => {
             faults.note("/verify_token", "format", "absent: this format has no handshake").unwrap_or(());
         }
         _ => {}
