@@ -19,7 +19,7 @@ use crate::domain::predicate::Predicate;
 use crate::ids::{ChannelId, EndpointId, TenantId};
 use crate::keyring::places;
 use crate::secret::{EndpointSecret, SigningSecret};
-use crate::store::settings::EndpointRow;
+use crate::store::endpoints::EndpointRow;
 
 /// What `endpoint.options` holds, sealed.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
@@ -100,10 +100,11 @@ impl Directory {
         };
         let secret = |secret: &SigningSecret| Zeroizing::new(secret.expose().to_owned());
         let options = Options::of(endpoint);
-        let options = match options == Options::default() {
-            true => None,
+        let options = if options == Options::default() {
+            None
+        } else {
             // Texts and JSON that was read before: there is nothing that would not serialise.
-            false => Some(seal("options", Zeroizing::new(serde_json::to_string(&options).unwrap_or_default())).await?),
+            Some(seal("options", Zeroizing::new(serde_json::to_string(&options).unwrap_or_default())).await?)
         };
         let previous_signing_secret = match &endpoint.previous_secret {
             Some((previous, _)) => Some(seal("previous_signing_secret", secret(previous)).await?),

@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
-use reqwest::{Client, RequestBuilder, Response, redirect, retry};
+use reqwest::{Client, Identity, RequestBuilder, Response, redirect, retry};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::attempt::{Attempt, AttemptClass, retry_after};
 use super::guard::{AddressPolicy, Refused, Target};
 use super::resolver::GuardedResolver;
 use crate::clock::SharedClock;
 use crate::crypto::random;
+use crate::domain::endpoint::ClientCertificate;
 use crate::secret::VerifyToken;
 
 /// As much of an answer as is read. It is read only so that the connection can be used again, and for challenges.
@@ -138,6 +140,13 @@ impl EgressClient {
         };
         (Attempt { class, http_status: status, retry_after, elapsed: started.elapsed() }, body)
     }
+}
+
+/// What a client presents to prove itself. `None`: the texts are not PEM of certificates and a key.
+#[must_use]
+pub fn identity(certificate: &ClientCertificate) -> Option<Identity> {
+    let both = Zeroizing::new(format!("{}\n{}", certificate.key.expose().trim(), certificate.chain.trim()));
+    Identity::from_pem(both.as_bytes()).ok()
 }
 
 async fn within(

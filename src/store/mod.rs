@@ -5,6 +5,7 @@
 pub mod api_keys;
 pub mod contacts;
 pub mod deliveries;
+pub mod endpoints;
 mod error;
 pub mod events;
 pub mod keys;

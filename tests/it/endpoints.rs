@@ -144,7 +144,7 @@ async fn a_new_secret_signs_the_next_delivery() {
         assert_eq!(answer.status(), StatusCode::OK);
         answer.json::<Value>().await.unwrap()["secret"].as_str().unwrap().to_owned()
     };
-    let new = rotate(&made, json!({})).await;
+    let new = rotate(&made, json!({ "grace_seconds": 0 })).await;
     let own = rotate(&bot, json!({ "secret": "of my own making" })).await;
     assert_eq!(own, "of my own making");
     app.webhook(webhook::text("4915199900011", "wamid.b", "Moin")).await;

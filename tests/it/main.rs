@@ -17,6 +17,7 @@ mod support;
 mod authorisation;
 mod canary;
 mod delivery;
+mod endpoint_options;
 mod endpoints;
 mod faults;
 mod identity;

@@ -29,6 +29,11 @@ pub(super) trait Field: Sized {
     fn absent() -> Option<Self> {
         None
     }
+
+    /// Takes it from a body. A group of fields takes each of its own.
+    fn take(fields: &mut Fields, name: &str) -> Option<Self> {
+        fields.take(name)
+    }
 }
 
 impl<T: Field> Field for Option<T> {
@@ -98,6 +103,7 @@ impl Faults {
 
 /// The members of an object, as far as they were not yet taken. Of doubled ones the last counts.
 pub(super) struct Fields {
+    at: String,
     left: BTreeMap<String, Box<RawValue>>,
     faults: Faults,
 }
@@ -109,33 +115,50 @@ impl Fields {
             let what = if error.is_data() { "a JSON object was expected" } else { "reading stopped" };
             Problem::new(Code::InvalidJson).with_detail(format!("{what} at {place}"))
         })?;
-        Ok(Self { left, faults: Faults::default() })
+        Ok(Self { at: String::new(), left, faults: Faults::default() })
+    }
+
+    fn pointer(&self, name: &str) -> String {
+        format!("{}/{}", self.at, name.replace('~', "~0").replace('/', "~1"))
     }
 
     /// Takes a field.
     pub(super) fn take<T: Field>(&mut self, name: &str) -> Option<T> {
+        let pointer = self.pointer(name);
         match self.left.remove(name) {
-            Some(json) => T::read(&json, &format!("/{name}"), &mut self.faults),
-            None => T::absent().or_else(|| self.faults.note(&format!("/{name}"), "required", "this field is required")),
+            Some(json) => T::read(&json, &pointer, &mut self.faults),
+            None => T::absent().or_else(|| self.faults.note(&pointer, "required", "this field is required")),
         }
     }
 
-    fn finish<T>(mut self, body: Option<T>) -> Result<T, Problem> {
+    /// What was wrong, with the members that nobody took.
+    fn finish(mut self) -> Faults {
         for name in std::mem::take(&mut self.left).into_keys() {
-            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            let pointer = self.pointer(&name);
             let _none: Option<()> = self.faults.note(&pointer, "unknown", "there is no such field");
         }
-        self.faults.refuse()?;
-        // A body without faults is whole.
-        body.ok_or(Problem::new(Code::Internal))
+        self.faults
     }
+}
+
+/// Reads an object inside a body.
+pub(super) fn object<T: Body>(json: &RawValue, at: &str, faults: &mut Faults) -> Option<T> {
+    let Ok(left) = serde_json::from_str(json.get()) else { return faults.note(at, "type", "an object") };
+    let mut fields = Fields { at: at.to_owned(), left, faults: Faults::default() };
+    let body = T::read(&mut fields);
+    let mut found = fields.finish();
+    let whole = found.0.is_empty();
+    faults.0.append(&mut found.0);
+    body.filter(|_| whole)
 }
 
 /// Reads a whole body.
 fn read<T: Body>(bytes: &[u8]) -> Result<T, Problem> {
     let mut fields = Fields::parse(bytes)?;
     let body = T::read(&mut fields);
-    fields.finish(body)
+    fields.finish().refuse()?;
+    // A body without faults is whole.
+    body.ok_or(Problem::new(Code::Internal))
 }
 
 impl<S: Send + Sync, T: Body> FromRequest<S> for Json<T> {
@@ -166,7 +189,7 @@ macro_rules! request {
 
         impl $crate::http::api::body::Body for $name {
             fn read(fields: &mut $crate::http::api::body::Fields) -> Option<Self> {
-                $(let $field = fields.take::<$kind>(stringify!($field));)+
+                $(let $field = <$kind as $crate::http::api::body::Field>::take(fields, stringify!($field));)+
                 Some(Self { $($field: $field?),+ })
             }
         }

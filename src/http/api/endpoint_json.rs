@@ -1,12 +1,16 @@
 //! Endpoints as the API reads and shows them.
 
+use std::num::{NonZeroU16, NonZeroU32};
+
 use serde::Serialize;
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::body::request;
+use super::endpoint_options::{EndpointOptions, GraceSeconds};
 use super::fields::{EventTypeText, FormatText, HubSecretText, Name, StateText, UrlText, VerifyTokenText};
 use crate::access::{Caller, Permission};
-use crate::domain::endpoint::Endpoint;
+use crate::domain::endpoint::{Auth, Direction, DisabledReason, Endpoint};
 use crate::ids::{ChannelId, EndpointId};
 
 request! {
@@ -28,6 +32,9 @@ request! {
         secret: Option<HubSecretText>,
         /// Format `meta` alone, and required there: what the endpoint expects as `hub.verify_token`. It is not stored.
         verify_token: Option<VerifyTokenText>,
+        /// The rest, all of it optional.
+        #[serde(flatten)]
+        options: EndpointOptions,
     }
 }
 
@@ -46,6 +53,9 @@ request! {
         state: Option<StateText>,
         /// Format `meta` alone: required when the URL changes.
         verify_token: Option<VerifyTokenText>,
+        /// The rest.
+        #[serde(flatten)]
+        options: EndpointOptions,
     }
 }
 
@@ -54,6 +64,9 @@ request! {
     NewSecret {
         /// Format `meta` alone. When absent, one is made.
         secret: Option<HubSecretText>,
+        /// How long the old secret goes on signing beside the new one; a day when absent. Format `meta` has room for one
+        /// signature, which is the new one's at once.
+        grace_seconds: Option<GraceSeconds>,
     }
 }
 
@@ -67,14 +80,44 @@ pub(super) struct EndpointJson {
     url: Option<String>,
     /// The host of the URL, and its port when it is not the usual one.
     url_host: String,
-    /// `standard` or `meta`.
+    /// `standard`, `meta` or `cloudevents`.
     format: &'static str,
     /// Empty: all.
     event_types: Vec<String>,
     /// Empty: all.
     channel_ids: Vec<ChannelId>,
-    /// `active`, `paused`, or `disabled` after it answered 410.
+    /// `in`, `out`, or null for both and for events that are about no message.
+    direction: Option<&'static str>,
+    /// Null: none, or a key without `endpoints:manage`, because it may quote what people write.
+    #[schema(value_type = Option<Object>)]
+    predicate: Option<serde_json::Value>,
+    /// `ids`, `metadata`, `masked` or `full`.
+    fields: &'static str,
+    /// Whether contacts have ids of their own here.
+    pseudonymous: bool,
+    /// `none`, `block` or `skip`.
+    order: &'static str,
+    /// With the order `skip`: after how many failed attempts.
+    skip_after: Option<u16>,
+    /// Null: no limit.
+    max_per_second: Option<u32>,
+    /// Null: as the gateway is configured.
+    max_in_flight: Option<u16>,
+    /// Null: as the gateway is configured.
+    timeout_ms: Option<u64>,
+    /// The names of the header lines that are added. Their values are not shown.
+    headers: Vec<String>,
+    /// `bearer`, `basic`, `oauth2` or null.
+    auth: Option<&'static str>,
+    /// Whether a client certificate is presented.
+    client_certificate: bool,
+    /// Until when the secret of before the last rotation signs too.
+    #[serde(with = "time::serde::rfc3339::option")]
+    rotation_ends_at: Option<OffsetDateTime>,
+    /// `active`, `paused` or `disabled`.
     state: &'static str,
+    /// `gone` after it answered 410, `failing` after days without success; otherwise null.
+    disabled_reason: Option<&'static str>,
 }
 
 /// An endpoint that was just added.
@@ -105,7 +148,21 @@ impl EndpointJson {
             format: endpoint.format.as_str(),
             event_types: endpoint.filter.event_types.clone(),
             channel_ids: endpoint.filter.channels.clone(),
+            direction: endpoint.filter.direction.map(Direction::as_str),
+            predicate: endpoint.filter.predicate.as_ref().filter(|_| manages).map(|one| one.source().clone()),
+            fields: endpoint.fields.as_str(),
+            pseudonymous: endpoint.pseudonymous,
+            order: endpoint.pace.order.as_str(),
+            skip_after: endpoint.pace.order.after().map(NonZeroU16::get),
+            max_per_second: endpoint.pace.max_per_second.map(NonZeroU32::get),
+            max_in_flight: endpoint.pace.max_in_flight.map(NonZeroU16::get),
+            timeout_ms: endpoint.pace.timeout.and_then(|timeout| timeout.as_millis().try_into().ok()),
+            headers: endpoint.credentials.headers.iter().map(|(name, _)| name.clone()).collect(),
+            auth: endpoint.credentials.auth.as_ref().map(Auth::as_str),
+            client_certificate: endpoint.credentials.certificate.is_some(),
+            rotation_ends_at: endpoint.previous_secret.as_ref().map(|(_, until)| *until),
             state: endpoint.state.as_str(),
+            disabled_reason: endpoint.disabled_reason.map(DisabledReason::as_str),
         }
     }
 }

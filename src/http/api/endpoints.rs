@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use time::Duration;
 
 use super::body::{self, Faults};
 use super::endpoint_json::{CreatedEndpoint, EndpointChange, EndpointJson, NewEndpoint, NewSecret, RotatedSecret};
@@ -21,6 +22,9 @@ use crate::egress::client::EgressClient;
 use crate::egress::sign;
 use crate::ids::EndpointId;
 use crate::secret::SigningSecret;
+
+/// How long the secret of before a rotation signs beside the new one, unless the caller says otherwise.
+const GRACE: Duration = Duration::days(1);
 
 fn find(directory: &Directory, who: &Caller, id: EndpointId) -> Result<Endpoint, Problem> {
     let snapshot = directory.snapshot();
@@ -96,10 +100,7 @@ pub(super) async fn create(
     if format != Format::Meta && new.secret.is_some() {
         faults.note("/secret", "format", "absent: secrets of this format are made here").unwrap_or(());
     }
-    let address = Address { url: &new.url.0, format, verify_token: new.verify_token.as_ref() };
-    verification::check(&egress, &address, faults).await?;
-    verification::challenge(&egress, &address).await?;
-    let endpoint = Endpoint {
+    let mut endpoint = Endpoint {
         tenant: who.tenant,
         id: EndpointId::new(clock.now()),
         name: new.name.0,
@@ -116,6 +117,11 @@ pub(super) async fn create(
         disabled_reason: None,
         changed_at: None,
     };
+    new.options.apply(&mut endpoint, &mut faults);
+    verification::check_token_url(&egress, &endpoint, &mut faults).await;
+    let address = Address { url: endpoint.url.expose(), format, verify_token: new.verify_token.as_ref() };
+    verification::check(&egress, &address, faults).await?;
+    verification::challenge(&egress, &address).await?;
     settled(directory.save_endpoint(&endpoint).await, ())?;
     Ok((StatusCode::CREATED, Json(CreatedEndpoint::new(&endpoint, &who))))
 }
@@ -155,6 +161,8 @@ pub(super) async fn change(
         super::channels::check_all(&who, &directory, &channels, &mut faults);
         endpoint.filter.channels = channels;
     }
+    change.options.apply(&mut endpoint, &mut faults);
+    verification::check_token_url(&egress, &endpoint, &mut faults).await;
     match &change.url {
         None => faults.refuse()?,
         Some(url) => {
@@ -174,7 +182,7 @@ pub(super) async fn change(
         endpoint.filter.event_types = texts(change.event_types);
     }
     if let Some(state) = change.state {
-        endpoint.state = state.0;
+        (endpoint.state, endpoint.disabled_reason) = (state.0, None);
     }
     settled(directory.save_endpoint(&endpoint).await, ())?;
     Ok(Json(EndpointJson::for_caller(&endpoint, &who)))
@@ -201,7 +209,7 @@ pub(super) async fn remove(
     if there { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::new(Code::NotFound)) }
 }
 
-/// Gives an endpoint a new secret. The old one signs nothing from the next attempt on.
+/// Gives an endpoint a new secret. Until the grace is over, deliveries bear the signatures of both.
 #[utoipa::path(
     post, path = "/v1/endpoints/{id}/rotate-secret", tag = "Endpoints", operation_id = "rotate_endpoint_secret",
     params(("id" = EndpointId, Path, description = "The endpoint.")),
@@ -214,6 +222,7 @@ pub(super) async fn remove(
 pub(super) async fn rotate_secret(
     who: Caller,
     State(directory): State<Directory>,
+    State(clock): State<SharedClock>,
     Target(id): Target<EndpointId>,
     params: Params,
     body::Json(new): body::Json<NewSecret>,
@@ -227,7 +236,11 @@ pub(super) async fn rotate_secret(
         faults.note("/secret", "format", "absent: secrets of this format are made here").unwrap_or(());
     }
     faults.refuse()?;
-    endpoint.secret = new.secret.map_or_else(sign::generate_secret, |secret| SigningSecret::new(secret.0));
+    let secret = new.secret.map_or_else(sign::generate_secret, |secret| SigningSecret::new(secret.0));
+    let grace = new.grace_seconds.map_or(GRACE, |grace| Duration::seconds(grace.0.into()));
+    let previous = std::mem::replace(&mut endpoint.secret, secret);
+    // Of the secret before the previous one nothing is left: two sign at most.
+    endpoint.previous_secret = grace.is_positive().then(|| (previous, clock.now() + grace));
     settled(directory.save_endpoint(&endpoint).await, ())?;
     Ok(Json(RotatedSecret::of(&endpoint)))
 }

@@ -14,11 +14,16 @@ use crate::config::looks_like_an_example;
 use crate::domain::endpoint::{Filter, Format, State};
 use crate::ids::{ChannelId, PhoneNumberId, WabaId};
 
-fn value<T: DeserializeOwned>(json: &RawValue, at: &str, faults: &mut Faults, expected: &str) -> Option<T> {
+pub(super) fn value<T: DeserializeOwned>(json: &RawValue, at: &str, faults: &mut Faults, expected: &str) -> Option<T> {
     serde_json::from_str(json.get()).ok().or_else(|| faults.note(at, "type", expected))
 }
 
-fn text(json: &RawValue, at: &str, faults: &mut Faults, length: std::ops::RangeInclusive<usize>) -> Option<String> {
+pub(super) fn text(
+    json: &RawValue,
+    at: &str,
+    faults: &mut Faults,
+    length: std::ops::RangeInclusive<usize>,
+) -> Option<String> {
     let text: String = value(json, at, faults, "a text")?;
     let expected = || format!("{} to {} characters", length.start(), length.end());
     if !length.contains(&text.chars().count()) {
@@ -131,15 +136,16 @@ impl Field for EventTypeText {
     }
 }
 
-/// `standard`: our event JSON with Standard Webhooks headers. `meta`: Meta's own envelope, signed as Meta signs.
+/// `standard`: our event JSON with Standard Webhooks headers. `meta`: Meta's own envelope, signed as Meta signs. `cloudevents`:
+/// the event JSON in a CloudEvent, signed as `standard`.
 #[derive(Debug, Clone, Copy, ToSchema)]
-#[schema(value_type = String, pattern = "^(standard|meta)$")]
+#[schema(value_type = String, pattern = "^(standard|meta|cloudevents)$")]
 pub(super) struct FormatText(pub(super) Format);
 
 impl Field for FormatText {
     fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
         let text: String = value(json, at, faults, "a text")?;
-        Format::parse(&text).map(Self).or_else(|| faults.note(at, "choice", "standard or meta"))
+        Format::parse(&text).map(Self).or_else(|| faults.note(at, "choice", "standard, meta or cloudevents"))
     }
 }
 

@@ -7,7 +7,7 @@ use url::Url;
 use super::body::Faults;
 use super::fields::VerifyTokenText;
 use super::problem::{Code, Problem};
-use crate::domain::endpoint::Format;
+use crate::domain::endpoint::{Auth, Endpoint, Format};
 use crate::egress::client::EgressClient;
 use crate::secret::VerifyToken;
 
@@ -36,6 +36,15 @@ pub(super) async fn check(egress: &EgressClient, address: &Address<'_>, mut faul
         _ => {}
     }
     faults.refuse()
+}
+
+/// Notes what is wrong with the address that an endpoint's tokens are fetched from.
+pub(super) async fn check_token_url(egress: &EgressClient, endpoint: &Endpoint, faults: &mut Faults) {
+    if let Some(Auth::OAuth2(client)) = &endpoint.credentials.auth
+        && let Err(refused) = egress.vet(client.token_url.expose()).await
+    {
+        faults.note("/auth/oauth2/token_url", refused.code(), refused.to_string()).unwrap_or(());
+    }
 }
 
 /// Meta's handshake, for its format. Passed by every endpoint of another.
