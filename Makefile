@@ -45,7 +45,7 @@ fmt: ## Format the code
 	$(call say,formatting)
 	@cargo fmt
 
-bench: ensure ## Measure the way in, end to end, on this machine
+bench: ensure ## Measure the way in and the way out on this machine (ARGS="-- in" or "-- out": one of them)
 	$(call say,measuring; leave the machine alone meanwhile)
 	@cargo bench --bench gate $(ARGS)
 

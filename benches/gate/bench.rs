@@ -11,6 +11,7 @@ use super::database::Database;
 use super::gateway::{Batching, Gateway};
 use super::load::{Meta, Tally, Target, Usage, Window};
 use super::open::{self, Schedule};
+use super::out::Amounts;
 use super::process::Watched;
 use super::progress;
 use super::receiver::Receiver;
@@ -30,6 +31,8 @@ pub(crate) struct Sizes {
     pub(crate) rounds: usize,
     /// Events in the last 30 days.
     pub(crate) history: u64,
+    /// Deliveries.
+    pub(crate) out: Amounts,
 }
 
 impl Sizes {
@@ -40,9 +43,11 @@ impl Sizes {
             measured: Duration::from_millis(measured),
         };
         if environment().any(|(name, _)| name == QUICK) {
-            Self { window: window(400, 1200), rounds: 1, history: 200_000 }
+            let out = Amounts { deliveries: 20_000, backlog: 100_000, steady: Duration::from_secs(2) };
+            Self { window: window(400, 1200), rounds: 1, history: 200_000, out }
         } else {
-            Self { window: window(1000, 4000), rounds: 3, history: 5_000_000 }
+            let out = Amounts { deliveries: 60_000, backlog: 1_000_000, steady: Duration::from_secs(10) };
+            Self { window: window(1000, 4000), rounds: 3, history: 5_000_000, out }
         }
     }
 }

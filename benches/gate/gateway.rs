@@ -115,6 +115,13 @@ impl Gateway {
         Ok(())
     }
 
+    /// Changes it.
+    pub(crate) async fn change(&self, endpoint: &Endpoint, body: &Value) -> anyhow::Result<()> {
+        let status = self.client.patch(&endpoint.0).bearer_auth(&self.key).json(body).send().await?.status();
+        ensure!(status.is_success(), "the endpoint was not changed: {status}");
+        Ok(())
+    }
+
     async fn wait_until_ready(&mut self, admin: SocketAddr) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
         while Instant::now() < deadline {

@@ -1,5 +1,6 @@
-//! `make bench`: how many webhooks a second this build proves, seals, stores and answers, on a Postgres that is made for it
-//! and deleted afterwards. `docs/performance.md` says what is measured and what is not. Nothing else is written.
+//! `make bench`: how many webhooks a second this build proves, seals, stores and answers, and how many events it delivers, on a
+//! Postgres that is made for it and deleted afterwards. `docs/performance.md` says what is measured and what is not. Nothing
+//! else is written. The argument `in` measures the way in alone, `out` the way out to apps alone.
 
 mod bench;
 mod ceiling;
@@ -12,6 +13,7 @@ mod http1;
 mod load;
 mod machine;
 mod open;
+mod out;
 mod process;
 mod progress;
 mod receiver;
@@ -62,7 +64,19 @@ async fn measure() -> anyhow::Result<()> {
     let machine = machine::describe(&server.describe().await?);
     let meta = Arc::new(Meta::new(BUSINESS, u32::from_be_bytes(random::bytes())));
     let bench = Bench { meta, postgres: server.process().await?, sizes };
-    let findings = scenario::run(&bench, &server).await?;
-    std::io::stdout().write_all(table::render(&findings, sizes, &machine).as_bytes())?;
+    let alone = |part| std::env::args().any(|argument| argument == part);
+    let (mut report, mut targets) = (format!("\n\n{machine}\n"), Vec::new());
+    if !alone("out") {
+        let findings = scenario::run(&bench, &server).await?;
+        report.push_str(&table::render(&findings, sizes));
+        targets.extend(targets::judge(&findings));
+    }
+    if !alone("in") {
+        let findings = out::run(&bench, &server, sizes.out).await?;
+        report.push_str(&out::report::render(&findings));
+        targets.extend(out::report::judge(&findings));
+    }
+    report.push_str(&table::verdicts(&targets));
+    std::io::stdout().write_all(report.as_bytes())?;
     Ok(())
 }

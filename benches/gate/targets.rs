@@ -3,6 +3,7 @@
 
 use super::bench::{Drained, Outcome};
 use super::scenario::{CROWD, Findings, LARGE, Posts, Rates, SMALL};
+use super::table::grouped;
 
 /// One target, and how far it was reached.
 pub(crate) struct Target {
@@ -87,19 +88,25 @@ fn crowd_memory(rates: &Rates) -> f64 {
 }
 
 /// Ratios: below one in percent, else as a factor.
-fn at_least(what: &'static str, ratio: f64, wanted: f64) -> Target {
+pub(crate) fn at_least(what: &'static str, ratio: f64, wanted: f64) -> Target {
     let text = |ratio: f64| if wanted < 1.0 { format!("{:.0} %", ratio * 100.0) } else { format!("{ratio:.1} ×") };
     let met = known(ratio).map(|ratio| ratio >= wanted);
     Target { what, measured: text(ratio), wanted: format!("≥ {}", text(wanted)), met }
 }
 
-fn at_most(what: &'static str, value: f64, wanted: f64, unit: &str) -> Target {
+/// Whole numbers a second.
+pub(crate) fn at_least_rate(what: &'static str, rate: f64, wanted: f64) -> Target {
+    let met = known(rate).map(|rate| rate >= wanted);
+    Target { what, measured: grouped(rate), wanted: format!("≥ {}", grouped(wanted)), met }
+}
+
+pub(crate) fn at_most(what: &'static str, value: f64, wanted: f64, unit: &str) -> Target {
     let measured = known(value).map_or_else(|| "n/a".to_owned(), |value| format!("{value:.1} {unit}"));
     let met = known(value).map(|value| value <= wanted);
     Target { what, measured, wanted: format!("≤ {wanted:.0} {unit}"), met }
 }
 
-fn nothing(what: &'static str, count: u64) -> Target {
+pub(crate) fn nothing(what: &'static str, count: u64) -> Target {
     Target { what, measured: count.to_string(), wanted: "0".to_owned(), met: Some(count == 0) }
 }
 

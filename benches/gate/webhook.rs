@@ -179,6 +179,15 @@ fn wamid(phone: &str, run: u32, message: u64) -> String {
     format!("wamid.{}", BASE64.encode(&bytes))
 }
 
+/// The number of the message whose id stands first in `text`, whatever surrounds it.
+pub(crate) fn message_number(text: &[u8]) -> Option<u64> {
+    const ID: &[u8] = b"wamid.";
+    let at = text.windows(ID.len()).position(|window| window == ID)? + ID.len();
+    let id = BASE64.decode(text.get(at..at + FIELDS[2].2 - ID.len())?).ok()?;
+    // In front of it: 3 bytes, 13 digits, 6 bytes and 8 digits of the run; behind it a zero.
+    u64::from_str_radix(std::str::from_utf8(id.get(30..42)?).ok()?, 16).ok()
+}
+
 fn put(bytes: &mut [u8], at: usize, text: &[u8]) {
     if let Some(place) = bytes.get_mut(at..at + text.len()) {
         place.copy_from_slice(text);
