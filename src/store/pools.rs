@@ -90,6 +90,15 @@ impl Store {
         Ok(())
     }
 
+    /// Closes what lies idle in the pools: when one connection broke, the others may have broken with it.
+    pub fn drop_idle_connections(&self) {
+        for pool in [&self.data, &self.keys] {
+            while let Some(idle) = pool.try_acquire() {
+                drop(idle.detach());
+            }
+        }
+    }
+
     /// Connections in use and open, for the metrics.
     #[must_use]
     pub fn usage(&self) -> (u32, u32) {
