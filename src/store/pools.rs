@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::{PooledConnection, StoreError, Transaction};
@@ -36,6 +37,9 @@ pub struct Store {
 
 /// Connections to the keys: they are read on cache misses alone.
 const KEY_CONNECTIONS: u32 = 3;
+/// A connection that lay idle for longer is asked whether it is still there: a restart of Postgres takes about as long, and
+/// under load, where a round trip would count, connections are not idle for so long.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 impl Store {
     /// Pools that connect when first used, so that a gateway starts and answers 503 while Postgres is away.
@@ -53,6 +57,9 @@ impl Store {
                     .max_connections(connections)
                     .acquire_timeout(pools.acquire_timeout)
                     .test_before_acquire(false)
+                    .before_acquire(|connection, idle| {
+                        Box::pin(async move { Ok(idle.idle_for < TRUSTED_FOR || connection.ping().await.is_ok()) })
+                    })
                     .connect_lazy_with(options),
             )
         };
