@@ -1,10 +1,9 @@
 //! What an operator sets up: apps, channels and endpoints. Read whole; every change steps the version.
 
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, StoreError, Transaction};
+use super::{Connection, Store, StoreError, Transaction};
 use crate::ids::{AppId, ChannelId, EndpointId, TenantId};
 
 /// A Meta app.
@@ -81,7 +80,7 @@ pub struct EndpointRow {
 }
 
 /// Every change ends here, in the same transaction.
-async fn step_version(connection: &mut PgConnection) -> Result<(), StoreError> {
+async fn step_version(connection: &mut Connection) -> Result<(), StoreError> {
     sqlx::query!("UPDATE settings_version SET version = version + 1").execute(connection).await?;
     Ok(())
 }

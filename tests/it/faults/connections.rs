@@ -11,6 +11,7 @@ use waxseal::clock::SystemClock;
 use crate::support::estate::{Folder, durable};
 use crate::support::load::{Load, audit};
 use crate::support::wait::until;
+use crate::support::wire::Wire;
 use crate::support::{Receiver, TestApp, database, webhook};
 
 /// As many connections as the pool of the data may hold.
@@ -82,4 +83,25 @@ async fn the_first_webhook_after_a_restart_of_postgres_is_answered_200() {
     let _postgres = durable(&folder).await;
     assert_eq!(post(&app, "after").await, StatusCode::OK);
     assert_eq!(app.api(Method::GET, "/v1/events").send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_falls_silent_is_given_up_and_found_again() {
+    let database = database::fresh().await;
+    let wire = Wire::to(&database).await;
+    let more = [("WAXSEAL_DATABASE__STATEMENT_TIMEOUT_MS", "500")];
+    let app = TestApp::spawn_on(wire.url.clone(), Arc::new(SystemClock), &more).await;
+    let receiver = Receiver::start().await;
+    app.endpoint(&receiver, "standard").await;
+    let load = Load::start(&format!("http://{}/webhook", app.at.public), 4);
+    load.accepted(20).await;
+
+    // The connections stay open, so that no error tells the gateway that nothing will ever come of what it waits for.
+    wire.fall_silent();
+    load.until("webhooks are refused", |tries| tries.iter().filter(|one| one.status == Some(503)).count() >= 4).await;
+    wire.restore();
+    load.accepted(20).await;
+    let tries = load.finish().await;
+    assert!(tries.iter().all(|one| matches!(one.status, Some(200 | 503))));
+    audit(&database, &receiver, &tries).await;
 }
