@@ -106,6 +106,16 @@ fn no_two_messages_are_one_and_the_statuses_of_a_message_are_about_it() {
 }
 
 #[test]
+fn a_consumer_finds_the_number_of_a_message_in_what_it_is_told() {
+    let mut webhook = Webhook::new(BUSINESS, Kind::Message, 1, 7).unwrap();
+    for message in [0, 1, 0xffff_ffff_ffff] {
+        let request = webhook.renewed(|_| Facts { person: 3, message, at: NOW });
+        assert_eq!(webhook::message_number(request), Some(message));
+    }
+    assert_eq!(webhook::message_number(b"nothing of that kind"), None);
+}
+
+#[test]
 fn known_people_are_all_of_the_pool_and_strangers_are_never_met_again() {
     let known: HashSet<u64> = (0..200_000).map(|number| People::Known.facts(number, NOW).person).collect();
     assert_eq!(known, (0..POOL).collect());

@@ -1,7 +1,7 @@
 //! The raw ceiling: the rows that a gateway stores, made beforehand and written by UNNEST over a few connections, with
 //! nothing in front. Twice: by the gateway's own statement and by two plain ones; the faster counts.
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Executor as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -11,6 +11,7 @@ use waxseal::crypto::random;
 use waxseal::domain::event::EventType;
 use waxseal::ids::{ChannelId, ContactId, EventId, TenantId};
 use waxseal::keyring::places;
+use waxseal::store::Connection;
 use waxseal::store::events::{NewEvent, insert_batch};
 
 use super::database::{Database, now};
@@ -35,7 +36,7 @@ pub(crate) struct Batches {
     /// In each transaction.
     pub(crate) rows: usize,
     /// Side by side.
-    pub(crate) connections: usize,
+    pub(crate) connections: u32,
 }
 
 /// Writes batches for the length of the window.
@@ -46,9 +47,9 @@ pub(crate) async fn run(
     batches: Batches,
     window: Window,
 ) -> anyhow::Result<(Tally, Option<Usage>)> {
-    let mut ready = Vec::with_capacity(batches.connections);
+    let (store, mut ready) = (database.store(batches.connections)?, Vec::new());
     for _ in 0..batches.connections {
-        ready.push((database.connect().await?, events(business, batches.rows)?));
+        ready.push((store.connection().await?, events(business, batches.rows)?));
     }
     let timing = window.begin();
     let mut tasks = JoinSet::new();
@@ -64,7 +65,7 @@ pub(crate) async fn run(
 }
 
 async fn write(
-    mut connection: PgConnection,
+    mut connection: Connection,
     mut events: Vec<NewEvent>,
     statement: Statement,
     timing: Timing,
@@ -132,11 +133,11 @@ fn renew(events: &mut [NewEvent]) {
     clippy::disallowed_methods,
     reason = "the control is not a query of the product and has no place in its cache"
 )]
-async fn write_plainly(connection: &mut PgConnection, events: &[NewEvent]) -> anyhow::Result<usize> {
+async fn write_plainly(connection: &mut Connection, events: &[NewEvent]) -> anyhow::Result<usize> {
     let tenant = TenantId::DEFAULT.uuid();
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id.uuid()).collect();
     let days: Vec<time::Date> = events.iter().map(|event| event.part_day).collect();
-    let mut transaction = connection.begin().await?;
+    connection.execute("BEGIN").await?;
     let stored = sqlx::query(
         "INSERT INTO event (tenant_id, part_day, subject, variant, event_id, type, channel_id, contact_id, occurred_at, received_at)
          SELECT $1, t.*, $2 FROM UNNEST($3::date[], $4::bytea[], $5::bytea[], $6::uuid[], $7::text[], $8::uuid[], $9::uuid[], $10::timestamptz[]) t
@@ -152,7 +153,7 @@ async fn write_plainly(connection: &mut PgConnection, events: &[NewEvent]) -> an
     .bind(events.iter().map(|event| event.channel.map(ChannelId::uuid)).collect::<Vec<_>>())
     .bind(events.iter().map(|event| event.contact.map(ContactId::uuid)).collect::<Vec<_>>())
     .bind(events.iter().map(|event| event.occurred_at).collect::<Vec<_>>())
-    .execute(&mut *transaction)
+    .execute(&mut *connection)
     .await?;
     sqlx::query(
         "INSERT INTO event_payload (tenant_id, part_day, event_id, payload)
@@ -162,8 +163,8 @@ async fn write_plainly(connection: &mut PgConnection, events: &[NewEvent]) -> an
     .bind(&days)
     .bind(&ids)
     .bind(events.iter().map(|event| event.payload.as_bytes()).collect::<Vec<_>>())
-    .execute(&mut *transaction)
+    .execute(&mut *connection)
     .await?;
-    transaction.commit().await?;
+    connection.execute("COMMIT").await?;
     Ok(usize::try_from(stored.rows_affected())?)
 }

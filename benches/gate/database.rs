@@ -25,13 +25,7 @@ impl Database {
     /// Makes it, with partitions for the last [`DAYS`] and for tomorrow.
     pub(crate) async fn make(server: &Server, name: &str) -> anyhow::Result<Self> {
         let dsn = server.make_database(name).await?;
-        let store = Store::connect_lazily(&Pools {
-            data: dsn.clone(),
-            keys: dsn.clone(),
-            max_connections: 1,
-            acquire_timeout: Duration::from_secs(10),
-            statement_timeout: Duration::from_mins(1),
-        })?;
+        let store = store(&dsn, 1)?;
         store.migrate().await?;
         let today = today();
         store
@@ -39,6 +33,11 @@ impl Database {
             .await?;
         store.close().await;
         Ok(Self { dsn, has_history: false })
+    }
+
+    /// The gateway's way to the database, without the gateway.
+    pub(crate) fn store(&self, connections: u32) -> anyhow::Result<Store> {
+        store(&self.dsn, connections)
     }
 
     /// A connection of the benchmark's own.
@@ -93,4 +92,14 @@ pub(crate) fn now() -> OffsetDateTime {
 
 fn stamp(day: Date) -> anyhow::Result<String> {
     Ok(day.format(format_description!("[year][month][day]"))?)
+}
+
+fn store(dsn: &Dsn, connections: u32) -> anyhow::Result<Store> {
+    Ok(Store::connect_lazily(&Pools {
+        data: dsn.clone(),
+        keys: dsn.clone(),
+        max_connections: connections,
+        acquire_timeout: Duration::from_secs(10),
+        statement_timeout: Duration::from_mins(1),
+    })?)
 }

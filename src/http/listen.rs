@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use super::unread::Unread;
+
 /// What a connection may cost before anybody knows whose it is.
 const BUFFER: usize = 64 * 1024;
 /// Most bytes that are read of a body that was refused unread; a little above the longest that a well-meaning client sends.
@@ -34,6 +36,8 @@ pub struct Limits {
     /// How long the head of a request may take, and how long a kept connection may wait for its next request: hyper has one
     /// timer for both.
     pub head: Duration,
+    /// How long a client may take nothing of an answer that waits for it.
+    pub unread: Duration,
     /// How long a client that was refused before its body was read may go on writing. To close at once would reset the
     /// connection, and the client might never see the answer.
     pub linger: Duration,
@@ -41,7 +45,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 1024, head: Duration::from_secs(10), linger: Duration::from_secs(1) }
+        Self {
+            connections: 1024,
+            head: Duration::from_secs(10),
+            unread: Duration::from_secs(10),
+            linger: Duration::from_secs(1),
+        }
     }
 }
 
@@ -105,7 +114,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: Can
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Unread::new(stream, limits.unread)), service);
     let ended = tokio::select! {
         biased;
         ended = &mut connection => ended,
@@ -120,7 +129,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: Can
     };
     // Errors are what clients do: they go away, dawdle, or speak something else. None of it is ours to report.
     if ended.is_ok() && seen.body.load(Ordering::Relaxed) {
-        let rest = linger(connection.into_parts().io.into_inner());
+        let rest = linger(connection.into_parts().io.into_inner().into_inner());
         stop.run_until_cancelled(timeout(limits.linger, rest)).await;
     }
 }

@@ -9,5 +9,6 @@ pub mod listen;
 mod public;
 pub mod router;
 mod state;
+mod unread;
 
 pub use state::{AppState, Draining};

@@ -17,7 +17,7 @@ use crate::ids::TenantId;
 /// How much is held and written at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// What may wait, in bytes of Meta's bodies.
+    /// What may wait, in bytes of the items as they are held in memory.
     pub queue_bytes: usize,
     /// A batch ends at this many events …
     pub batch_rows: usize,

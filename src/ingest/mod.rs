@@ -75,14 +75,13 @@ impl Ingest {
     /// Takes a webhook and returns when everything in it is committed. A caller that goes away does not undo anything.
     pub async fn receive(&self, body: Bytes, signature: Option<&[u8]>) -> Result<(), Refusal> {
         let snapshot = self.directory.snapshot();
-        let size = body.len();
         let (verified, tenant) =
             RawBody::new(body).verify(signature, snapshot.webhook_secrets()).map_err(|_| Refusal::Unproved)?;
         let items = parse::parse(&verified);
         if items.is_empty() {
             return Ok(());
         }
-        let answer = self.queue.push(tenant, items, size).map_err(|Full| Refusal::Full)?;
+        let answer = self.queue.push(tenant, items).map_err(|Full| Refusal::Full)?;
         match tokio::time::timeout(self.commit_timeout, answer).await {
             Ok(Ok(true)) => Ok(()),
             // Refused by the database, dropped by a batcher that died, or not in time: never 200.
@@ -90,7 +89,7 @@ impl Ingest {
         }
     }
 
-    /// Bytes of Meta's bodies that wait or are being written.
+    /// Bytes of the items that wait or are being written.
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {
         self.queue.waiting()

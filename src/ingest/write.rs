@@ -49,6 +49,11 @@ impl WriteError {
             Self::Keys(error) => matches!(error, KeyringError::Gone),
         }
     }
+
+    /// Whether the same batch may succeed at once. It dedupes itself, so that one that was committed all the same is no matter.
+    const fn is_broken_off(&self) -> bool {
+        matches!(self, Self::Store(error) | Self::Keys(KeyringError::Store(error)) if error.is_broken_off())
+    }
 }
 
 pub(super) struct Writer {
@@ -77,7 +82,7 @@ impl Writer {
     /// Halves a batch until the refused item is alone. Boxed, because it calls itself.
     fn write_or_split<'a>(&'a self, tenant: TenantId, items: &'a [Item]) -> Written<'a> {
         Box::pin(async move {
-            match (self.write_once(tenant, items, false).await, items) {
+            match (self.write_again_if_broken_off(tenant, items).await, items) {
                 (Err(error), [_]) if error.blames_an_item() => {
                     tracing::error!(error = %chain(&error), "an item was refused by the database; it is kept as unrecognised");
                     self.write_once(tenant, items, true).await
@@ -91,6 +96,17 @@ impl Writer {
                 (result, _) => result,
             }
         })
+    }
+
+    /// One repetition, quietly: for a deadlock, and for a connection that broke while it was idle.
+    async fn write_again_if_broken_off(&self, tenant: TenantId, items: &[Item]) -> Result<(), WriteError> {
+        match self.write_once(tenant, items, false).await {
+            Err(error) if error.is_broken_off() => {
+                self.parts.store.drop_idle_connections();
+                self.write_once(tenant, items, false).await
+            }
+            result => result,
+        }
     }
 
     /// Writes the items in one transaction. `bare`: as nothing but sealed JSON, about nobody.

@@ -51,7 +51,9 @@ impl From<QueueError> for MirrorError {
             QueueError::Faulty(faults) => Self::Faulty(faults),
             QueueError::UnknownChannel => Self::UnknownChannel,
             QueueError::NoToken => Self::NoToken,
-            QueueError::Store(StoreError::Conflict | StoreError::Refused { .. } | StoreError::Unavailable)
+            QueueError::Store(
+                StoreError::Conflict | StoreError::Refused { .. } | StoreError::BrokenOff | StoreError::Unavailable,
+            )
             | QueueError::Keys(
                 KeyringError::Kms(_)
                 | KeyringError::OtherCell

@@ -14,6 +14,9 @@ pub enum StoreError {
         /// Five characters of SQLSTATE; Postgres's own message may quote the values and is dropped.
         sqlstate: String,
     },
+    /// A deadlock was resolved at its cost, or its connection broke. The same transaction may succeed at once.
+    #[error("the database broke it off")]
+    BrokenOff,
     /// Postgres is away, full, shutting down or too busy. Worth another try.
     #[error("the database is not available")]
     Unavailable,
@@ -27,6 +30,7 @@ impl From<sqlx::Error> for StoreError {
                 sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Encode(_) => {
                     Self::Refused { sqlstate: "decode".into() }
                 }
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Self::BrokenOff,
                 _ => Self::Unavailable,
             };
         };
@@ -34,10 +38,12 @@ impl From<sqlx::Error> for StoreError {
             return Self::Conflict;
         }
         let sqlstate = database.code().unwrap_or_default();
-        // Class 22: data exception, 23: integrity constraint, 42: syntax or access rule. Everything else (08 connection,
-        // 40 rollback, 53 resources, 55 state, 57 operator, 58 system, XX internal) may pass with time.
-        match sqlstate.get(..2) {
-            Some("22" | "23" | "42") => Self::Refused { sqlstate: sqlstate.into_owned() },
+        // Class 22: data exception, 23: integrity constraint, 42: syntax or access rule; 08: connection, 40: rollback; 57P01,
+        // 57P02: the server cut the connection. Everything else (53 resources, 55 state, 57 operator, 58 system, XX internal)
+        // may pass with time.
+        match (sqlstate.get(..2), &*sqlstate) {
+            (Some("22" | "23" | "42"), _) => Self::Refused { sqlstate: sqlstate.into_owned() },
+            (Some("08" | "40"), _) | (_, "57P01" | "57P02") => Self::BrokenOff,
             _ => Self::Unavailable,
         }
     }
@@ -47,6 +53,13 @@ impl StoreError {
     /// Whether the same statement may succeed later.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable)
+        matches!(self, Self::Unavailable | Self::BrokenOff)
+    }
+
+    /// Whether the same transaction may succeed at once. What it wrote may have been committed all the same when the
+    /// connection broke: only for writes that a repetition does not double.
+    #[must_use]
+    pub const fn is_broken_off(&self) -> bool {
+        matches!(self, Self::BrokenOff)
     }
 }

@@ -1,9 +1,9 @@
 //! The key tree's rows. Wrapped keys only: this room cannot unwrap them.
 
-use sqlx::PgPool;
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
+use super::connection::Bounded;
 use super::{Store, StoreError};
 use crate::ids::TenantId;
 
@@ -47,7 +47,7 @@ pub struct DekRow {
 }
 
 impl Store {
-    fn key_pool(&self) -> &PgPool {
+    fn key_pool(&self) -> &Bounded {
         &self.keys
     }
 

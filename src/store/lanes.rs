@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Connection, Store, StoreError};
 use crate::ids::{TenantId, WorkerId};
 
 /// Whose queue it is. The number is stored.
@@ -36,7 +35,7 @@ pub struct OwnedLane {
 
 /// Adds a lane unless it is there.
 pub(super) async fn ensure(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant: TenantId,
     kind: Kind,
     owner: Uuid,
@@ -54,7 +53,7 @@ pub(super) async fn ensure(
 
 /// Removes the lanes of an owner; whoever works on them loses them.
 pub(super) async fn remove(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant: TenantId,
     kind: Kind,
     owner: Uuid,

@@ -3,6 +3,7 @@
 //! Functions are grouped by table and take the connection or pool first, then the tenant: no query without its owner.
 
 pub mod api_keys;
+mod connection;
 pub mod contacts;
 pub mod deliveries;
 pub mod endpoints;
@@ -16,12 +17,6 @@ pub mod partitions;
 mod pools;
 pub mod settings;
 
+pub use connection::{Connection, Transaction};
 pub use error::StoreError;
 pub use pools::{Pools, Store};
-
-/// A connection inside or outside a transaction.
-pub type Connection = sqlx::PgConnection;
-/// A connection that goes back to the pool when it is dropped.
-pub type PooledConnection = sqlx::pool::PoolConnection<sqlx::Postgres>;
-/// A transaction of the data store.
-pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::{PooledConnection, StoreError, Transaction};
+use super::connection::Bounded;
+use super::{Connection, StoreError, Transaction};
 use crate::secret::Dsn;
 
 /// How many connections, and how long to wait for one.
@@ -28,14 +30,19 @@ pub struct Pools {
 /// Both databases. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pub(super) data: PgPool,
-    pub(super) keys: PgPool,
+    pub(super) data: Bounded,
+    pub(super) keys: Bounded,
     /// Julian day around which the partitions are known to be there; 0: not known.
     pub(super) partitioned_for: Arc<AtomicI32>,
 }
 
 /// Connections to the keys: they are read on cache misses alone.
 const KEY_CONNECTIONS: u32 = 3;
+/// How much longer than Postgres itself we wait for a statement: its refusal has to arrive.
+const GRACE: Duration = Duration::from_secs(2);
+/// A connection that lay idle for longer is asked whether it is still there: a restart of Postgres takes about as long, and
+/// under load, where a round trip would count, connections are not idle for so long.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 impl Store {
     /// Pools that connect when first used, so that a gateway starts and answers 503 while Postgres is away.
@@ -48,13 +55,15 @@ impl Store {
                     ("statement_timeout", pools.statement_timeout.as_millis().to_string()),
                     ("idle_in_transaction_session_timeout", "10000".to_owned()),
                 ]);
-            Ok::<_, StoreError>(
-                PgPoolOptions::new()
-                    .max_connections(connections)
-                    .acquire_timeout(pools.acquire_timeout)
-                    .test_before_acquire(false)
-                    .connect_lazy_with(options),
-            )
+            let pool = PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(pools.acquire_timeout)
+                .test_before_acquire(false)
+                .before_acquire(|connection, idle| {
+                    Box::pin(async move { Ok(idle.idle_for < TRUSTED_FOR || connection.ping().await.is_ok()) })
+                })
+                .connect_lazy_with(options);
+            Ok::<_, StoreError>(Bounded::new(pool, pools.statement_timeout + GRACE))
         };
         Ok(Self {
             data: pool(&pools.data, pools.max_connections)?,
@@ -64,7 +73,7 @@ impl Store {
     }
 
     /// A connection on which each statement is its own transaction.
-    pub async fn connection(&self) -> Result<PooledConnection, StoreError> {
+    pub async fn connection(&self) -> Result<Connection, StoreError> {
         Ok(self.data.acquire().await?)
     }
 
@@ -90,16 +99,26 @@ impl Store {
         Ok(())
     }
 
+    /// Closes what lies idle in the pools: when one connection broke, the others may have broken with it.
+    pub fn drop_idle_connections(&self) {
+        for pool in [&self.data, &self.keys] {
+            while let Some(idle) = pool.unbounded().try_acquire() {
+                drop(idle.detach());
+            }
+        }
+    }
+
     /// Connections in use and open, for the metrics.
     #[must_use]
     pub fn usage(&self) -> (u32, u32) {
-        let open = self.data.size();
-        (open.saturating_sub(u32::try_from(self.data.num_idle()).unwrap_or(open)), open)
+        let data = self.data.unbounded();
+        let open = data.size();
+        (open.saturating_sub(u32::try_from(data.num_idle()).unwrap_or(open)), open)
     }
 
     /// Closes both pools; statements under way finish.
     pub async fn close(&self) {
-        self.data.close().await;
-        self.keys.close().await;
+        self.data.unbounded().close().await;
+        self.keys.unbounded().close().await;
     }
 }

@@ -1,10 +1,9 @@
 //! What an operator sets up: apps and channels. Read whole; every change steps the version.
 
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, StoreError, Transaction};
+use super::{Connection, Store, StoreError, Transaction};
 use crate::ids::{AppId, ChannelId, TenantId};
 
 /// A Meta app.
@@ -50,7 +49,7 @@ pub struct ChannelRow {
 }
 
 /// Every change ends here, in the same transaction.
-pub(super) async fn step_version(connection: &mut PgConnection) -> Result<(), StoreError> {
+pub(super) async fn step_version(connection: &mut Connection) -> Result<(), StoreError> {
     sqlx::query!("UPDATE settings_version SET version = version + 1").execute(connection).await?;
     Ok(())
 }

@@ -200,3 +200,35 @@ async fn nobody_makes_a_key_that_may_do_more_than_their_own() {
     let shown = app.get("/v1/keys").await;
     assert!(!shown.to_string().contains(&maker[maker.len() - 38..]), "a key is shown once");
 }
+
+/// A body that this operation would take.
+fn right_body(path: &str, channel: &str) -> Value {
+    match path {
+        "/v1/messages" => json!({ "channel_id": channel, "message": {
+            "messaging_product": "whatsapp", "to": "4915199900011", "type": "text", "text": { "body": "Moin" } } }),
+        "/v1/endpoints" => json!({ "name": "test", "url": "http://127.0.0.1:9/hook" }),
+        "/v1/channels" => json!({ "name": "test", "phone_number_id": "106540352242923", "waba_id": "102290129340398" }),
+        "/v1/apps" => json!({ "name": "test", "app_secret": "0f1d0c5d4c0a4b6f9a7e3c2b1d0e9f8b" }),
+        "/v1/keys" => json!({ "name": "test", "permissions": ["events:read"] }),
+        _ => json!({}),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_refuses_parameters_that_it_does_not_know_and_does_nothing() {
+    let app = TestApp::spawn().await;
+    let channel = app.channel().await;
+    for operation in operations(&app).await {
+        let url = format!("{}?colour=canary&size=canary", operation.at(UNKNOWN));
+        let request = app.api(operation.method.clone(), &url);
+        let has_body = operation.method == Method::POST || operation.method == Method::PATCH;
+        let request = if has_body { request.json(&right_body(&operation.path, &channel)) } else { request };
+        let told = problem(request.send().await.unwrap(), StatusCode::BAD_REQUEST, "invalid_query").await;
+        let pointers: Vec<&Value> = told["errors"].as_array().unwrap().iter().map(|one| &one["pointer"]).collect();
+        assert_eq!(pointers, ["?colour", "?size"], "{} {}", operation.method, operation.path);
+        assert!(!told.to_string().contains("canary"));
+    }
+    for (path, there) in [("endpoints", 0), ("channels", 1), ("apps", 1)] {
+        assert_eq!(app.get(&format!("/v1/{path}")).await["data"].as_array().unwrap().len(), there, "{path}");
+    }
+}

@@ -71,6 +71,18 @@ async fn a_head_that_never_ends_and_a_connection_that_says_nothing_are_cut() {
 }
 
 #[tokio::test]
+async fn a_client_that_never_reads_its_answer_gives_its_place_back() {
+    // More than the system takes off our hands while nobody reads.
+    let router = Router::new().route("/", get(async || vec![b'a'; 64 * MIB]));
+    let limits = Limits { connections: 1, unread: Duration::from_millis(200), ..Limits::default() };
+    let served = served(router, limits).await;
+    let deaf = connect(served.at, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut next = connect(served.at, "GET /other HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(head(&mut next).await.starts_with("HTTP/1.1 404"));
+    assert!(rest(deaf).await.len() < 64 * MIB);
+}
+
+#[tokio::test]
 async fn a_head_without_measure_is_refused() {
     let served = served(Router::new(), Limits::default()).await;
     let long = format!("GET / HTTP/1.1\r\nhost: a\r\nx-long: {}", "a".repeat(65 * 1024));

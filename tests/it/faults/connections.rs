@@ -1,7 +1,22 @@
 //! Connections to the database are cut.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::{Method, StatusCode};
+use sqlx::{Connection, Executor, PgConnection};
+use waxseal::clock::SystemClock;
+
+use crate::support::estate::{Folder, durable};
 use crate::support::load::{Load, audit};
-use crate::support::{Receiver, TestApp, database};
+use crate::support::wait::until;
+use crate::support::wire::Wire;
+use crate::support::{Receiver, TestApp, database, webhook};
+
+/// As many connections as the pool of the data may hold.
+const POOL: usize = 8;
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                    WHERE datname = current_database() AND application_name = 'waxseal'";
@@ -23,8 +38,70 @@ async fn connections_that_are_cut_again_and_again_lose_and_double_nothing() {
     println!("{cut} connections cut, {} webhooks refused", tries.iter().filter(|one| one.status == Some(503)).count());
     audit(&app.database, &receiver, &tries).await;
     let left = "SELECT count(*) FROM delivery";
-    crate::support::wait::until("nothing is owed any more", std::time::Duration::from_secs(20), async || {
-        database::count(&app.database, left).await == 0
-    })
-    .await;
+    until("nothing is owed any more", PATIENCE, async || database::count(&app.database, left).await == 0).await;
+}
+
+/// Makes the pool open every connection that it may.
+async fn fill_pool(app: &TestApp) {
+    let mut lock = PgConnection::connect(&app.database).await.unwrap();
+    lock.execute("BEGIN; LOCK TABLE event IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let reads = join_all((0..POOL).map(|_| app.api(Method::GET, "/v1/events").send()));
+    let meanwhile = async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = (SELECT oid FROM pg_class WHERE relname = 'event')";
+        until("all connections wait", PATIENCE, async || {
+            database::count(&app.database, waiting).await >= i64::try_from(POOL - 1).unwrap()
+        })
+        .await;
+        lock.close().await.unwrap();
+    };
+    tokio::join!(reads, meanwhile);
+}
+
+async fn post(app: &TestApp, name: &str) -> StatusCode {
+    app.webhook(webhook::text("4915199900011", &format!("wamid.{name}"), "Moin")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_webhook_after_all_idle_connections_were_cut_is_answered_200() {
+    let app = TestApp::spawn().await;
+    for round in 0..5 {
+        fill_pool(&app).await;
+        assert!(database::count(&app.database, CUT).await >= 8);
+        assert_eq!(post(&app, &round.to_string()).await, StatusCode::OK);
+    }
+    assert_eq!(database::count(&app.database, "SELECT count(*) FROM event").await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_webhook_after_a_restart_of_postgres_is_answered_200() {
+    let folder = Folder::new("restart");
+    let postgres = durable(&folder).await;
+    let app = TestApp::spawn_on(postgres.dsn().expose().to_owned(), Arc::new(SystemClock), &[]).await;
+    assert_eq!(post(&app, "before").await, StatusCode::OK);
+    fill_pool(&app).await;
+    postgres.stop().await;
+    let _postgres = durable(&folder).await;
+    assert_eq!(post(&app, "after").await, StatusCode::OK);
+    assert_eq!(app.api(Method::GET, "/v1/events").send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_falls_silent_is_given_up_and_found_again() {
+    let database = database::fresh().await;
+    let wire = Wire::to(&database).await;
+    let more = [("WAXSEAL_DATABASE__STATEMENT_TIMEOUT_MS", "500")];
+    let app = TestApp::spawn_on(wire.url.clone(), Arc::new(SystemClock), &more).await;
+    let receiver = Receiver::start().await;
+    app.endpoint(&receiver, "standard").await;
+    let load = Load::start(&format!("http://{}/webhook", app.at.public), 4);
+    load.accepted(20).await;
+
+    // The connections stay open, so that no error tells the gateway that nothing will ever come of what it waits for.
+    wire.fall_silent();
+    load.until("webhooks are refused", |tries| tries.iter().filter(|one| one.status == Some(503)).count() >= 4).await;
+    wire.restore();
+    load.accepted(20).await;
+    let tries = load.finish().await;
+    assert!(tries.iter().all(|one| matches!(one.status, Some(200 | 503))));
+    audit(&database, &receiver, &tries).await;
 }

@@ -4,6 +4,7 @@
 mod clock;
 mod connections;
 mod database;
+mod deadlock;
 mod disk;
 mod keys;
 mod process;

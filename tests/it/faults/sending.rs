@@ -3,13 +3,19 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use std::sync::Arc;
+
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::support::database;
+use waxseal::clock::{Clock, ManualClock, SystemClock};
+
+use crate::support::app::PHONE_NUMBER_ID;
 use crate::support::estate::Estate;
 use crate::support::wait::until;
+use crate::support::wire::Wire;
+use crate::support::{TestApp, database};
 
 const MESSAGES: usize = 40;
 /// The lease of the killed process has to run out first.
@@ -20,12 +26,19 @@ async fn simulator(estate: &Estate, path: &str) -> Value {
     reqwest::get(url).await.unwrap().json().await.unwrap()
 }
 
+fn message(number: usize) -> Value {
+    json!({ "messaging_product": "whatsapp", "to": format!("49151999{number:05}"), "type": "text", "text": { "body": "einmal" } })
+}
+
+async fn channel(estate: &Estate) -> Value {
+    estate.get("/v1/channels").await["data"][0]["id"].clone()
+}
+
 async fn queue(estate: &Estate, messages: usize) -> Vec<String> {
-    let channel = estate.get("/v1/channels").await["data"][0]["id"].clone();
+    let channel = channel(estate).await;
     let mut ids = Vec::new();
     for number in 0..messages {
-        let body = json!({ "channel_id": channel, "message": { "messaging_product": "whatsapp",
-            "to": format!("49151999{number:05}"), "type": "text", "text": { "body": "einmal" } } });
+        let body = json!({ "channel_id": channel, "message": message(number) });
         let queued = estate.post("/v1/messages", &body, StatusCode::ACCEPTED).await;
         ids.push(queued["id"].as_str().unwrap().to_owned());
     }
@@ -99,4 +112,63 @@ async fn a_message_whose_answer_died_with_the_gateway_is_settled_by_its_status()
     })
     .await;
     assert_eq!(database::count(&estate.database, "SELECT count(*) FROM outbox").await, 0);
+}
+
+async fn requests(estate: &Estate) -> Option<u64> {
+    simulator(estate, "ledger?summary=true").await["requests"].as_u64()
+}
+
+async fn accepted_by_meta(estate: &Estate) -> usize {
+    simulator(estate, "ledger").await["messages"].as_array().unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_committed_but_not_confirmed_is_sent_once() {
+    let database = database::fresh().await;
+    let wire = Wire::to(&database).await;
+    let mut estate = Estate::start(wire.url.clone(), &[]).await;
+    let body = json!({ "channel_id": channel(&estate).await, "message": message(1) });
+    wire.lose_answers_to_commits();
+    let asked = tokio::spawn(estate.request(Method::POST, "/v1/messages").json(&body).send());
+    until("it is committed", PATIENCE, async || database::count(&database, "SELECT count(*) FROM message").await == 1)
+        .await;
+    estate.gateway.kill_hard().await;
+    assert!(asked.await.unwrap().is_err(), "the application never learns that it was taken");
+    wire.restore();
+    estate.gateway = estate.in_its_place().await;
+    let read = "SELECT count(*) FROM event WHERE type = 'message.read'";
+    until("it is sent and read", PATIENCE, async || database::count(&database, read).await == 1).await;
+    assert_eq!(accepted_by_meta(&estate).await, 1);
+
+    // There is no idempotency key: whoever asks again without having looked sends a second message.
+    estate.post("/v1/messages", &body, StatusCode::ACCEPTED).await;
+    until("another is sent", PATIENCE, async || accepted_by_meta(&estate).await == 2).await;
+    let ledger = simulator(&estate, "ledger").await;
+    assert_eq!(ledger["doubled"], json!({}), "two messages of ours, and not one twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_the_mirror_that_was_on_the_wire_when_the_gateway_died_is_in_doubt_and_not_sent_again() {
+    let mut estate = Estate::start(database::fresh().await, &[]).await;
+    let ladder = waxseal::simulator::Ladder { enabled: false, ..Default::default() }; // no status settles the doubt
+    let settings = waxseal::simulator::Settings { delay_ms: 120_000, ladder, ..Default::default() };
+    estate.simulator.configure(settings);
+    let path = format!("/graph/v25.0/{PHONE_NUMBER_ID}/messages");
+    let asked = tokio::spawn(estate.request(Method::POST, &path).json(&message(1)).send());
+    until("Meta is asked", PATIENCE, async || requests(&estate).await == Some(1)).await;
+    estate.gateway.kill_hard().await;
+    assert!(asked.await.unwrap().is_err());
+    assert_eq!(database::count(&estate.database, "SELECT count(*) FROM outbox WHERE sending_epoch = -1").await, 1);
+
+    // Another gateway, with a Meta of its own, when the answer counts as lost.
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let next = TestApp::spawn_on(estate.database.clone(), clock.clone(), &[]).await;
+    clock.advance(time::Duration::minutes(7));
+    let doubted = "SELECT count(*) FROM message WHERE state = 'in_doubt'";
+    until("it is in doubt", PATIENCE, async || database::count(&estate.database, doubted).await == 1).await;
+    assert_eq!(database::count(&estate.database, "SELECT count(*) FROM outbox").await, 0, "nothing is owed");
+    let told = "SELECT count(*) FROM event WHERE type = 'message.in_doubt'";
+    assert_eq!(database::count(&estate.database, told).await, 1);
+    let asked_again = next.control(Method::GET, "ledger", json!(null)).await["requests"].as_u64();
+    assert_eq!((requests(&estate).await, asked_again), (Some(1), Some(0)));
 }

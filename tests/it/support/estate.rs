@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use reqwest::StatusCode;
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use waxseal::cli::postgres::{Durability, PrivatePostgres};
 use waxseal::clock::SystemClock;
@@ -67,14 +67,18 @@ impl Estate {
     }
 
     pub async fn post(&self, path: &str, body: &Value, wanted: StatusCode) -> Value {
-        let request = self.client.post(self.gateway.api(path)).bearer_auth(&self.key).json(body);
-        let answer = request.send().await.unwrap();
+        let answer = self.request(Method::POST, path).json(body).send().await.unwrap();
         assert_eq!(answer.status(), wanted, "{path}");
         answer.json().await.unwrap()
     }
 
+    /// A request to the internal listener with the admin key.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.gateway.api(path)).bearer_auth(&self.key)
+    }
+
     pub async fn get(&self, path: &str) -> Value {
-        let answer = self.client.get(self.gateway.api(path)).bearer_auth(&self.key).send().await.unwrap();
+        let answer = self.request(Method::GET, path).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         answer.json().await.unwrap()
     }

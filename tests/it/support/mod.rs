@@ -10,6 +10,7 @@ pub mod receiver;
 pub mod sweep;
 pub mod wait;
 pub mod webhook;
+pub mod wire;
 
 pub use app::TestApp;
 pub use receiver::Receiver;
