@@ -41,7 +41,7 @@ CREATE TABLE delivery_dead (
     PRIMARY KEY (tenant_id, endpoint_id, event_id)
 );
 
--- History of attempts that did not end in 2xx, and of the last one of each delivery. Without bodies.
+-- History of attempts that did not end in 2xx. Those that did are not kept: nearly all do. Without bodies.
 CREATE TABLE attempt (
     tenant_id   uuid        NOT NULL,
     part_day    date        NOT NULL,
