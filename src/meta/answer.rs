@@ -8,7 +8,6 @@ use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use serde_json::Value;
 
 use super::errors::{self, Verdict};
-use crate::domain::person::{Identifier, PhoneNumber};
 use crate::ids::Wamid;
 
 /// The headers that are kept: how much of which limit is used, and what Meta's support asks for.
@@ -46,10 +45,6 @@ pub enum Outcome {
     Accepted {
         /// The message's id. `None` for what gets none: marking as read.
         wamid: Option<Wamid>,
-        /// The person's identifiers as Meta has them, which may be spelled otherwise than we did.
-        identifiers: Vec<Identifier>,
-        /// `accepted`, `held_for_quality_assessment` or `paused`, for templates.
-        message_status: Option<String>,
     },
     /// Meta did not take it.
     Refused {
@@ -96,15 +91,8 @@ impl Answer {
 
     fn accepted(&self) -> Outcome {
         let json = self.json().unwrap_or_default();
-        let text =
-            |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-        let message = json.pointer("/messages/0");
-        let contacts = json.get("contacts").and_then(Value::as_array);
-        Outcome::Accepted {
-            wamid: text(message.and_then(|message| message.get("id"))).map(Wamid::new),
-            identifiers: contacts.into_iter().flatten().flat_map(identifiers).collect(),
-            message_status: text(message.and_then(|message| message.get("message_status"))),
-        }
+        let wamid = json.pointer("/messages/0/id").and_then(Value::as_str).filter(|id| !id.is_empty());
+        Outcome::Accepted { wamid: wamid.map(Wamid::new) }
     }
 
     fn refused(&self) -> Outcome {
@@ -142,13 +130,6 @@ fn integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
-fn identifiers(contact: &Value) -> impl Iterator<Item = Identifier> {
-    let text = |name| contact.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let phone = text("wa_id").and_then(PhoneNumber::parse).map(Identifier::Phone);
-    let bsuid = text("user_id").map(|id| Identifier::Bsuid(id.to_owned()));
-    phone.into_iter().chain(bsuid)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,21 +147,17 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_message_has_an_id_and_says_whose_number_it_is() {
+    fn an_accepted_message_has_an_id() {
         let body = r#"{"messaging_product":"whatsapp","contacts":[{"input":"+49 151","wa_id":"4915199900011","user_id":"DE.9"}],
             "messages":[{"id":"wamid.A","message_status":"held_for_quality_assessment"}]}"#;
-        let Outcome::Accepted { wamid, identifiers, message_status } = answer(200, &[], body).outcome() else {
-            panic!("refused")
-        };
+        let Outcome::Accepted { wamid } = answer(200, &[], body).outcome() else { panic!("refused") };
         assert_eq!(wamid.unwrap().as_str(), "wamid.A");
-        assert_eq!(identifiers.iter().map(Identifier::canonical).collect::<Vec<_>>(), ["4915199900011", "DE.9"]);
-        assert_eq!(message_status.as_deref(), Some("held_for_quality_assessment"));
     }
 
     #[test]
     fn marking_as_read_is_accepted_without_an_id() {
         let outcome = answer(200, &[], r#"{"success":true}"#).outcome();
-        assert!(matches!(outcome, Outcome::Accepted { wamid: None, .. }));
+        assert!(matches!(outcome, Outcome::Accepted { wamid: None }));
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl Sender {
         };
         let ending = match self.post(channel, "", body.into()).await {
             Ok(answer) => match answer.outcome() {
-                Outcome::Accepted { wamid, .. } => Ending::Accepted { wamid, answer: answer.body.to_vec() },
+                Outcome::Accepted { wamid } => Ending::Accepted { wamid, answer: answer.body.to_vec() },
                 Outcome::Refused { code, verdict, retry_after } if may_repeat(code, verdict, claimed.attempts) => {
                     let asked = match verdict {
                         Verdict::Wait(least) => Some(retry_after.unwrap_or_default().max(least)),

@@ -106,7 +106,7 @@ impl Sender {
         let (ending, result) = match sent {
             Ok(answer) => {
                 let ending = match answer.outcome() {
-                    Outcome::Accepted { wamid, .. } => Ending::Accepted { wamid, answer: answer.body.to_vec() },
+                    Outcome::Accepted { wamid } => Ending::Accepted { wamid, answer: answer.body.to_vec() },
                     Outcome::Refused { code, .. } => Ending::Failed { code, answer: answer.body.to_vec() },
                 };
                 (ending, Ok(answer))
