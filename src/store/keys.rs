@@ -46,6 +46,24 @@ pub struct DekRow {
     pub key: WrappedKeyRow,
 }
 
+/// A data key as its table has it.
+struct StoredDek {
+    scope: i16,
+    subject_id: Uuid,
+    month: Date,
+    dek_id: Uuid,
+    bucket: i16,
+    bucket_key_id: Uuid,
+    wrapped: Vec<u8>,
+}
+
+impl From<StoredDek> for DekRow {
+    fn from(row: StoredDek) -> Self {
+        let key = WrappedKeyRow { id: row.dek_id, parent: row.bucket_key_id, wrapped: row.wrapped };
+        Self { scope: row.scope, subject: row.subject_id, month: row.month, bucket: row.bucket, key }
+    }
+}
+
 impl Store {
     fn key_pool(&self) -> &Bounded {
         &self.keys
@@ -189,7 +207,8 @@ impl Store {
         subjects: &[Uuid],
         months: &[Date],
     ) -> Result<Vec<DekRow>, StoreError> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            StoredDek,
             "SELECT d.scope, d.subject_id, d.month, d.dek_id, d.bucket, d.bucket_key_id, d.wrapped
              FROM UNNEST($2::int2[], $3::uuid[], $4::date[]) AS wanted (scope, subject_id, month)
              JOIN waxseal_keys.dek d USING (scope, subject_id, month)
@@ -201,19 +220,13 @@ impl Store {
         )
         .fetch_all(self.key_pool())
         .await?;
-        let rows = rows.into_iter().map(|row| DekRow {
-            scope: row.scope,
-            subject: row.subject_id,
-            month: row.month,
-            bucket: row.bucket,
-            key: WrappedKeyRow { id: row.dek_id, parent: row.bucket_key_id, wrapped: row.wrapped },
-        });
-        Ok(rows.collect())
+        Ok(rows.into_iter().map(DekRow::from).collect())
     }
 
     /// The data keys with these ids, as far as they exist.
     pub async fn find_deks_by_id(&self, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<DekRow>, StoreError> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            StoredDek,
             "SELECT scope, subject_id, month, dek_id, bucket, bucket_key_id, wrapped FROM waxseal_keys.dek
              WHERE tenant_id = $1 AND dek_id = ANY($2)",
             tenant.uuid(),
@@ -221,14 +234,7 @@ impl Store {
         )
         .fetch_all(self.key_pool())
         .await?;
-        let rows = rows.into_iter().map(|row| DekRow {
-            scope: row.scope,
-            subject: row.subject_id,
-            month: row.month,
-            bucket: row.bucket,
-            key: WrappedKeyRow { id: row.dek_id, parent: row.bucket_key_id, wrapped: row.wrapped },
-        });
-        Ok(rows.collect())
+        Ok(rows.into_iter().map(DekRow::from).collect())
     }
 
     /// Adds data keys where there are none yet.
