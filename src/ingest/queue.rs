@@ -67,7 +67,7 @@ impl Queue {
     }
 
     /// Everything that waits, at least one POST, until `rows` or `bytes` are reached. Does not wait for more: a fixed waiting
-    /// time costs throughput at every load that was measured (docs/performance.md).
+    /// time costs throughput at every load that was measured (docs/adr/0005-no-linger.md).
     pub(super) async fn next_batch(&self, rows: usize, bytes: usize) -> Vec<Submission> {
         let mut receiver = self.receiver.lock().await;
         let Some(first) = receiver.recv().await else { return Vec::new() };
