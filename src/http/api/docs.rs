@@ -150,6 +150,9 @@ impl Page {
     }
 
     fn parameters(&mut self, operation: &Value) {
+        if elements(operation.get("parameters")).next().is_none() {
+            return;
+        }
         self.put("<table>");
         for parameter in elements(operation.get("parameters")) {
             let (name, place) = (escaped(text(parameter, "/name")), escaped(text(parameter, "/in")));
@@ -197,6 +200,9 @@ impl Page {
     fn fields(&mut self, schema: &Value) {
         if schema.get("$ref").is_some() {
             self.put(&format!("<p>Everything of {}, and:</p>", kind(schema)));
+        }
+        if members(schema.get("properties")).next().is_none() {
+            return;
         }
         self.put("<table>");
         for (name, field) in members(schema.get("properties")) {
