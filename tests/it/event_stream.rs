@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
@@ -317,6 +319,22 @@ async fn a_key_has_its_share_of_the_streams_and_gets_a_place_back_when_one_is_cl
     streams.pop();
     wait::until("there is a place again", PATIENCE, async || ask().send().await.unwrap().status() == StatusCode::OK)
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_has_its_share_of_the_waiting_requests_and_all_of_them_are_woken() {
+    let app = TestApp::spawn().await;
+    let ask = || async { app.api(Method::GET, "/v1/events?wait=60").send().await.unwrap() };
+    let mut asked: FuturesUnordered<_> = (0..129).map(|_| ask()).collect();
+    let refused = asked.next().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let began = Instant::now();
+    say(&app, ANA, "all of you").await;
+    while let Some(answer) = asked.next().await {
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.json::<Value>().await.unwrap()["data"].as_array().unwrap().len(), 1);
+    }
+    assert!(began.elapsed() < PATIENCE);
 }
 
 #[tokio::test(flavor = "multi_thread")]
