@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::door::Door;
+use crate::access::lookout::Lookout;
 use crate::clock::SharedClock;
 use crate::config::{Bootstrap, Config, KmsSource, read_key_file};
 use crate::crypto::kms::LocalKms;
@@ -245,7 +246,7 @@ impl Gateway {
             directory: directory.clone(),
             contacts,
             graph: graph_client(config)?,
-            bells,
+            bells: bells.clone(),
             tasks: worker_stage.tasks.clone(),
             clock: clock.clone(),
             max_in_flight: config.send.max_in_flight,
@@ -262,11 +263,13 @@ impl Gateway {
             lease: Lease::default(),
         };
         let draining = http::Draining::default();
+        let lookout = Lookout::new(store.clone(), bells);
         let state = http::AppState {
             store: store.clone(),
             directory: directory.clone(),
             ingest,
             door: Door::new(store, keyring, directory),
+            readers: http::Readers::new(lookout.clone()),
             sender,
             egress: client,
             clock,
@@ -275,6 +278,7 @@ impl Gateway {
         };
         let bound = bind(config).await?;
         worker.start(&worker_stage.tasks, &worker_stage.stop);
+        listeners.tasks.spawn(lookout.run(listeners.stop.clone()));
         let addresses = serve(bound, &state, &listeners, &admin)?;
         Ok(Self {
             addresses,

@@ -32,6 +32,10 @@ pub const LANES_OWNED: &str = "waxseal_lanes_owned";
 pub const LANE_TAKEOVERS: &str = "waxseal_lane_takeovers_total";
 /// Messages to Meta by `outcome`: accepted, failed, `in_doubt`, postponed.
 pub const SENDS: &str = "waxseal_sends_total";
+/// Those who stay to be told of events, by `kind`: waiting, stream.
+pub const EVENT_READERS: &str = "waxseal_event_readers";
+/// How long the oldest event is held back from readers, because an older transaction is open on the server.
+pub const EVENTS_HELD_BACK_SECONDS: &str = "waxseal_events_held_back_seconds";
 /// Unwrapped data keys in memory.
 pub const CACHED_KEYS: &str = "waxseal_cached_keys";
 /// Database connections by `state`: used, open.
@@ -77,6 +81,8 @@ fn describe() {
     describe_gauge!(LANES_OWNED, "Lanes this process owns.");
     describe_counter!(LANE_TAKEOVERS, "Lanes taken over.");
     describe_counter!(SENDS, "Messages to Meta by outcome.");
+    describe_gauge!(EVENT_READERS, "Requests that wait for events, and open streams.");
+    describe_gauge!(EVENTS_HELD_BACK_SECONDS, "How long the oldest event is held back from readers.");
     describe_gauge!(CACHED_KEYS, "Unwrapped data keys in memory.");
     describe_gauge!(POOL_CONNECTIONS, "Database connections by state.");
     describe_histogram!(POOL_WAIT_SECONDS, "Wait of a batch for a database connection.");

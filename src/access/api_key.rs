@@ -100,9 +100,13 @@ impl<'t> Presented<'t> {
     pub fn opens(&self, record: &ApiKey, now: OffsetDateTime) -> bool {
         let hash: [u8; 32] = Sha256::digest(self.text.as_bytes()).into();
         let is_it: bool = hash.ct_eq(&record.hash).into();
-        let expired = record.expires_at.is_some_and(|end| end <= now);
-        is_it && !expired && record.revoked_at.is_none()
+        is_it && is_in_force(record, now)
     }
+}
+
+/// Whether a key was neither taken back nor has run out.
+pub(super) fn is_in_force(record: &ApiKey, now: OffsetDateTime) -> bool {
+    record.revoked_at.is_none() && record.expires_at.is_none_or(|end| now < end)
 }
 
 impl std::fmt::Debug for Presented<'_> {

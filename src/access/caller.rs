@@ -2,9 +2,9 @@
 
 use time::OffsetDateTime;
 
-use super::api_key::Presented;
+use super::api_key::{self, Presented};
 use super::{Permission, Permissions};
-use crate::directory::Snapshot;
+use crate::directory::{ApiKey, Snapshot};
 use crate::ids::{ApiKeyId, ChannelId, TenantId};
 
 /// An application that proved who it is, and what it may do.
@@ -40,13 +40,24 @@ impl Caller {
     pub fn authenticate(snapshot: &Snapshot, text: &str, now: OffsetDateTime) -> Option<Self> {
         let presented = Presented::parse(text)?;
         let record = snapshot.api_key(presented.lookup()).filter(|record| presented.opens(record, now))?;
-        Some(Self {
+        Some(Self::of(record))
+    }
+
+    fn of(record: &ApiKey) -> Self {
+        Self {
             tenant: record.tenant,
             key: record.id,
             permissions: Permissions::of_scopes(record.scopes.iter().map(String::as_str)),
             channels: record.channels.clone(),
             expires_at: record.expires_at,
-        })
+        }
+    }
+
+    /// The same caller as its key is now, for those who stay longer than a request. `None`: the key ended meanwhile.
+    #[must_use]
+    pub fn again(&self, snapshot: &Snapshot, now: OffsetDateTime) -> Option<Self> {
+        let record = snapshot.api_key_by_id(self.tenant, self.key)?;
+        api_key::is_in_force(record, now).then(|| Self::of(record))
     }
 
     /// Passes when the key has the permission.

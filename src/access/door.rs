@@ -14,7 +14,8 @@ use crate::directory::profile::Profile;
 use crate::ids::{ChannelId, ContactId, EventId, MessageId, TenantId};
 use crate::keyring::{Keyring, KeyringError, places};
 use crate::store::contacts::ContactRow;
-use crate::store::events::{EventFilter, EventRow};
+use crate::store::event_scan::{EventFilter, EventScan};
+use crate::store::events::EventRow;
 use crate::store::{Store, StoreError};
 
 /// Why somebody reads.
@@ -51,6 +52,18 @@ pub enum DoorError {
     Keys(#[from] KeyringError),
 }
 
+impl DoorError {
+    /// Whether the same may be read later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Denied(_) => false,
+            Self::Store(error) => error.is_retryable(),
+            Self::Keys(error) => error.is_retryable(),
+        }
+    }
+}
+
 /// Which events.
 #[derive(Debug, Clone, Default)]
 pub struct EventQuery {
@@ -60,6 +73,8 @@ pub struct EventQuery {
     pub types: Option<Vec<String>>,
     /// One channel; `None`: all that the caller may see.
     pub channel: Option<ChannelId>,
+    /// One person, by whichever of the contacts it turned out to be; `None`: all, also what is about nobody.
+    pub contact: Option<ContactId>,
     /// At most so many, at least one.
     pub limit: usize,
 }
@@ -91,7 +106,8 @@ impl Door {
     }
 
     /// The next events in commit order. Polled with the cursor of the page before, it yields each event once and none is
-    /// skipped, whatever commits late.
+    /// skipped, whatever commits late. A page may be empty although there is more: where a filter is rare, it ends after
+    /// twenty thousand events, and the next goes on from there.
     pub async fn events(
         &self,
         who: &Caller,
@@ -100,13 +116,27 @@ impl Door {
     ) -> Result<Page<EventView, EventCursor>, DoorError> {
         Self::admit(who, why, Permission::EventsRead)?;
         let channels = visible(who, query.channel);
-        let filter = EventFilter { types: query.types.as_deref(), channels: channels.as_deref() };
+        let contacts = match query.contact {
+            Some(contact) => Some(self.same_person(who.tenant, contact).await?),
+            None => None,
+        };
+        let filter =
+            EventFilter { types: query.types.as_deref(), channels: channels.as_deref(), contacts: contacts.as_deref() };
         let after = (query.after.xid, query.after.event);
-        let rows = self.store.page_of_events(who.tenant, after, filter, one_more(query.limit)).await?;
-        let (rows, has_more) = cut(rows, query.limit);
-        let last = rows.last().map(|row| EventCursor { xid: row.xid, event: row.event_id });
+        let scan = self.store.page_of_events(who.tenant, after, filter, one_more(query.limit)).await?;
+        let EventScan { rows, last: reached, ended_early } = scan;
+        let (rows, is_cut) = cut(rows, query.limit);
+        let told = rows.last().filter(|_| is_cut).map(|row| (row.xid, row.event_id));
+        let (xid, event) = told.or(reached).unwrap_or(after);
         let items = self.open_events(who.tenant, rows).await?;
-        Ok(Page { items, next: Some(last.unwrap_or(query.after)), has_more })
+        Ok(Page { items, next: Some(EventCursor { xid, event }), has_more: is_cut || ended_early })
+    }
+
+    /// Every contact that is the same person as this one.
+    async fn same_person(&self, tenant: TenantId, contact: ContactId) -> Result<Vec<Uuid>, DoorError> {
+        let known = self.store.find_contact(tenant, contact).await?;
+        let kept = known.and_then(|row| row.merged_into).map_or(contact, ContactId::from_uuid);
+        Ok(self.store.find_merged(tenant, kept).await?)
     }
 
     /// Contacts, newest first, made before `before`. Those that are part of another are left out.
@@ -222,6 +252,7 @@ impl Door {
             let place = places::event_payload(tenant, EventId::from_uuid(row.event_id), contact);
             EventView {
                 id: EventId::from_uuid(row.event_id),
+                place: EventCursor { xid: row.xid, event: row.event_id },
                 channel,
                 phone_number_id: known.map(|channel| channel.phone_number_id.as_str().to_owned()),
                 contact: row.contact_id.map(ContactId::from_uuid),

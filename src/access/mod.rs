@@ -3,6 +3,7 @@
 pub mod api_key;
 pub mod caller;
 pub mod door;
+pub mod lookout;
 mod message_views;
 mod open;
 pub mod permissions;
@@ -10,4 +11,5 @@ pub mod views;
 
 pub use caller::{Caller, Denied};
 pub use door::{Door, DoorError, Purpose};
+pub use lookout::Lookout;
 pub use permissions::{Permission, Permissions};

@@ -31,7 +31,7 @@ impl std::fmt::Debug for Content {
 /// One page of things.
 #[derive(Debug)]
 pub struct Page<T, C> {
-    /// At most as many as were asked for; a caller confined to channels may see fewer.
+    /// At most as many as were asked for; a caller confined to channels, or one with a rare filter, may see fewer.
     pub items: Vec<T>,
     /// Where the next page begins. For events also when there is no more yet; otherwise present together with `has_more`.
     pub next: Option<C>,
@@ -53,6 +53,8 @@ pub struct EventCursor {
 pub struct EventView {
     /// Id.
     pub id: EventId,
+    /// Where it stands in the order of commits: whoever goes on from here has seen it.
+    pub place: EventCursor,
     /// Stable name of the type.
     pub event_type: String,
     /// Channel, when it is one of ours.

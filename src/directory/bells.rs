@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-/// One bell for each endpoint and channel. Clones share them.
+/// One bell for each endpoint and channel, and one for whoever reads events. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Bells {
     bells: Arc<Mutex<HashMap<Uuid, Arc<Notify>>>>,
+    events: watch::Sender<()>,
 }
 
 impl Bells {
@@ -22,5 +23,16 @@ impl Bells {
     /// Wakes whoever works for this endpoint or channel in this process. Remembered until somebody looks.
     pub fn ring(&self, owner: Uuid) {
         self.of(owner).notify_one();
+    }
+
+    /// Tells whoever reads events in this process that some were committed.
+    pub fn ring_for_events(&self) {
+        self.events.send_replace(());
+    }
+
+    /// Changes with every [`Bells::ring_for_events`].
+    #[must_use]
+    pub fn events(&self) -> watch::Receiver<()> {
+        self.events.subscribe()
     }
 }

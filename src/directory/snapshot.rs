@@ -160,6 +160,12 @@ impl Snapshot {
         self.keys.get(lookup)
     }
 
+    /// An API key by its id. Whether it is valid is for the caller to see.
+    #[must_use]
+    pub fn api_key_by_id(&self, tenant: TenantId, id: ApiKeyId) -> Option<&Arc<ApiKey>> {
+        self.keys.values().find(|key| key.tenant == tenant && key.id == id)
+    }
+
     /// The API keys of a tenant, oldest first.
     #[must_use]
     pub fn api_keys_of(&self, tenant: TenantId) -> Vec<&Arc<ApiKey>> {

@@ -2,12 +2,16 @@
 //! template of the route, never the path or the query: those hold ids, tokens and whatever a stranger types.
 
 use std::any::Any;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -21,17 +25,37 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Lengths of ids that are taken over from a caller. Phone numbers have at most 15 digits (E.164).
 const ID_LENGTHS: std::ops::RangeInclusive<usize> = 16..=64;
 
-/// How long a request of the API may take.
+/// How long a request of the API may take, unless it has leave to wait.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Rides on an answer, so that the log can name the key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CallerKey(pub(super) ApiKeyId);
 
+/// Rides on a request: how much longer than others it may take, because it asked to wait for something.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Leave(Arc<AtomicU64>);
+
+impl Leave {
+    /// Gives the request so many milliseconds more.
+    pub(super) fn grant(&self, wait: Duration) {
+        self.0.store(wait.as_millis() as u64, Ordering::Relaxed);
+    }
+}
+
+async fn within<T>(deadline: Duration, leave: &Leave, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let mut work = pin!(work);
+    match timeout(deadline, &mut work).await {
+        Ok(done) => Ok(done),
+        Err(_elapsed) => timeout(Duration::from_millis(leave.0.load(Ordering::Relaxed)), work).await,
+    }
+}
+
 /// The frame of the API: its problem documents name the request.
-pub(super) async fn api(request: Request, next: Next) -> Response {
-    let (id, line) = (request_id(&request), Line::begin(&request, "internal"));
-    let mut response = match timeout(DEADLINE, next.run(request)).await {
+pub(super) async fn api(mut request: Request, next: Next) -> Response {
+    let (id, line, leave) = (request_id(&request), Line::begin(&request, "internal"), Leave::default());
+    request.extensions_mut().insert(leave.clone());
+    let mut response = match within(DEADLINE, &leave, next.run(request)).await {
         Ok(response) => response,
         Err(_elapsed) => Problem::new(Code::TimedOut).respond(Some(&id)),
     };
@@ -135,6 +159,15 @@ mod tests {
             let id = id_for(bad);
             assert!(id != bad && id.len() == 32, "{bad:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_has_leave_to_wait_may_take_longer_and_nobody_else() {
+        let (short, leave) = (Duration::from_millis(1), Leave::default());
+        let work = || tokio::time::sleep(Duration::from_millis(20));
+        assert!(within(short, &leave, work()).await.is_err());
+        leave.grant(Duration::from_mins(1));
+        assert!(within(short, &leave, work()).await.is_ok());
     }
 
     #[test]

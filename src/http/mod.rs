@@ -7,8 +7,10 @@ mod graph;
 mod headers;
 pub mod listen;
 mod public;
+mod readers;
 pub mod router;
 mod state;
 mod unread;
 
+pub use readers::Readers;
 pub use state::{AppState, Draining};

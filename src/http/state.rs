@@ -1,11 +1,10 @@
 //! What handlers are handed. Every part is cheap to clone; a handler asks for the parts it uses.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use axum::extract::FromRef;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
 
+use super::readers::Readers;
 use crate::access::Door;
 use crate::clock::SharedClock;
 use crate::directory::Directory;
@@ -23,6 +22,8 @@ pub struct AppState {
     pub ingest: Ingest,
     /// Opens content.
     pub door: Door,
+    /// Those who stay to be told of events.
+    pub readers: Readers,
     /// Takes messages for Meta.
     pub sender: Sender,
     /// Vets endpoint addresses and asks endpoints for their challenge.
@@ -45,18 +46,23 @@ impl std::fmt::Debug for AppState {
 
 /// Set when the process was told to stop: it is no longer ready, but still answers. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Draining(Arc<AtomicBool>);
+pub struct Draining(CancellationToken);
 
 impl Draining {
     /// From now on load balancers shall look elsewhere.
     pub fn begin(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.cancel();
     }
 
     /// Whether it began.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.is_cancelled()
+    }
+
+    /// Waits until it begins: whoever stays leaves then.
+    pub(super) async fn begun(&self) {
+        self.0.cancelled().await;
     }
 }
 

@@ -233,6 +233,7 @@ impl Writer {
         for owner in owners {
             self.parts.bells.ring(*owner);
         }
+        self.parts.bells.ring_for_events();
     }
 }
 

@@ -126,6 +126,7 @@ impl Sender {
         for (owner, _) in &event.owed_to {
             self.bells.ring(owner.uuid());
         }
+        self.bells.ring_for_events();
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Events and their sealed content: written in one statement, read by page or by message.
+//! Events and their sealed content: written in one statement, read by person or by message.
 
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
@@ -183,49 +183,7 @@ pub struct EventRow {
     pub payload: Option<Vec<u8>>,
 }
 
-/// What a page of events is narrowed to.
-#[derive(Debug, Clone, Copy)]
-pub struct EventFilter<'a> {
-    /// Types; `None`: all.
-    pub types: Option<&'a [String]>,
-    /// Channels; `None`: all.
-    pub channels: Option<&'a [Uuid]>,
-}
-
 impl Store {
-    /// The next events in commit order behind `(after_xid, after_id)`. Never skips a transaction that commits late: rows of
-    /// transactions that may still be open are left for the next call.
-    pub async fn page_of_events(
-        &self,
-        tenant: TenantId,
-        after: (i64, Uuid),
-        filter: EventFilter<'_>,
-        limit: i64,
-    ) -> Result<Vec<EventRow>, StoreError> {
-        let rows = sqlx::query_as!(
-            EventRow,
-            r#"SELECT e.xid::text::bigint AS "xid!", e.event_id, e.part_day, e.type AS event_type, e.channel_id, e.contact_id,
-                      e.message_id, e.error_code, e.occurred_at, e.received_at, p.payload::bytea AS "payload?"
-               FROM event e LEFT JOIN event_payload p USING (tenant_id, part_day, event_id)
-               WHERE e.tenant_id = $1
-                 AND (e.xid, e.event_id) > ($2::bigint::text::xid8, $3)
-                 AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
-                 AND ($4::text[] IS NULL OR e.type = ANY($4))
-                 AND ($5::uuid[] IS NULL OR e.channel_id = ANY($5))
-               ORDER BY e.xid, e.event_id
-               LIMIT $6"#,
-            tenant.uuid(),
-            after.0,
-            after.1,
-            filter.types,
-            filter.channels,
-            limit,
-        )
-        .fetch_all(&self.data)
-        .await?;
-        Ok(rows)
-    }
-
     /// Events with a contact that are no statuses, newest first, older than `before`.
     pub async fn events_of_contact(
         &self,

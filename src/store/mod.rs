@@ -8,6 +8,7 @@ pub mod contacts;
 pub mod deliveries;
 pub mod endpoints;
 mod error;
+pub mod event_scan;
 pub mod events;
 pub mod keys;
 pub mod lanes;

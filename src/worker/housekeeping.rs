@@ -17,6 +17,8 @@ const WIPE_EVERY: u32 = 12;
 const CLEAN_EVERY: u32 = 720;
 /// Statements of one sweep, so that a large one does not keep the gauges waiting for long.
 const ORPHAN_BATCHES: u32 = 20;
+/// Events that are held back from readers for longer are worth a warning.
+const HELD_BACK_LONG: time::Duration = time::Duration::minutes(1);
 /// Ledger entries are kept for a year and more: they are few, and a captured POST can be replayed as long as its secret lives.
 const LEDGER_DAYS: i64 = 400;
 
@@ -38,9 +40,10 @@ pub(super) async fn settings(worker: Worker, stop: CancellationToken) {
 }
 
 pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
-    let mut round = 0_u32;
+    let (mut round, mut warned) = (0_u32, false);
     loop {
         gauges(&worker).await;
+        warned = horizon(&worker, warned).await;
         if round.is_multiple_of(WIPE_EVERY) {
             worker.keyring.sweep();
             if let Err(error) = worker.store.sweep_orphans(ORPHAN_BATCHES).await {
@@ -69,6 +72,24 @@ async fn gauges(worker: &Worker) {
         let age = oldest.map_or(0.0, |event| (worker.clock.now() - event.made_at()).as_seconds_f64().max(0.0));
         metrics::gauge!(telemetry::OLDEST_UNDELIVERED_SECONDS).set(age);
     }
+}
+
+/// Readers see an event when no older transaction is open on the whole server, of whichever database. `warned`: whether it was
+/// said that they wait for long.
+async fn horizon(worker: &Worker, warned: bool) -> bool {
+    let Ok(oldest) = worker.store.oldest_held_back().await else { return warned };
+    let age = oldest.map_or(time::Duration::ZERO, |since| (worker.clock.now() - since).max(time::Duration::ZERO));
+    metrics::gauge!(telemetry::EVENTS_HELD_BACK_SECONDS).set(age.as_seconds_f64());
+    let is_long = age > HELD_BACK_LONG;
+    match (is_long, warned) {
+        (true, false) => tracing::warn!(
+            seconds = age.whole_seconds(),
+            "events are held back from readers: a transaction on the database server has been open since before them"
+        ),
+        (false, true) => tracing::info!("readers see every event again"),
+        _ => {}
+    }
+    is_long
 }
 
 async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {

@@ -1,12 +1,14 @@
 //! Promise: a stranger who connects gets an answer and nothing else: no memory, no endless patience, and no way to keep others
 //! out or the gateway from stopping.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -146,6 +148,40 @@ async fn no_more_connections_are_served_at_once_than_there_are_places_and_the_ot
     }
     assert!(clients.join_all().await.iter().all(|answer| answer.starts_with("HTTP/1.1 200")));
     assert_eq!(most.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_takes_nothing_of_its_answer_costs_little_and_is_cut() {
+    let (written, gone) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let endless = {
+        let (written, gone) = (written.clone(), gone.clone());
+        get(async move || {
+            let guard = Gone(gone);
+            Body::from_stream(futures_util::stream::repeat_with(move || {
+                let _held = &guard;
+                written.fetch_add(MIB, Ordering::SeqCst);
+                Ok::<_, Infallible>(vec![b'x'; MIB])
+            }))
+        })
+    };
+    let limits = Limits { unread: Duration::from_millis(200), ..Limits::default() };
+    let served = served(Router::new().route("/", endless), limits).await;
+    let mut slow = connect(served.at, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(head(&mut slow).await.starts_with("HTTP/1.1 200"));
+    timeout(PATIENCE, gone.notified()).await.expect("its answer is dropped while the client is there");
+    // What the system takes before it says stop, and no more.
+    let written = written.load(Ordering::SeqCst);
+    assert!(written < 64 * MIB, "{} MiB were made for nobody", written / MIB);
+    drop(slow);
+}
+
+/// Tells when it is dropped.
+struct Gone(Arc<Notify>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@ mod canary;
 mod delivery;
 mod endpoint_options;
 mod endpoints;
+mod event_stream;
 mod faults;
 mod identity;
 mod listeners;

@@ -15,7 +15,7 @@ use crate::access::permissions::Permissions;
 use crate::app::Base;
 use crate::ids::{EventId, TenantId};
 use crate::secret::SigningSecret;
-use crate::store::events::EventFilter;
+use crate::store::event_scan::EventFilter;
 
 /// How long a step may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -159,14 +159,14 @@ async fn within<T>(step: impl Future<Output = T>) -> anyhow::Result<T> {
 
 /// The sealed content of an event as the database holds it.
 async fn stored_bytes(base: &Base, event: EventId) -> anyhow::Result<Vec<u8>> {
-    let filter = EventFilter { types: None, channels: None };
+    let filter = EventFilter { types: None, channels: None, contacts: None };
     let mut after = (0, uuid::Uuid::nil());
     loop {
-        let page = base.store.page_of_events(TenantId::DEFAULT, after, filter, 200).await?;
-        if let Some(row) = page.iter().find(|row| row.event_id == event.uuid()) {
+        let rows = base.store.page_of_events(TenantId::DEFAULT, after, filter, 200).await?.rows;
+        if let Some(row) = rows.iter().find(|row| row.event_id == event.uuid()) {
             return row.payload.clone().context("the content is gone");
         }
-        let last = page.last().context("the event is not stored")?;
+        let last = rows.last().context("the event is not stored")?;
         after = (last.xid, last.event_id);
     }
 }

@@ -1,21 +1,27 @@
 //! `GET /v1/events`.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
+use tokio::time::{Duration, Instant};
 use utoipa::ToSchema;
 
+use super::event_query::Wanted;
+use super::follower::Follower;
 use super::page::{Cursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;
-use crate::access::door::EventQuery;
-use crate::access::views::{Content, EventCursor, EventView};
-use crate::access::{Caller, Door, Purpose};
-use crate::domain::endpoint::Filter;
-use crate::domain::event::EventType;
+use crate::access::Caller;
+use crate::access::views::{Content, EventView};
+use crate::domain::endpoint::Fields;
 use crate::egress::event_json::{self, EventMeta};
+use crate::http::frame::Leave;
+use crate::http::state::AppState;
 use crate::ids::{ChannelId, ContactId, EventId, MessageId};
+
+/// Longest wait for something that may come, in seconds.
+const LONGEST_WAIT: u64 = 60;
 
 /// An event, as `GET /v1/events` shows it and endpoints of format `standard` receive it.
 #[derive(ToSchema)]
@@ -76,48 +82,63 @@ struct EventDataDoc {
 /// The next events, in the order in which they were committed.
 ///
 /// Keep `next_cursor` and ask again with it: each event comes once, and none is skipped, however late it commits. The
-/// cursor is given also when there is nothing more yet.
+/// cursor is given also when there is nothing more yet, and moves on also when a filter lets nothing pass: a page may be empty
+/// although `has_more` is true. With `wait`, the answer comes as soon as there is something, or when the time is over.
 #[utoipa::path(
     get, path = "/v1/events", tag = "Events", operation_id = "list_events",
     params(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; absent: from the beginning."),
         ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("wait" = Option<u8>, Query, description = "Seconds to wait for something, 0 to 60; 0 when absent."),
         ("type" = Option<String>, Query, description = "Event types or prefixes such as `message.*`, separated by commas."),
         ("channel_id" = Option<ChannelId>, Query, description = "One channel."),
+        ("contact_id" = Option<ContactId>, Query, description = "One person."),
+        ("direction" = Option<String>, Query, description = "`in` or `out`: events about messages that went this way."),
+        ("where" = Option<String>, Query, description = "What the event JSON must look like: a predicate as JSON, as endpoints have it."),
+        ("fields" = Option<String>, Query, description = "How much is shown: `ids`, `metadata`, `masked` or `full`, which is the default."),
     ),
-    responses((status = 200, description = "A page of events.", body = Page<EventDoc>)),
+    responses(
+        (status = 200, description = "A page of events.", body = Page<EventDoc>),
+        (status = 429, description = "`too_many_readers`"),
+    ),
 )]
 pub(super) async fn list(
     who: Caller,
-    State(door): State<Door>,
+    State(state): State<AppState>,
+    Extension(leave): Extension<Leave>,
     mut params: Params,
 ) -> Result<Json<Page<Box<RawValue>>>, Problem> {
-    let after = params.cursor().unwrap_or_default();
     let limit = params.limit();
-    let types = params.take("type").and_then(|text| expand(&text, &mut params));
-    let channel = params.take("channel_id").and_then(|text| {
-        let id: Option<ChannelId> = text.parse().ok();
-        id.or_else(|| {
-            params.fault("channel_id", "type", "a UUID");
-            None
-        })
-    });
+    let (wanted, wait) = (Wanted::take(&mut params, limit), wait(&mut params));
     params.finish()?;
-    let page = door.events(&who, Purpose::Application, &EventQuery { after, types, channel, limit }).await?;
-    let data = page.items.iter().map(json).collect::<Option<_>>().ok_or(Problem::new(Code::Internal))?;
-    Ok(Json(Page { data, next_cursor: page.next.map(|next: EventCursor| next.to_text()), has_more: page.has_more }))
+    let key = who.key;
+    let mut follower = Follower::new(&state, who, wanted);
+    let look = if wait.is_zero() {
+        follower.look().await?
+    } else {
+        let _seat = state.readers.waiting.take(key).ok_or(Problem::new(Code::TooManyReaders))?;
+        leave.grant(wait);
+        follower.look_until(Instant::now() + wait).await?
+    };
+    let data = look.events.into_iter().map(|event| event.json).collect();
+    Ok(Json(Page { data, next_cursor: Some(follower.place().to_text()), has_more: look.has_more }))
 }
 
-/// Exact types behind names and prefixes.
-fn expand(text: &str, params: &mut Params) -> Option<Vec<String>> {
-    let wanted: Vec<String> = text.split(',').map(|part| part.trim().to_owned()).collect();
-    if !wanted.iter().all(|part| Filter::is_known(part)) {
-        params.fault("type", "event_type", "event types of the documentation, or prefixes such as message.*");
-        return None;
+fn wait(params: &mut Params) -> Duration {
+    let Some(text) = params.take("wait") else { return Duration::ZERO };
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= LONGEST_WAIT);
+    if seconds.is_none() {
+        params.fault("wait", "range", format!("a number of seconds from 0 to {LONGEST_WAIT}"));
     }
-    let filter = Filter { event_types: wanted, ..Filter::default() };
-    let types = EventType::ALL.iter().filter(|event_type| filter.matches(**event_type, None));
-    Some(types.map(|event_type| event_type.as_str().to_owned()).collect())
+    Duration::from_secs(seconds.unwrap_or(0))
+}
+
+/// The event JSON, as far as it is to be shown.
+pub(super) fn shown_as(event: &EventView, fields: Fields) -> Option<Box<RawValue>> {
+    match fields {
+        Fields::Full => json(event),
+        Fields::Ids | Fields::Metadata | Fields::Masked => None,
+    }
 }
 
 /// The event JSON of format `standard`.
@@ -138,18 +159,4 @@ pub(super) fn json(event: &EventView) -> Option<Box<RawValue>> {
         Content::Damaged => event_json::damaged_event(&meta),
     };
     String::from_utf8(bytes).ok().and_then(|text| RawValue::from_string(text).ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefixes_stand_for_their_types() {
-        let mut params = Params::default();
-        let types = expand("message.read, standby,call.*", &mut params).unwrap();
-        assert_eq!(types, ["message.read", "call.updated", "standby"]);
-        assert!(expand("message.*,mesage.*", &mut params).is_none());
-        assert!(params.finish().is_err());
-    }
 }

@@ -10,8 +10,10 @@ mod docs;
 mod endpoint_json;
 mod endpoint_options;
 mod endpoints;
+mod event_query;
 mod events;
 mod fields;
+mod follower;
 mod keys;
 mod messages;
 mod openapi;
@@ -19,6 +21,7 @@ mod page;
 pub(super) mod problem;
 mod query;
 mod routes;
+mod stream;
 mod target;
 mod verification;
 

@@ -71,6 +71,9 @@ codes! {
     VerificationFailed = ("verification_failed", UNPROCESSABLE_ENTITY, "The endpoint was not verified"),
     /// The channel has no access token.
     ChannelCannotSend = ("channel_cannot_send", UNPROCESSABLE_ENTITY, "The channel cannot send"),
+    /// This key, or all together, have as many requests that wait for events or as many open streams as there may be. Close one, or
+    /// try again after `Retry-After`.
+    TooManyReaders = ("too_many_readers", TOO_MANY_REQUESTS, "Too many readers wait for events"),
     /// The request took longer than 30 seconds. It may have had its effect.
     TimedOut = ("timed_out", GATEWAY_TIMEOUT, "The request took too long"),
     /// The database or the keys are away. The same request may succeed later.
@@ -160,6 +163,9 @@ impl Problem {
             }
             Code::Unavailable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Code::TooManyReaders => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}
         }

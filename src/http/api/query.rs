@@ -22,7 +22,7 @@ impl<S: Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
-    fn of(query: &str) -> Self {
+    pub(super) fn of(query: &str) -> Self {
         let left = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         Self { left, faults: Vec::new() }
     }
@@ -30,6 +30,12 @@ impl Params {
     /// Notes a fault of a parameter.
     pub(super) fn fault(&mut self, name: &str, code: &str, detail: impl Into<String>) {
         self.faults.push(Fault { pointer: format!("?{name}"), detail: detail.into(), code: code.to_owned() });
+    }
+
+    /// Puts a parameter in the place of what was given by this name.
+    pub(super) fn put(&mut self, name: &str, value: &str) {
+        self.left.retain(|(key, _)| key != name);
+        self.left.push((name.to_owned(), value.to_owned()));
     }
 
     /// Takes a parameter.

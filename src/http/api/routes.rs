@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
-use super::{apps, channels, contacts, docs, endpoints, events, keys, messages, openapi};
+use super::{apps, channels, contacts, docs, endpoints, events, keys, messages, openapi, stream};
 use crate::access::Permission;
 use crate::http::state::AppState;
 
@@ -33,6 +33,7 @@ fn needs(permission: Permission, served: UtoipaMethodRouter<AppState>) -> Route 
 pub(super) fn table() -> Vec<Route> {
     vec![
         needs(Permission::EventsRead, routes!(events::list)),
+        needs(Permission::EventsRead, routes!(stream::stream)),
         needs(Permission::ContactsRead, routes!(contacts::list)),
         needs(Permission::ContactsRead, routes!(contacts::show)),
         needs(Permission::MessagesRead, routes!(contacts::messages)),

@@ -154,6 +154,8 @@ impl Scene {
             format!("/v1/contacts/{BSUID}/messages"),
             format!("/v1/messages/{}", wamid(NUMBER, "IN")),
             format!("/v1/events?cursor={TYPED}&type={TYPED}&channel_id={NUMBER}"),
+            format!("/v1/events?where=%22{TYPED}%22&contact_id={NUMBER}&wait={TYPED}"),
+            format!("/v1/events/stream?where={TYPED}&cursor={TYPED}&fields={TYPED}"),
             format!("/{TYPED}"),
         ] {
             self.refused(self.gateway.api(Method::GET, &path)).await;

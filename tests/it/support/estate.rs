@@ -19,7 +19,7 @@ pub struct Estate {
     pub simulator: Simulator,
     pub database: String,
     pub environment: Vec<(String, String)>,
-    key: String,
+    pub key: String,
     client: reqwest::Client,
 }
 

@@ -4,6 +4,7 @@ pub mod app;
 pub mod child;
 pub mod database;
 pub mod estate;
+pub mod events;
 pub mod load;
 pub mod process;
 pub mod receiver;
