@@ -35,3 +35,14 @@ CREATE TABLE outbox (
     sending_epoch bigint,
     PRIMARY KEY (tenant_id, channel_id, message_id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+
+-- What an application handed over under an Idempotency-Key, for a day: a repetition gets the message of the first time. The key
+-- may be an order number or worse, so that only its keyed hash is kept; so of the request.
+CREATE TABLE idempotency (
+    tenant_id    uuid        NOT NULL,
+    key_hash     bytea       NOT NULL CHECK (octet_length(key_hash) = 16),
+    request_hash bytea       NOT NULL CHECK (octet_length(request_hash) = 16),
+    message_id   uuid        NOT NULL,
+    created_at   timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, key_hash)
+);

@@ -22,6 +22,8 @@ pub struct TenantKeys {
     pub events: HashKey,
     /// Of profiles, to see that one did not change.
     pub profiles: HashKey,
+    /// Of what applications asked for, to recognise a repetition.
+    pub requests: HashKey,
 }
 
 impl TenantKeys {
@@ -54,6 +56,7 @@ impl TenantKeys {
             identifiers: index_key(store, &kek, row.id, tenant, "identifiers").await?,
             events: index_key(store, &kek, row.id, tenant, "events").await?,
             profiles: index_key(store, &kek, row.id, tenant, "profiles").await?,
+            requests: index_key(store, &kek, row.id, tenant, "requests").await?,
             kek_id: row.id,
             kek,
         })

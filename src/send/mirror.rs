@@ -13,10 +13,8 @@ use super::outcome::Ending;
 use super::queue::QueueError;
 use crate::domain::channel::Channel;
 use crate::ids::{ChannelId, TenantId};
-use crate::keyring::KeyringError;
 use crate::meta::answer::{Answer, Outcome};
 use crate::meta::client::{Cause, SendError};
-use crate::store::StoreError;
 
 /// When an answer that was never recorded counts as lost. Longer than any request may take: `meta.timeout_ms` ends at five
 /// minutes.
@@ -51,16 +49,10 @@ impl From<QueueError> for MirrorError {
             QueueError::Faulty(faults) => Self::Faulty(faults),
             QueueError::UnknownChannel => Self::UnknownChannel,
             QueueError::NoToken => Self::NoToken,
-            QueueError::Store(
-                StoreError::Conflict | StoreError::Refused { .. } | StoreError::BrokenOff | StoreError::Unavailable,
-            )
-            | QueueError::Keys(
-                KeyringError::Kms(_)
-                | KeyringError::OtherCell
-                | KeyringError::Damaged { .. }
-                | KeyringError::Gone
-                | KeyringError::Store(_),
-            ) => Self::Unavailable,
+            // The mirror claims no idempotency keys.
+            QueueError::KeyReused | QueueError::InProgress | QueueError::Store(_) | QueueError::Keys(_) => {
+                Self::Unavailable
+            }
         }
     }
 }

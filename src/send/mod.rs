@@ -10,7 +10,7 @@ mod queue;
 pub use check::Fault;
 pub use lane::run as run_lane;
 pub use mirror::MirrorError;
-pub use queue::QueueError;
+pub use queue::{Idempotency, QueueError, Queued};
 
 use tokio_util::task::TaskTracker;
 

@@ -11,8 +11,9 @@ use crate::directory::Contacts;
 use crate::directory::contacts::ResolveError;
 use crate::domain::channel::Channel;
 use crate::domain::message::callback_data;
-use crate::ids::{ChannelId, ContactId, MessageId, TenantId};
+use crate::ids::{ApiKeyId, ChannelId, ContactId, MessageId, TenantId};
 use crate::keyring::{DekName, KeyringError, places};
+use crate::store::idempotency::{self, Claim, Claimed};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Store, StoreError};
 
@@ -32,6 +33,12 @@ pub enum QueueError {
     /// The channel has no access token.
     #[error("the channel cannot send: it has no access token")]
     NoToken,
+    /// The idempotency key stands for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// A request under the same idempotency key is being stored.
+    #[error("a request under this idempotency key is in progress")]
+    InProgress,
     /// The database.
     #[error("the message could not be stored")]
     Store(#[from] StoreError),
@@ -49,6 +56,30 @@ impl From<ResolveError> for QueueError {
     }
 }
 
+/// What makes a repetition recognisable: who asks, and under which key. Lasts a day (`store::idempotency::KEPT`).
+#[derive(Debug, Clone, Copy)]
+pub struct Idempotency<'a> {
+    /// Applications cannot take each other's keys.
+    pub caller: ApiKeyId,
+    /// As the application chose it.
+    pub key: &'a str,
+}
+
+/// A message that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queued {
+    /// Its id.
+    pub message: MessageId,
+    /// Whether it had been accepted before, under the same idempotency key.
+    pub is_repetition: bool,
+}
+
+/// Ends the storing of what was stored before.
+enum Stored {
+    Now(Kept),
+    Before(MessageId),
+}
+
 /// A message that is stored.
 pub(super) struct Kept {
     pub(super) message: MessageId,
@@ -58,13 +89,42 @@ pub(super) struct Kept {
 }
 
 impl Sender {
-    /// Accepts a message for later. When this returns `Ok`, it is committed.
-    pub async fn queue(&self, tenant: TenantId, channel: ChannelId, message: &str) -> Result<MessageId, QueueError> {
+    /// Accepts a message for later. When this returns `Ok`, it is committed; under an idempotency key, once.
+    pub async fn queue(
+        &self,
+        tenant: TenantId,
+        channel: ChannelId,
+        message: &str,
+        idempotency: Option<Idempotency<'_>>,
+    ) -> Result<Queued, QueueError> {
         let checked = check(message).map_err(QueueError::Faulty)?;
+        let claim = match idempotency {
+            Some(idempotency) => Some(self.hashed_claim(tenant, channel, message, idempotency).await?),
+            None => None,
+        };
         let channel = self.sending_channel(tenant, channel)?;
-        let kept = self.keep(tenant, channel, checked, "api").await?;
-        self.bells.ring(kept.channel.id.uuid());
-        Ok(kept.message)
+        match self.store_once(tenant, channel, checked, "api", claim).await? {
+            Stored::Now(kept) => {
+                self.bells.ring(kept.channel.id.uuid());
+                Ok(Queued { message: kept.message, is_repetition: false })
+            }
+            Stored::Before(message) => Ok(Queued { message, is_repetition: true }),
+        }
+    }
+
+    async fn hashed_claim(
+        &self,
+        tenant: TenantId,
+        channel: ChannelId,
+        message: &str,
+        Idempotency { caller, key }: Idempotency<'_>,
+    ) -> Result<Claim, QueueError> {
+        let keys = self.keyring.tenant(tenant).await?;
+        let hash = |parts: &[&[u8]]| keys.requests.hash(parts);
+        Ok(Claim {
+            key_hash: hash(&[b"key", caller.uuid().as_bytes(), key.as_bytes()]),
+            request_hash: hash(&[b"message", channel.uuid().as_bytes(), message.as_bytes()]),
+        })
     }
 
     pub(super) fn sending_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<Arc<Channel>, QueueError> {
@@ -84,6 +144,20 @@ impl Sender {
         checked: Checked,
         origin: &'static str,
     ) -> Result<Kept, QueueError> {
+        match self.store_once(tenant, channel, checked, origin, None).await? {
+            Stored::Now(kept) => Ok(kept),
+            Stored::Before(_) => Err(QueueError::InProgress),
+        }
+    }
+
+    async fn store_once(
+        &self,
+        tenant: TenantId,
+        channel: Arc<Channel>,
+        checked: Checked,
+        origin: &'static str,
+        claim: Option<Claim>,
+    ) -> Result<Stored, QueueError> {
         let now = self.clock.now();
         let message = MessageId::new(now);
         let Checked { mut body, kind, recipient } = checked;
@@ -98,6 +172,18 @@ impl Sender {
         let hashed = Contacts::hash(&keys, &recipient);
         self.store.ensure_partitions(now.date()).await?;
         let mut transaction = self.store.begin().await?;
+        if let Some(claim) = claim {
+            let claimed = idempotency::claim(&mut transaction, tenant, &claim, message, now).await?;
+            if claimed != Claimed::New {
+                // Nothing was written, but the key is locked until the end of the transaction.
+                Store::commit(transaction).await?;
+                return match claimed {
+                    Claimed::Same(before) => Ok(Stored::Before(before)),
+                    Claimed::Other => Err(QueueError::KeyReused),
+                    Claimed::New | Claimed::InProgress => Err(QueueError::InProgress),
+                };
+            }
+        }
         let mut resolved = None;
         let contact = match self.contacts.remembered(tenant, &hashed) {
             Some(contact) => contact,
@@ -121,6 +207,6 @@ impl Sender {
         if let Some(resolved) = resolved {
             self.contacts.remember(tenant, &resolved);
         }
-        Ok(Kept { message, contact, channel, body })
+        Ok(Stored::Now(Kept { message, contact, channel, body }))
     }
 }

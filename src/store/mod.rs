@@ -10,6 +10,7 @@ pub mod endpoints;
 mod error;
 pub mod event_scan;
 pub mod events;
+pub mod idempotency;
 pub mod keys;
 pub mod lanes;
 pub mod messages;

@@ -96,6 +96,7 @@ async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {
     let today = worker.clock.now().date();
     worker.store.ensure_partitions(today).await?;
     worker.store.sweep_ledger(today - time::Duration::days(LEDGER_DAYS)).await?;
+    worker.store.sweep_idempotency(worker.clock.now()).await?;
     worker.store.sweep_workers().await
 }
 

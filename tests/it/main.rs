@@ -21,6 +21,7 @@ mod endpoint_options;
 mod endpoints;
 mod event_stream;
 mod faults;
+mod idempotency;
 mod identity;
 mod listeners;
 mod meta_roundtrip;

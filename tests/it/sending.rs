@@ -99,18 +99,6 @@ async fn every_fault_of_a_message_is_listed_and_nothing_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_relies_on_an_idempotency_key_is_told_that_there_is_none() {
-    let app = TestApp::spawn().await;
-    let message = json!({ "channel_id": app.channel().await, "message": {
-        "to": "4915199900011", "type": "text", "text": { "body": "zweimal" } } });
-    let answer =
-        app.api(Method::POST, "/v1/messages").header("idempotency-key", "a").json(&message).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(answer.json::<Value>().await.unwrap()["code"], "idempotency_unsupported");
-    assert_eq!(ledger(&app, 0).await["messages"].as_array().unwrap().len(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn the_mirror_answers_as_meta_does_and_keeps_metas_token_inside() {
     let app = TestApp::spawn().await;
     let path = format!("/graph/v25.0/{PHONE_NUMBER_ID}/messages");

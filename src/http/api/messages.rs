@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -16,9 +17,13 @@ use crate::access::views::{Content, MessageView, StatusView};
 use crate::access::{Caller, Door, Purpose};
 use crate::domain::event::Status;
 use crate::ids::{ChannelId, ContactId, MessageId};
-use crate::send::{QueueError, Sender};
+use crate::send::{Idempotency, QueueError, Sender};
 
+/// Makes a repetition harmless (draft-ietf-httpapi-idempotency-key-header).
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says that the answer is that of the first time.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const LONGEST_KEY: usize = 255;
 
 request! {
     /// A message for Meta.
@@ -131,14 +136,19 @@ fn raw(content: &Content) -> Option<Box<RawValue>> {
 /// Hands a message over for Meta.
 ///
 /// 202 means that the message is stored and will be sent. Whether Meta accepted it, and what became of it, is told by
-/// events and by `GET /v1/messages/{id}`.
+/// events and by `GET /v1/messages/{id}`. With an `Idempotency-Key` the request may be repeated for 24 hours: the same key and
+/// body give the same message, which is sent once.
 #[utoipa::path(
     post, path = "/v1/messages", tag = "Messages", operation_id = "send_message",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; best a random UUID."),
+    ),
     request_body = NewMessage,
     responses(
-        (status = 202, description = "The message is queued.", body = QueuedMessage),
-        (status = 400, description = "`idempotency_unsupported`: leave `Idempotency-Key` out"),
-        (status = 422, description = "`channel_cannot_send`: the channel has no access token"),
+        (status = 202, description = "The message is queued, now or, with `idempotent-replayed: true`, before.", body = QueuedMessage),
+        (status = 400, description = "`invalid_idempotency_key`"),
+        (status = 409, description = "`idempotency_in_progress`"),
+        (status = 422, description = "`channel_cannot_send`: the channel has no access token · `idempotency_key_reused`"),
     ),
 )]
 pub(super) async fn send(
@@ -147,23 +157,37 @@ pub(super) async fn send(
     params: Params,
     headers: HeaderMap,
     body::Json(new): body::Json<NewMessage>,
-) -> Result<(StatusCode, Json<QueuedMessage>), Problem> {
+) -> Result<Response, Problem> {
     params.finish()?;
-    // Whoever sends one relies on it; to ignore it would be to send twice.
-    if headers.contains_key(IDEMPOTENCY_KEY) {
-        return Err(Problem::new(Code::IdempotencyUnsupported));
-    }
+    let key = idempotency_key(&headers)?;
     if !who.may_use(new.channel_id) {
         return Err(refusal(QueueError::UnknownChannel));
     }
-    let id = sender.queue(who.tenant, new.channel_id, new.message.get()).await.map_err(refusal)?;
-    Ok((StatusCode::ACCEPTED, Json(QueuedMessage { id, state: "queued" })))
+    let idempotency = key.map(|key| Idempotency { caller: who.key, key });
+    let queued = sender.queue(who.tenant, new.channel_id, new.message.get(), idempotency).await.map_err(refusal)?;
+    let answer = (StatusCode::ACCEPTED, Json(QueuedMessage { id: queued.message, state: "queued" }));
+    Ok(if queued.is_repetition { ([(REPLAYED, "true")], answer).into_response() } else { answer.into_response() })
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    let key = first
+        .to_str()
+        .ok()
+        .filter(|key| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
+    match (key, values.next()) {
+        (Some(key), None) => Ok(Some(key)),
+        _ => Err(Problem::new(Code::InvalidIdempotencyKey)),
+    }
 }
 
 fn refusal(refused: QueueError) -> Problem {
     let mut faults = Faults::default();
     match refused {
         QueueError::NoToken => return Problem::new(Code::ChannelCannotSend),
+        QueueError::KeyReused => return Problem::new(Code::IdempotencyKeyReused),
+        QueueError::InProgress => return Problem::new(Code::IdempotencyInProgress),
         QueueError::Store(_) | QueueError::Keys(_) => return Problem::new(Code::Unavailable),
         QueueError::UnknownChannel => faults.note("/channel_id", "channel", "a channel of yours").unwrap_or(()),
         QueueError::Faulty(all) => {

@@ -48,9 +48,8 @@ codes! {
     InvalidJson = ("invalid_json", BAD_REQUEST, "The body is not valid JSON"),
     /// A query parameter is unknown or has a wrong value. `errors` lists all of them.
     InvalidQuery = ("invalid_query", BAD_REQUEST, "A query parameter is not valid"),
-    /// The request has an `Idempotency-Key`, which is not supported yet. Nothing was sent: leave the header out, and look before
-    /// you repeat.
-    IdempotencyUnsupported = ("idempotency_unsupported", BAD_REQUEST, "Idempotency-Key is not supported"),
+    /// `Idempotency-Key` is given twice, or is not 1 to 255 visible ASCII characters. Nothing was sent.
+    InvalidIdempotencyKey = ("invalid_idempotency_key", BAD_REQUEST, "The idempotency key has not the right form"),
     /// No valid API key was sent in `Authorization: Bearer` or `X-Api-Key`.
     Unauthenticated = ("unauthenticated", UNAUTHORIZED, "A valid API key is required"),
     /// The key is valid, but may not do this. `detail` names the missing permission.
@@ -61,12 +60,16 @@ codes! {
     MethodNotAllowed = ("method_not_allowed", METHOD_NOT_ALLOWED, "The method is not allowed here"),
     /// The value belongs to another resource, or the resource is still in use or was changed meanwhile; `detail` says so.
     Conflict = ("conflict", CONFLICT, "The value is taken, or the resource is in use or changed"),
+    /// A request with the same `Idempotency-Key` is being stored at this moment. Ask again after a second: the answer will be its.
+    IdempotencyInProgress = ("idempotency_in_progress", CONFLICT, "The same request is in progress"),
     /// The body is longer than 1 MiB.
     BodyTooLarge = ("body_too_large", PAYLOAD_TOO_LARGE, "The body is too large"),
     /// The body is not declared as `application/json`.
     UnsupportedMediaType = ("unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be application/json"),
     /// Fields are missing, unknown or have wrong values. `errors` lists all of them.
     InvalidBody = ("invalid_body", UNPROCESSABLE_ENTITY, "The body has faults"),
+    /// The `Idempotency-Key` was used for another request within the last 24 hours. Nothing was sent.
+    IdempotencyKeyReused = ("idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key stands for another request"),
     /// The endpoint did not repeat the challenge of the verification handshake.
     VerificationFailed = ("verification_failed", UNPROCESSABLE_ENTITY, "The endpoint was not verified"),
     /// The channel has no access token.

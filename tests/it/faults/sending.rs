@@ -123,13 +123,15 @@ async fn accepted_by_meta(estate: &Estate) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_was_committed_but_not_confirmed_is_sent_once() {
+async fn a_message_that_was_committed_but_not_confirmed_is_sent_once_and_its_key_gives_it_back() {
     let database = database::fresh().await;
     let wire = Wire::to(&database).await;
     let mut estate = Estate::start(wire.url.clone(), &[]).await;
     let body = json!({ "channel_id": channel(&estate).await, "message": message(1) });
     wire.lose_answers_to_commits();
-    let asked = tokio::spawn(estate.request(Method::POST, "/v1/messages").json(&body).send());
+    let ask =
+        |estate: &Estate| estate.request(Method::POST, "/v1/messages").header("idempotency-key", "lost").json(&body);
+    let asked = tokio::spawn(ask(&estate).send());
     until("it is committed", PATIENCE, async || database::count(&database, "SELECT count(*) FROM message").await == 1)
         .await;
     estate.gateway.kill_hard().await;
@@ -140,7 +142,13 @@ async fn a_message_that_was_committed_but_not_confirmed_is_sent_once() {
     until("it is sent and read", PATIENCE, async || database::count(&database, read).await == 1).await;
     assert_eq!(accepted_by_meta(&estate).await, 1);
 
-    // There is no idempotency key: whoever asks again without having looked sends a second message.
+    let again = ask(&estate).send().await.unwrap();
+    assert_eq!(
+        (again.status(), again.headers()["idempotent-replayed"].as_bytes()),
+        (StatusCode::ACCEPTED, &b"true"[..])
+    );
+    assert_eq!(database::count(&database, "SELECT count(*) FROM message").await, 1);
+    // Without the key, whoever asks again without having looked sends a second message.
     estate.post("/v1/messages", &body, StatusCode::ACCEPTED).await;
     until("another is sent", PATIENCE, async || accepted_by_meta(&estate).await == 2).await;
     let ledger = simulator(&estate, "ledger").await;
