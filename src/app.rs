@@ -16,6 +16,7 @@ use crate::crypto::kms::LocalKms;
 use crate::deliver::{self, Deliverer};
 use crate::directory::{App, Bells, Contacts, Directory, SaveError};
 use crate::domain::channel::Channel;
+use crate::egress::brokers::Brokers;
 use crate::egress::client::EgressClient;
 use crate::egress::guard::AddressPolicy;
 use crate::http;
@@ -236,6 +237,7 @@ impl Gateway {
             keyring: keyring.clone(),
             directory: directory.clone(),
             client: client.clone(),
+            brokers: Brokers::new(address_policy(config)),
             bells: bells.clone(),
             clock: clock.clone(),
             limits: deliver::Limits { max_in_flight: config.deliver.max_in_flight, timeout: config.deliver.timeout },

@@ -99,6 +99,9 @@ pub fn quiet_panics() {
 /// Starts logging to standard error: JSON lines, or text for people. `level` is a level or a filter of `tracing`.
 pub fn install_logs(level: &str, json: bool) {
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // The clients of brokers quote what servers say and, at the lower levels, credentials and bodies. We log by class.
+    let silent = ["async_nats", "lapin", "amq_protocol", "async_rs", "krafka"].map(|target| format!("{target}=off"));
+    let filter = silent.iter().filter_map(|directive| directive.parse().ok()).fold(filter, EnvFilter::add_directive);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

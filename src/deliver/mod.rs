@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::clock::SharedClock;
 use crate::directory::{Bells, Directory};
+use crate::egress::brokers::Brokers;
 use crate::egress::client::EgressClient;
 use crate::keyring::Keyring;
 use crate::store::Store;
@@ -26,6 +27,8 @@ pub struct Deliverer {
     pub directory: Directory,
     /// How it gets there.
     pub client: EgressClient,
+    /// How it gets to brokers.
+    pub brokers: Brokers,
     /// Wakes the lanes.
     pub bells: Bells,
     /// When.

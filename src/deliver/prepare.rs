@@ -4,6 +4,7 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 
 use super::Deliverer;
+use super::transport::Parcel;
 use crate::crypto::envelope::{self, Sealed};
 use crate::domain::endpoint::{Endpoint, Format};
 use crate::domain::event::{EventType, OWN_ENVELOPE};
@@ -25,7 +26,7 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) enum Ready {
     /// Post this.
-    Post(Bytes),
+    Post(Parcel),
     /// Nothing that this endpoint would understand: done.
     Skip,
     /// It cannot be told any more, and why.
@@ -64,11 +65,13 @@ impl Deliverer {
     }
 
     fn body(&self, tenant: TenantId, endpoint: &Endpoint, row: &DueDelivery, content: &[u8]) -> Ready {
+        // A pseudonymous endpoint must not learn the id by which others know the contact.
+        let key = row.contact_id.filter(|_| !endpoint.pseudonymous).map(ContactId::from_uuid);
         let event_type = row.event_type.as_deref().unwrap_or(EventType::Unrecognised.as_str());
         match endpoint.format {
             // Meta has no form for events of our own, and its clients would not understand one.
             Format::Meta if content.starts_with(OWN_ENVELOPE.as_bytes()) => Ready::Skip,
-            Format::Meta => Ready::Post(Bytes::copy_from_slice(content)),
+            Format::Meta => Ready::Post(Parcel { body: Bytes::copy_from_slice(content), key }),
             Format::Standard | Format::CloudEvents => {
                 let snapshot = self.directory.snapshot();
                 let channel = row.channel_id.map(ChannelId::from_uuid);
@@ -85,7 +88,7 @@ impl Deliverer {
                     contact: row.contact_id.map(ContactId::from_uuid),
                     message: row.message_id.map(MessageId::from_uuid),
                 };
-                Ready::Post(standard_event(&meta, content).into())
+                Ready::Post(Parcel { body: standard_event(&meta, content).into(), key })
             }
         }
     }

@@ -3,10 +3,12 @@
 mod credentials;
 mod filter;
 mod pace;
+mod transport;
 
 pub use credentials::{Auth, ClientCertificate, ClientCredentials, Credentials};
 pub use filter::{Direction, Filter};
 pub use pace::{Order, Pace};
+pub use transport::{Transport, is_encrypted, parse_url, port_of};
 
 use std::fmt;
 
@@ -152,6 +154,23 @@ impl EndpointUrl {
         &self.0
     }
 
+    /// By what it is reached. Every URL that was saved names one.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        Transport::of(&self.0).unwrap_or(Transport::Http)
+    }
+
+    /// What may be shown to its owner: everything but the credentials of a broker.
+    #[must_use]
+    pub fn shown(&self) -> Url {
+        let mut url = self.0.clone();
+        if self.transport().is_broker() {
+            // Refused for URLs without a host alone, which have no credentials.
+            let _without_host = url.set_username("").and_then(|()| url.set_password(None));
+        }
+        url
+    }
+
     /// Host, and port when it is not the scheme's own.
     #[must_use]
     pub fn host(&self) -> String {
@@ -217,5 +236,12 @@ mod tests {
     fn a_url_never_prints_its_token() {
         let url = EndpointUrl::new(Url::parse("https://crm.example:8443/hook?token=canary").unwrap());
         assert_eq!(format!("{url:?}"), "EndpointUrl(crm.example:8443/…)");
+    }
+
+    #[test]
+    fn the_credentials_of_a_broker_are_not_shown() {
+        let url = EndpointUrl::new(Url::parse("amqp://user:canary@rabbit.internal/%2f?exchange=events").unwrap());
+        assert_eq!(url.shown().as_str(), "amqp://rabbit.internal/%2f?exchange=events");
+        assert_eq!(format!("{url:?}"), "EndpointUrl(rabbit.internal/…)");
     }
 }

@@ -30,8 +30,16 @@ pub enum AttemptClass {
     Tls,
     /// The address guard said no; nothing was sent.
     Refused,
-    /// A connection, but no complete HTTP answer: it was reset, closed or not HTTP.
+    /// A connection, but no complete answer: it was reset, closed or not of the protocol.
     Protocol,
+    /// A broker knows the gateway not, or does not let it publish there.
+    Denied,
+    /// A broker has nowhere to put it: no stream, queue, exchange or topic.
+    Unroutable,
+    /// A broker has a place for it and did not take it: too large, full, or a fault of the broker's.
+    Rejected,
+    /// This gateway was built without what speaks to such a broker.
+    TransportUnavailable,
 }
 
 impl AttemptClass {
@@ -50,6 +58,10 @@ impl AttemptClass {
             Self::Tls => "tls",
             Self::Refused => "refused",
             Self::Protocol => "protocol",
+            Self::Denied => "denied",
+            Self::Unroutable => "unroutable",
+            Self::Rejected => "rejected",
+            Self::TransportUnavailable => "transport_unavailable",
         }
     }
 
@@ -94,6 +106,12 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// An attempt without an answer of HTTP.
+    #[must_use]
+    pub const fn without_status(class: AttemptClass, elapsed: Duration) -> Self {
+        Self { class, http_status: None, retry_after: None, elapsed }
+    }
+
     /// Whether the endpoint is short of breath, so that the wait until the next attempt is a minute at least.
     #[must_use]
     pub fn is_slow(&self) -> bool {

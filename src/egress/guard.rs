@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::address::{Range, places, range_of};
+use crate::domain::endpoint::{Transport, is_encrypted, port_of};
 
 /// Ports below this need a listed host: nothing that speaks HTTP for others lives there, except on 80 and 443.
 const FIRST_FREE_PORT: u16 = 1024;
@@ -28,13 +29,19 @@ pub struct AddressPolicy {
 /// Why a URL or an address is not used. [`Refused::code`] is part of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Neither http nor https, or no host.
-    #[error("not a web address")]
+    /// A scheme that names no transport, or no host.
+    #[error("not the address of a web server or broker")]
     Scheme,
     /// Plain http to a host that is not listed.
     #[error("https is required unless the host is listed")]
     HttpsRequired,
-    /// `user:password@` would be stored and shown.
+    /// A broker without TLS that is not listed.
+    #[error("TLS is required unless the host is listed")]
+    TlsRequired,
+    /// A Kafka cluster names its other servers itself, so that nobody vets their addresses: whoever lists one trusts them all.
+    #[error("a Kafka server must be listed")]
+    Unlisted,
+    /// `user:password@` in a web address: there are better places for credentials.
     #[error("the address contains a user name or password")]
     UserInfo,
     /// A fragment is never sent, so the address is not what was meant.
@@ -58,6 +65,8 @@ impl Refused {
         match self {
             Self::Scheme => "url_scheme",
             Self::HttpsRequired => "url_https_required",
+            Self::TlsRequired => "url_tls_required",
+            Self::Unlisted => "url_unlisted",
             Self::UserInfo => "url_user_info",
             Self::Fragment => "url_fragment",
             Self::Port => "url_port",
@@ -82,7 +91,7 @@ impl Target {
         &self.host
     }
 
-    /// The port, 80 or 443 where the URL names none.
+    /// The port, the usual one of its scheme where the URL names none.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
@@ -103,17 +112,16 @@ impl AddressPolicy {
     /// # Errors
     /// The first reason to refuse.
     pub fn check_url(&self, url: &Url) -> Result<Target, Refused> {
-        let (literal, host) = match url.host() {
-            Some(Host::Ipv4(address)) => (Some(IpAddr::V4(address)), address.to_string()),
-            Some(Host::Ipv6(address)) => (Some(IpAddr::V6(address)), address.to_string()),
-            Some(Host::Domain(name)) => (None, name.to_owned()),
-            None => return Err(Refused::Scheme),
+        let transport = Transport::of(url).ok_or(Refused::Scheme)?;
+        // Of schemes that are not the web's, the URL parser leaves the host as it stands.
+        let (literal, host) = match Host::parse(url.host_str().unwrap_or_default()) {
+            Ok(Host::Ipv4(address)) => (Some(IpAddr::V4(address)), address.to_string()),
+            Ok(Host::Ipv6(address)) => (Some(IpAddr::V6(address)), address.to_string()),
+            Ok(Host::Domain(name)) => (None, name),
+            Err(_) => return Err(Refused::Scheme),
         };
-        let port = match url.scheme() {
-            "http" | "https" => url.port_or_known_default().ok_or(Refused::Scheme)?,
-            _ => return Err(Refused::Scheme),
-        };
-        if !url.username().is_empty() || url.password().is_some() {
+        let port = port_of(url).ok_or(Refused::Scheme)?;
+        if !transport.is_broker() && (!url.username().is_empty() || url.password().is_some()) {
             return Err(Refused::UserInfo);
         }
         if url.fragment().is_some() {
@@ -122,8 +130,13 @@ impl AddressPolicy {
         if let Some(address) = literal {
             self.check_resolved(&host, &[address])?;
         }
-        if url.scheme() == "http" && !self.admits_plain_http(&host, literal) {
-            return Err(Refused::HttpsRequired);
+        let needs_listing = !is_encrypted(url) || transport == Transport::Kafka;
+        if needs_listing && !self.admits_by_listing(&host, literal) {
+            return Err(match transport {
+                Transport::Http => Refused::HttpsRequired,
+                Transport::Nats | Transport::Amqp => Refused::TlsRequired,
+                Transport::Kafka => Refused::Unlisted,
+            });
         }
         if !(matches!(port, 80 | 443) || port >= FIRST_FREE_PORT || self.lists_host(&host)) {
             return Err(Refused::Port);
@@ -183,7 +196,7 @@ impl AddressPolicy {
     }
 
     /// Asked after the addresses were checked: a literal that is not public has been admitted by name.
-    fn admits_plain_http(&self, host: &str, literal: Option<IpAddr>) -> bool {
+    fn admits_by_listing(&self, host: &str, literal: Option<IpAddr>) -> bool {
         let is_listed = |place: IpAddr| self.allowed_networks.iter().any(|net| net.contains(&place));
         let by_address = match literal {
             Some(address) => {
@@ -338,6 +351,37 @@ mod tests {
         assert_eq!(resolved("other.internal", &["172.18.0.4"]), Err(Refused::Address(Range::Private)));
         assert_eq!(resolved("app.example.com", &["8.8.8.8", "10.0.0.1"]), Err(Refused::Address(Range::Private)));
         assert_eq!(resolved("app.example.com", &[]), Err(Refused::Unresolved));
+    }
+
+    #[test]
+    fn a_broker_is_held_to_the_same_rules() {
+        for (url, expected) in [
+            ("tls://nats.example.com/events", "ok"),
+            ("tls://token@nats.example.com:4443/events", "ok"),
+            ("amqps://user:password@8.8.8.8/%2f?exchange=x", "ok"),
+            ("nats://nats.example.com/events", "url_tls_required"),
+            ("amqp://8.8.8.8/", "url_tls_required"),
+            ("kafkas://kafka.example.com/topic", "url_unlisted"),
+            ("kafka://kafka.example.com/topic", "url_unlisted"),
+            ("tls://nats.example.com:25/events", "url_port"),
+            ("tls://nats.example.com/events#part", "url_fragment"),
+            ("tls:///events", "url_scheme"),
+            ("tls://169.254.169.254/events", "address_metadata"),
+            ("tls://2852039166/events", "address_metadata"),
+            ("tls://0xa9fea9fe/events", "address_metadata"),
+            ("amqps://[::ffff:a9fe:a9fe]/", "address_metadata"),
+            ("kafka://169.254.169.254/topic", "address_metadata"),
+            ("amqps://127.1/", "address_loopback"),
+        ] {
+            assert_eq!(code(&AddressPolicy::default(), url), expected, "{url}");
+        }
+        let listed = policy(&["10.0.0.0/8"], &["broker.internal"]);
+        for url in
+            ["nats://broker.internal/x", "amqp://10.0.0.1:81/", "kafka://Broker.Internal/x", "kafkas://10.0.0.1/x"]
+        {
+            let expected = if url.contains(":81") { "url_port" } else { "ok" };
+            assert_eq!(code(&listed, url), expected, "{url}");
+        }
     }
 
     #[test]

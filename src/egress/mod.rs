@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod attempt;
+pub mod brokers;
 pub mod client;
 pub mod event_json;
 pub mod guard;

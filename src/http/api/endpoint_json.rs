@@ -76,7 +76,8 @@ request! {
 pub(super) struct EndpointJson {
     pub(super) id: EndpointId,
     name: String,
-    /// Where it listens. Null for keys without `endpoints:manage`, because URLs may hold tokens.
+    /// Where it listens. Null for keys without `endpoints:manage`, because URLs may hold tokens. Without the user and
+    /// password of a broker.
     url: Option<String>,
     /// The host of the URL, and its port when it is not the usual one.
     url_host: String,
@@ -143,7 +144,7 @@ impl EndpointJson {
         Self {
             id: endpoint.id,
             name: endpoint.name.clone(),
-            url: manages.then(|| endpoint.url.expose().as_str().to_owned()),
+            url: manages.then(|| endpoint.url.shown().into()),
             url_host: endpoint.url.host(),
             format: endpoint.format.as_str(),
             event_types: endpoint.filter.event_types.clone(),

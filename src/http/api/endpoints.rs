@@ -119,6 +119,7 @@ pub(super) async fn create(
     };
     new.options.apply(&mut endpoint, &mut faults);
     verification::check_token_url(&egress, &endpoint, &mut faults).await;
+    verification::check_credentials(endpoint.url.expose(), &endpoint, &mut faults);
     let address = Address { url: endpoint.url.expose(), format, verify_token: new.verify_token.as_ref() };
     verification::check(&egress, &address, faults).await?;
     verification::challenge(&egress, &address).await?;
@@ -163,6 +164,8 @@ pub(super) async fn change(
     }
     change.options.apply(&mut endpoint, &mut faults);
     verification::check_token_url(&egress, &endpoint, &mut faults).await;
+    let url = change.url.as_ref().map_or(endpoint.url.expose(), |url| &url.0);
+    verification::check_credentials(url, &endpoint, &mut faults);
     match &change.url {
         None => faults.refuse()?,
         Some(url) => {

@@ -11,7 +11,7 @@ use super::body::{Faults, Field};
 use crate::access::permissions::ADMIN;
 use crate::access::{Permission, Permissions};
 use crate::config::looks_like_an_example;
-use crate::domain::endpoint::{Filter, Format, State};
+use crate::domain::endpoint::{Filter, Format, State, parse_url};
 use crate::ids::{ChannelId, PhoneNumberId, WabaId};
 
 pub(super) fn value<T: DeserializeOwned>(json: &RawValue, at: &str, faults: &mut Faults, expected: &str) -> Option<T> {
@@ -106,7 +106,7 @@ secret_texts! {
     VerifyTokenText: 8..=256,
 }
 
-/// Where an endpoint listens. Its host is looked up and its addresses are checked before it is stored.
+/// Where an endpoint listens: `https`, or a broker (docs/delivery.md): `nats`, `tls`, `amqp`, `amqps`, `kafka`, `kafkas`. Its host is looked up and its addresses are checked before it is stored.
 #[derive(Debug, ToSchema)]
 #[schema(value_type = String, format = "uri", max_length = 2048, example = "https://crm.example.com/hooks/whatsapp")]
 pub(super) struct UrlText(pub(super) Url);
@@ -114,10 +114,7 @@ pub(super) struct UrlText(pub(super) Url);
 impl Field for UrlText {
     fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
         let text = text(json, at, faults, 1..=2048)?;
-        match Url::parse(&text) {
-            Ok(url) => Some(Self(url)),
-            Err(_) => faults.note(at, "url", "an absolute URL"),
-        }
+        parse_url(&text).map(Self).or_else(|| faults.note(at, "url", "an absolute URL"))
     }
 }
 

@@ -7,7 +7,8 @@ use url::Url;
 use super::body::Faults;
 use super::fields::VerifyTokenText;
 use super::problem::{Code, Problem};
-use crate::domain::endpoint::{Auth, Endpoint, Format};
+use crate::domain::endpoint::{Auth, Endpoint, Format, Transport};
+use crate::egress::brokers::{self, Destination};
 use crate::egress::client::EgressClient;
 use crate::secret::VerifyToken;
 
@@ -23,9 +24,12 @@ pub(super) struct Address<'a> {
 
 /// Notes what is wrong with the address, and refuses together with the faults found before.
 pub(super) async fn check(egress: &EgressClient, address: &Address<'_>, mut faults: Faults) -> Result<(), Problem> {
-    if let Err(refused) = egress.vet(address.url).await {
-        faults.note("/url", refused.code(), refused.to_string()).unwrap_or(());
+    for server in brokers::servers(address.url) {
+        if let Err(refused) = egress.vet(&server).await {
+            faults.note("/url", refused.code(), refused.to_string()).unwrap_or(());
+        }
     }
+    check_broker(address, &mut faults);
     match (address.format, address.verify_token) {
         (Format::Meta, None) => {
             faults.note("/verify_token", "required", "required for this format and a new URL").unwrap_or(());
@@ -36,6 +40,37 @@ pub(super) async fn check(egress: &EgressClient, address: &Address<'_>, mut faul
         _ => {}
     }
     faults.refuse()
+}
+
+/// Notes why a broker cannot be delivered to.
+fn check_broker(address: &Address<'_>, faults: &mut Faults) {
+    let Some(transport) = Transport::of(address.url).filter(|transport| transport.is_broker()) else { return };
+    if !transport.is_available() {
+        let expected = "a transport that this gateway was built with (docs/delivery.md)";
+        faults.note("/url", "transport_unavailable", expected).unwrap_or(());
+    }
+    if let Err(bad) = Destination::of(address.url) {
+        faults.note("/url", "url_destination", bad.to_string()).unwrap_or(());
+    }
+    if address.format == Format::Meta {
+        faults.note("/url", "format", "the address of a web server: this format has a handshake").unwrap_or(());
+    }
+}
+
+/// Notes what an endpoint asks for that only web servers understand.
+pub(super) fn check_credentials(url: &Url, endpoint: &Endpoint, faults: &mut Faults) {
+    if !Transport::of(url).is_some_and(Transport::is_broker) {
+        return;
+    }
+    let given = &endpoint.credentials;
+    let fields = [
+        ("/headers", !given.headers.is_empty()),
+        ("/auth", given.auth.is_some()),
+        ("/client_certificate", given.certificate.is_some()),
+    ];
+    for (field, _) in fields.into_iter().filter(|(_, is_given)| *is_given) {
+        faults.note(field, "transport", "absent: a broker has its user and password in the URL").unwrap_or(());
+    }
 }
 
 /// Notes what is wrong with the address that an endpoint's tokens are fetched from.

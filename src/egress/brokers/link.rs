@@ -1,0 +1,52 @@
+//! What every connection to a broker can do, and how each kind is opened.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use url::Url;
+
+use super::Message;
+use crate::domain::endpoint::Transport;
+use crate::egress::attempt::AttemptClass;
+
+/// What an acknowledgement, or its absence, means.
+pub(super) type Publishing<'a> = Pin<Box<dyn Future<Output = AttemptClass> + Send + 'a>>;
+
+/// An open connection. Many messages may be on their way over it at once.
+pub(super) trait Link: fmt::Debug + Send + Sync {
+    /// Publishes and waits for the acknowledgement, for as long as the caller does.
+    fn publish<'a>(&'a self, message: &'a Message) -> Publishing<'a>;
+
+    /// Whether it is still good for more after an attempt that ended so.
+    fn outlives(&self, class: AttemptClass) -> bool;
+}
+
+/// A server whose addresses the guard has passed.
+#[derive(Debug, Clone)]
+pub(super) struct Site {
+    /// What a certificate must name.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// With the port.
+    pub(super) addresses: Vec<SocketAddr>,
+}
+
+/// Opens a connection as the URL asks. `deadline` is what an attempt may take; the caller does not wait longer either.
+#[cfg_attr(
+    not(all(feature = "nats", feature = "amqp", feature = "kafka")),
+    expect(clippy::unused_async, unused_variables, reason = "what is not built in is not opened")
+)]
+pub(super) async fn open(url: &Url, sites: &[Site], deadline: Duration) -> Result<Box<dyn Link>, AttemptClass> {
+    match Transport::of(url) {
+        #[cfg(feature = "nats")]
+        Some(Transport::Nats) => Ok(Box::new(super::nats::Connection::open(url, sites).await?)),
+        #[cfg(feature = "amqp")]
+        Some(Transport::Amqp) => Ok(Box::new(super::amqp::Connection::open(url, sites).await?)),
+        #[cfg(feature = "kafka")]
+        Some(Transport::Kafka) => Ok(Box::new(super::kafka::Connection::open(url, sites, deadline).await?)),
+        _ => Err(AttemptClass::TransportUnavailable),
+    }
+}
