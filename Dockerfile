@@ -2,6 +2,8 @@
 
 FROM rust:1-bookworm AS build
 ENV SQLX_OFFLINE=true CARGO_TERM_COLOR=never
+# The brokers that endpoints may be (docs/brokers.md); `kafka` is left out.
+ARG FEATURES=nats,amqp
 WORKDIR /build
 
 # Dependencies first, with empty sources: this layer is made anew only when Cargo.toml or Cargo.lock changes.
@@ -9,13 +11,13 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 RUN awk '/^\[\[/ { skip = 1 } /^\[[^[]/ { skip = 0 } !skip' Cargo.toml > Cargo.deps && mv Cargo.deps Cargo.toml \
     && mkdir src && touch src/lib.rs && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked \
+    && cargo build --release --locked --features "$FEATURES" \
     && rm -r src Cargo.toml
 
 COPY . .
 # Cargo goes by the times of files, and copied ones may look older than the empty ones above.
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --release --locked --bin waxseal \
+    && cargo build --release --locked --features "$FEATURES" --bin waxseal \
     && strip target/release/waxseal
 
 FROM debian:bookworm-slim

@@ -24,20 +24,21 @@ run: ensure ## Start everything on this machine: Postgres, a simulated Meta, a d
 
 test: ensure ## Run all tests, documentation included, against a throw-away Postgres
 	@scripts/ensure-sdk.sh
+	@scripts/ensure-brokers.sh
 	$(call say,building)
-	@cargo build
+	@cargo build --all-features
 	$(call say,testing against a throw-away Postgres)
-	@$(WAXSEAL) dev postgres -- cargo test $(ARGS)
+	@$(WAXSEAL) dev postgres -- cargo test --all-features $(ARGS)
 
 check: ensure ## Check format, lints, documentation, architecture and dependencies
 	$(call say,format)
 	@cargo fmt --check
 	$(call say,lints)
-	@cargo clippy --all-targets -- -D warnings
+	@cargo clippy --all-targets --all-features -- -D warnings
 	$(call say,documentation)
-	@RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --quiet
+	@RUSTDOCFLAGS="-D warnings" cargo doc --all-features --no-deps --document-private-items --quiet
 	$(call say,architecture)
-	@cargo test --quiet --test architecture
+	@cargo test --quiet --all-features --test architecture
 	$(call say,dependencies)
 	@scripts/check-dependencies.sh
 

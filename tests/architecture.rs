@@ -36,6 +36,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum::", &["http", "simulator", "cli"]),
     ("sqlx::", &["store", "app", "cli"]),
     ("reqwest::", &["meta", "egress", "simulator", "cli"]),
+    ("async_nats::", &["egress"]),
+    ("lapin::", &["egress"]),
+    ("krafka::", &["egress"]),
     ("std::env", &["config", "main", "cli"]),
 ];
 

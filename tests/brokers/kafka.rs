@@ -11,7 +11,7 @@ fn received(kafka: &FakeBroker) -> Vec<(String, Received)> {
     let records = kafka.all_records(TOPIC).unwrap();
     let one = |record: &krafka::consumer::ConsumerRecord| {
         let headers: Vec<(String, Vec<u8>)> =
-            record.headers.iter().map(|header| (header.0.to_string(), header.1.as_ref().unwrap().to_vec())).collect();
+            record.headers.iter().map(|header| (header.0.clone(), header.1.as_ref().unwrap().to_vec())).collect();
         let id = headers.iter().find(|(name, _)| name == "webhook-id").unwrap().1.clone();
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
         let key = String::from_utf8(record.key.as_ref().unwrap().to_vec()).unwrap();

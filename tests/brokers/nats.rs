@@ -45,13 +45,18 @@ async fn received(stream: &stream::Stream) -> Vec<Received> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_is_in_the_stream_signed() {
+async fn events_are_in_the_stream_signed_over_one_connection() {
     let nats = Nats::start().await;
     let stream = make_stream(&nats).await;
     let app = TestApp::spawn().await;
     let secret = endpoint(&app, &nats.url(SUBJECT)).await;
-    send(&app, 0, 20).await;
+    let before = nats.connections().await;
+    // All at once, so that as many as may are in flight together.
+    let items: Vec<_> = (0..20).map(|at| webhook::text_item("4915199900011", &format!("wamid.{at}"), "Moin")).collect();
+    let contacts = json!([{ "profile": { "name": "Ana Beispiel" }, "wa_id": "4915199900011" }]);
+    app.webhook(webhook::messages(json!({ "contacts": contacts, "messages": items }))).await;
     wait::until("the events are in the stream", PATIENCE, async || count(&stream).await == 20).await;
+    assert_eq!(nats.connections().await - before, 1);
     let all = received(&stream).await;
     check_complete(&all, 20);
     let event = all[0].verify(&secret);

@@ -79,11 +79,12 @@ pub struct Nats {
     running: Option<Group>,
     folder: Folder,
     pub port: u16,
+    monitor: u16,
 }
 
 impl Nats {
     pub async fn start() -> Self {
-        let mut new = Self { running: None, folder: Folder::new(), port: free_port() };
+        let mut new = Self { running: None, folder: Folder::new(), port: free_port(), monitor: free_port() };
         new.start_again().await;
         new
     }
@@ -96,9 +97,17 @@ impl Nats {
     pub async fn start_again(&mut self) {
         let mut command = Command::new(program(&["/usr/sbin/nats-server"], "nats-server"));
         command.args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"]).arg(&self.folder.0);
-        command.args(["--user", USER, "--pass", PASSWORD]);
+        command.args(["--user", USER, "--pass", PASSWORD, "-m", &self.monitor.to_string()]);
         self.running = Some(Group::start(&mut command));
         listens(self.port).await;
+    }
+
+    /// How many clients have connected since it started.
+    pub async fn connections(&self) -> u64 {
+        let url = format!("http://127.0.0.1:{}/varz", self.monitor);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer: serde_json::Value = client.get(url).send().await.unwrap().json().await.unwrap();
+        answer["total_connections"].as_u64().unwrap()
     }
 
     pub fn url(&self, subject: &str) -> String {

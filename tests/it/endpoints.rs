@@ -196,3 +196,11 @@ async fn an_endpoint_that_is_removed_gets_nothing_more_and_is_owed_nothing() {
     assert_eq!(gone.received().len(), 0);
     assert_eq!(app.api(Method::GET, &path).send().await.unwrap().status(), StatusCode::NOT_FOUND);
 }
+
+#[cfg(not(feature = "nats"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_the_gateway_was_not_built_for_is_refused() {
+    let app = TestApp::spawn().await;
+    let answer = create(&app, json!({ "name": "broker", "url": "nats://127.0.0.1:4222/events" })).await;
+    assert_eq!(faults(answer).await, [("/url".to_owned(), "transport_unavailable".to_owned())]);
+}

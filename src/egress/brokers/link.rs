@@ -42,7 +42,7 @@ pub(super) struct Site {
 pub(super) async fn open(url: &Url, sites: &[Site], deadline: Duration) -> Result<Box<dyn Link>, AttemptClass> {
     match Transport::of(url) {
         #[cfg(feature = "nats")]
-        Some(Transport::Nats) => Ok(Box::new(super::nats::Connection::open(url, sites).await?)),
+        Some(Transport::Nats) => Ok(Box::new(super::nats::Connection::open(url, sites, deadline).await?)),
         #[cfg(feature = "amqp")]
         Some(Transport::Amqp) => Ok(Box::new(super::amqp::Connection::open(url, sites).await?)),
         #[cfg(feature = "kafka")]

@@ -1,6 +1,8 @@
 //! NATS `JetStream`: a message is done when the stream has it. `Nats-Msg-Id` is the event's id, so that a stream drops what is
 //! published again within its duplicate window.
 
+use std::time::Duration;
+
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, Context};
@@ -23,12 +25,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(url: &Url, sites: &[Site]) -> Result<Self, AttemptClass> {
+    pub(super) async fn open(url: &Url, sites: &[Site], deadline: Duration) -> Result<Self, AttemptClass> {
         let Ok(Some(Destination::Subject(subject))) = Destination::of(url) else { return Err(AttemptClass::Refused) };
         let lost = CancellationToken::new();
-        let options = options(url, lost.clone());
+        let options = options(url, lost.clone()).connection_timeout(deadline);
         let client = options.connect(servers(url, sites)).await.map_err(|error| class_of_connect(error.kind()))?;
-        Ok(Self { context: jetstream::new(client), subject, lost })
+        let mut context = jetstream::new(client);
+        context.set_timeout(deadline);
+        Ok(Self { context, subject, lost })
     }
 
     async fn send(&self, message: &Message) -> Result<(), PublishError> {

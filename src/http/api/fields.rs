@@ -106,7 +106,7 @@ secret_texts! {
     VerifyTokenText: 8..=256,
 }
 
-/// Where an endpoint listens: `https`, or a broker (docs/delivery.md): `nats`, `tls`, `amqp`, `amqps`, `kafka`, `kafkas`. Its host is looked up and its addresses are checked before it is stored.
+/// Where an endpoint listens: `https`, or a broker (docs/brokers.md): `nats`, `tls`, `amqp`, `amqps`, `kafka`, `kafkas`. Its host is looked up and its addresses are checked before it is stored.
 #[derive(Debug, ToSchema)]
 #[schema(value_type = String, format = "uri", max_length = 2048, example = "https://crm.example.com/hooks/whatsapp")]
 pub(super) struct UrlText(pub(super) Url);

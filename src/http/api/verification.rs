@@ -46,7 +46,7 @@ pub(super) async fn check(egress: &EgressClient, address: &Address<'_>, mut faul
 fn check_broker(address: &Address<'_>, faults: &mut Faults) {
     let Some(transport) = Transport::of(address.url).filter(|transport| transport.is_broker()) else { return };
     if !transport.is_available() {
-        let expected = "a transport that this gateway was built with (docs/delivery.md)";
+        let expected = "a transport that this gateway was built with (docs/brokers.md)";
         faults.note("/url", "transport_unavailable", expected).unwrap_or(());
     }
     if let Err(bad) = Destination::of(address.url) {
