@@ -15,6 +15,9 @@ use crate::egress::attempt::AttemptClass;
 /// What an acknowledgement, or its absence, means.
 pub(super) type Publishing<'a> = Pin<Box<dyn Future<Output = AttemptClass> + Send + 'a>>;
 
+/// A connection on its way.
+pub(super) type Opening<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Link>, AttemptClass>> + Send + 'a>>;
+
 /// An open connection. Many messages may be on their way over it at once.
 pub(super) trait Link: fmt::Debug + Send + Sync {
     /// Publishes and waits for the acknowledgement, for as long as the caller does.
@@ -35,18 +38,26 @@ pub(super) struct Site {
 }
 
 /// Opens a connection as the URL asks. `deadline` is what an attempt may take; the caller does not wait longer either.
+///
+/// Boxed here, so that the types of the clients, which are deep, end here.
 #[cfg_attr(
     not(all(feature = "nats", feature = "amqp", feature = "kafka")),
-    expect(clippy::unused_async, unused_variables, reason = "what is not built in is not opened")
+    expect(unused_variables, reason = "what is not built in is not opened")
 )]
-pub(super) async fn open(url: &Url, sites: &[Site], deadline: Duration) -> Result<Box<dyn Link>, AttemptClass> {
+pub(super) fn open<'a>(url: &'a Url, sites: &'a [Site], deadline: Duration) -> Opening<'a> {
     match Transport::of(url) {
         #[cfg(feature = "nats")]
-        Some(Transport::Nats) => Ok(Box::new(super::nats::Connection::open(url, sites, deadline).await?)),
+        Some(Transport::Nats) => Box::pin(async move {
+            Ok(Box::new(super::nats::Connection::open(url, sites, deadline).await?) as Box<dyn Link>)
+        }),
         #[cfg(feature = "amqp")]
-        Some(Transport::Amqp) => Ok(Box::new(super::amqp::Connection::open(url, sites).await?)),
+        Some(Transport::Amqp) => {
+            Box::pin(async move { Ok(Box::new(super::amqp::Connection::open(url, sites).await?) as Box<dyn Link>) })
+        }
         #[cfg(feature = "kafka")]
-        Some(Transport::Kafka) => Ok(Box::new(super::kafka::Connection::open(url, sites, deadline).await?)),
-        _ => Err(AttemptClass::TransportUnavailable),
+        Some(Transport::Kafka) => Box::pin(async move {
+            Ok(Box::new(super::kafka::Connection::open(url, sites, deadline).await?) as Box<dyn Link>)
+        }),
+        _ => Box::pin(std::future::ready(Err(AttemptClass::TransportUnavailable))),
     }
 }
