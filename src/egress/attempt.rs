@@ -128,7 +128,7 @@ impl Attempt {
     /// An attempt without an answer of HTTP.
     #[must_use]
     pub const fn without_status(class: AttemptClass, elapsed: Duration) -> Self {
-        Self { class, http_status: None, retry_after: None, elapsed }
+        Self { class, http_status: None, retry_after: None, request_bytes: 0, response_bytes: 0, elapsed }
     }
 
     /// Whether the endpoint is short of breath, so that the wait until the next attempt is a minute at least.
