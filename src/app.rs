@@ -13,7 +13,7 @@ use crate::access::lookout::Lookout;
 use crate::clock::SharedClock;
 use crate::config::{Bootstrap, Config, KmsSource, read_key_file};
 use crate::crypto::kms::LocalKms;
-use crate::deliver::{self, Deliverer};
+use crate::deliver::{self, Deliverer, Deliveries};
 use crate::directory::{App, Bells, Contacts, Directory, SaveError};
 use crate::domain::channel::Channel;
 use crate::egress::brokers::Brokers;
@@ -70,6 +70,20 @@ impl Base {
         let directory = Directory::new(store.clone(), keyring.clone(), clock.clone());
         directory.reload().await.context("the settings could not be read")?;
         Ok(Self { store, keyring, directory, clock })
+    }
+
+    /// What delivers, with bells of its own: outside of a gateway they wake nobody.
+    pub fn deliverer(&self, config: &Config) -> anyhow::Result<Deliverer> {
+        Ok(Deliverer {
+            store: self.store.clone(),
+            keyring: self.keyring.clone(),
+            directory: self.directory.clone(),
+            client: EgressClient::new(address_policy(config), self.clock.clone(), ENDPOINT_CONNECT)?,
+            brokers: Brokers::new(address_policy(config)),
+            bells: Bells::default(),
+            clock: self.clock.clone(),
+            limits: deliver::Limits { max_in_flight: config.deliver.max_in_flight, timeout: config.deliver.timeout },
+        })
     }
 
     /// Sets up the one number that the environment describes, or brings its secrets up to date. Another process may do the
@@ -231,17 +245,7 @@ impl Gateway {
             clock: clock.clone(),
         };
         let ingest = Ingest::start(&parts, ingest_limits(config), &ingest_stage.tasks, &ingest_stage.stop);
-        let client = EgressClient::new(address_policy(config), clock.clone(), ENDPOINT_CONNECT)?;
-        let deliverer = Deliverer {
-            store: store.clone(),
-            keyring: keyring.clone(),
-            directory: directory.clone(),
-            client: client.clone(),
-            brokers: Brokers::new(address_policy(config)),
-            bells: bells.clone(),
-            clock: clock.clone(),
-            limits: deliver::Limits { max_in_flight: config.deliver.max_in_flight, timeout: config.deliver.timeout },
-        };
+        let deliverer = Deliverer { bells: bells.clone(), ..base.deliverer(config)? };
         let sender = Sender {
             store: store.clone(),
             keyring: keyring.clone(),
@@ -258,7 +262,7 @@ impl Gateway {
             store: store.clone(),
             directory: directory.clone(),
             keyring: keyring.clone(),
-            deliverer,
+            deliverer: deliverer.clone(),
             sender: sender.clone(),
             ingest: ingest.clone(),
             clock: clock.clone(),
@@ -273,7 +277,8 @@ impl Gateway {
             door: Door::new(store, keyring, directory),
             readers: http::Readers::new(lookout.clone()),
             sender,
-            egress: client,
+            egress: deliverer.client.clone(),
+            deliveries: Deliveries::new(deliverer),
             clock,
             metrics,
             draining: draining.clone(),

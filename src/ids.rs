@@ -64,6 +64,12 @@ macro_rules! own_ids {
                 self.0
             }
 
+            /// No id that was made at `at` or later is below this.
+            #[must_use]
+            pub fn lowest_of(at: OffsetDateTime) -> Self {
+                Self(lowest_of(at))
+            }
+
             /// When the id was made, to the second.
             #[must_use]
             pub fn made_at(self) -> OffsetDateTime {
@@ -113,6 +119,8 @@ own_ids! {
     EventId,
     /// A message that an application handed to us for Meta.
     MessageId,
+    /// Events of the past that an endpoint is owed once more.
+    ReplayId,
     /// The owner of everything.
     TenantId,
     /// One running gateway process.
@@ -122,6 +130,12 @@ own_ids! {
 impl TenantId {
     /// The one tenant of a single-company installation.
     pub const DEFAULT: Self = Self(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001));
+}
+
+/// The least UUIDv7 of a time.
+fn lowest_of(at: OffsetDateTime) -> Uuid {
+    let millis = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+    Uuid::from_u64_pair(millis << 16 | 0x7000, 0x8000_0000_0000_0000)
 }
 
 /// The time inside a UUIDv7.
@@ -210,6 +224,14 @@ mod tests {
         assert_eq!(id.uuid().get_version_num(), 7);
         assert_eq!(id.uuid().get_variant(), uuid::Variant::RFC4122);
         assert_eq!(id.day(), time::macros::date!(2031 - 02 - 03));
+    }
+
+    #[test]
+    fn no_id_is_below_the_lowest_of_its_time() {
+        let at = datetime!(2031-02-03 23:59:59.999 UTC);
+        assert!(EventId::lowest_of(at) < EventId::new(at));
+        assert!(EventId::lowest_of(at + time::Duration::milliseconds(1)) > EventId::new(at));
+        assert_eq!(EventId::lowest_of(at).made_at(), datetime!(2031-02-03 23:59:59 UTC));
     }
 
     #[test]

@@ -26,6 +26,12 @@ pub const OLDEST_UNDELIVERED_SECONDS: &str = "waxseal_oldest_undelivered_seconds
 pub const ATTEMPTS: &str = "waxseal_attempts_total";
 /// Deliveries given up, by `reason`.
 pub const DEAD: &str = "waxseal_dead_total";
+/// Dead letters that are owed again.
+pub const REDRIVEN: &str = "waxseal_redriven_total";
+/// Events of replays that are owed once more.
+pub const REPLAYED: &str = "waxseal_replayed_total";
+/// Replays that are not at their end.
+pub const REPLAYS_RUNNING: &str = "waxseal_replays_running";
 /// Lanes this process owns.
 pub const LANES_OWNED: &str = "waxseal_lanes_owned";
 /// Lanes taken over.
@@ -78,6 +84,9 @@ fn describe() {
     describe_gauge!(OLDEST_UNDELIVERED_SECONDS, "Age of the oldest delivery that is due.");
     describe_counter!(ATTEMPTS, "Delivery attempts by class.");
     describe_counter!(DEAD, "Deliveries given up, by reason.");
+    describe_counter!(REDRIVEN, "Dead letters that are owed again.");
+    describe_counter!(REPLAYED, "Events of replays that are owed once more.");
+    describe_gauge!(REPLAYS_RUNNING, "Replays that are not at their end.");
     describe_gauge!(LANES_OWNED, "Lanes this process owns.");
     describe_counter!(LANE_TAKEOVERS, "Lanes taken over.");
     describe_counter!(SENDS, "Messages to Meta by outcome.");

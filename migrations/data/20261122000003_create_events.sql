@@ -24,6 +24,10 @@ CREATE INDEX event_in_commit_order ON event (tenant_id, xid, event_id);
 -- Serves GET /v1/contacts/{id}/messages. Statuses, three quarters of all rows, are left out.
 CREATE INDEX event_by_contact ON event (tenant_id, contact_id, event_id) WHERE status_rank IS NULL AND contact_id IS NOT NULL;
 
+-- Serves replays and GET /v1/events/{id}/deliveries: events by id, or by the time inside their ids. Ids ascend as rows are added, so
+-- that the least and the greatest of every few pages find them, at next to no cost for the way in.
+CREATE INDEX event_by_id ON event USING brin (tenant_id, event_id) WITH (pages_per_range = 16, autosummarize = on);
+
 -- The content, apart from the fact, so that it can be dropped earlier.
 CREATE TABLE event_payload (
     tenant_id uuid   NOT NULL,

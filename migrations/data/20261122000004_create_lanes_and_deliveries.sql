@@ -1,4 +1,4 @@
--- A lane is the ordered queue that one worker owns at a time. kind: 1 endpoint, 2 channel.
+-- A lane is the ordered queue that one worker owns at a time. kind: 1 endpoint, 2 channel, 3 replay.
 
 CREATE TABLE worker (
     worker_id   uuid        NOT NULL,
@@ -9,8 +9,8 @@ CREATE TABLE worker (
 
 CREATE TABLE lane (
     tenant_id uuid     NOT NULL REFERENCES tenant,
-    kind      smallint NOT NULL CHECK (kind IN (1, 2)),
-    owner_id  uuid     NOT NULL,                -- the endpoint or the channel
+    kind      smallint NOT NULL CHECK (kind IN (1, 2, 3)),
+    owner_id  uuid     NOT NULL,                -- the endpoint, the channel or the replay
     shard     smallint NOT NULL,
     worker_id uuid,
     epoch     bigint   NOT NULL DEFAULT 0,      -- every write of a lane's owner carries it; a lost lane writes nothing
@@ -35,22 +35,30 @@ CREATE TABLE delivery_dead (
     endpoint_id uuid        NOT NULL,
     event_id    uuid        NOT NULL,
     part_day    date        NOT NULL,
+    event_xid   xid8        NOT NULL,
     attempts    smallint    NOT NULL,
     reason      text        NOT NULL CHECK (reason IN ('exhausted', 'payload_gone', 'unreadable')),
     died_at     timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, endpoint_id, event_id)
 );
+-- Serves the list of dead letters, newest first, and redriving and purging them by time.
+CREATE INDEX delivery_dead_by_time ON delivery_dead (tenant_id, endpoint_id, died_at, event_id);
 
--- History of attempts that did not end in 2xx. Those that did are not kept: nearly all do. Without bodies.
+-- History of attempts that did not end in 2xx. Those that did are not kept: nearly all do. Without bodies. number counts since the
+-- event was last owed anew, so that it may come twice after a replay; the time does not.
 CREATE TABLE attempt (
-    tenant_id   uuid        NOT NULL,
-    part_day    date        NOT NULL,
-    endpoint_id uuid        NOT NULL,
-    event_id    uuid        NOT NULL,
-    number      smallint    NOT NULL,
-    class       text        NOT NULL,
-    http_status smallint,
-    millis      integer     NOT NULL,
-    at          timestamptz NOT NULL,
-    PRIMARY KEY (tenant_id, part_day, endpoint_id, event_id, number)
+    tenant_id      uuid        NOT NULL,
+    part_day       date        NOT NULL,
+    endpoint_id    uuid        NOT NULL,
+    event_id       uuid        NOT NULL,
+    number         smallint    NOT NULL,
+    class          text        NOT NULL,
+    http_status    smallint,
+    millis         integer     NOT NULL,
+    request_bytes  integer     NOT NULL,
+    response_bytes integer     NOT NULL,        -- as far as the body was read
+    at             timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, part_day, endpoint_id, event_id, at)
 ) PARTITION BY RANGE (part_day);
+-- Serves GET /v1/endpoints/{id}/attempts, newest first.
+CREATE INDEX attempt_by_time ON attempt (tenant_id, endpoint_id, at, event_id);

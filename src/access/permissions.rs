@@ -40,6 +40,10 @@ permissions! {
     EndpointsRead = "endpoints:read",
     /// Add, change and remove endpoints: whoever may can have every event sent to a place of their choice.
     EndpointsManage = "endpoints:manage",
+    /// See what became of deliveries: attempts, dead letters, replays. Shows no content.
+    DeliveriesRead = "deliveries:read",
+    /// Have events delivered again to the endpoints that there are, give up dead ones, test endpoints.
+    DeliveriesManage = "deliveries:manage",
     /// See which channels there are.
     ChannelsRead = "channels:read",
     /// Add, change and remove channels and their access tokens.

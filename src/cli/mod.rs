@@ -1,13 +1,18 @@
 //! The command line: what the binary can be asked to do.
 
+mod dead_letters;
 mod dev;
 mod dev_postgres;
+mod endpoint;
 mod health;
+mod moment;
 pub mod postgres;
+mod replay;
 mod serve;
 mod settings;
 mod simulate;
 mod table;
+mod tail;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -53,6 +58,17 @@ enum Verb {
     /// Keys of calling applications.
     #[command(subcommand)]
     Key(settings::KeyVerb),
+    /// Applications that receive events.
+    #[command(subcommand)]
+    Endpoint(endpoint::EndpointVerb),
+    /// Events of the past, once more.
+    #[command(subcommand)]
+    Replay(replay::ReplayVerb),
+    /// Deliveries that were given up.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetterVerb),
+    /// Print events as they come.
+    Tail(tail::TailArgs),
 }
 
 /// Where the configuration comes from.
@@ -104,6 +120,10 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::App(verb) => settings::app(&config()?, verb, out).await?,
         Verb::Channel(verb) => settings::channel(&config()?, verb, out).await?,
         Verb::Key(verb) => settings::key(&config()?, verb, out).await?,
+        Verb::Endpoint(verb) => return endpoint::run(&config()?, verb, out).await,
+        Verb::Replay(verb) => replay::run(&config()?, verb, out).await?,
+        Verb::DeadLetters(verb) => dead_letters::run(&config()?, verb, out).await?,
+        Verb::Tail(args) => tail::run(&config()?, args, out).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

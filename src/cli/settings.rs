@@ -143,7 +143,8 @@ pub(super) enum KeyVerb {
 
 const TENANT: TenantId = TenantId::DEFAULT;
 
-async fn base(config: &Config) -> anyhow::Result<Base> {
+/// What the verbs of the command line stand on.
+pub(super) async fn base(config: &Config) -> anyhow::Result<Base> {
     Base::open(config, Arc::new(SystemClock)).await
 }
 

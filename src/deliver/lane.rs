@@ -205,6 +205,8 @@ impl Deliverer {
             class: attempt.class.as_str(),
             http_status: attempt.http_status.and_then(|status| i16::try_from(status).ok()),
             millis: i32::try_from(attempt.elapsed.as_millis()).unwrap_or(i32::MAX),
+            request_bytes: i32::try_from(attempt.request_bytes).unwrap_or(i32::MAX),
+            response_bytes: i32::try_from(attempt.response_bytes).unwrap_or(i32::MAX),
         });
         let now = self.clock.now();
         if attempt.class.disables_endpoint() {

@@ -1,11 +1,17 @@
 //! Message out, to applications: at least once to every endpoint whose filter matches, from the commit that answered Meta until
 //! 2xx or dead letter. One worker owns an endpoint's lane; every write carries the lane's epoch.
 
+mod deliveries;
 mod lane;
 mod prepare;
+mod replay;
+mod test_send;
 mod transport;
 
+pub use deliveries::{Behind, Count, Deliveries, Fate, ReplayRefused, Wanted, WantedEvents};
 pub use lane::run as run_lane;
+pub use replay::run as run_replay;
+pub use test_send::TestRefused;
 
 use std::time::Duration;
 

@@ -64,7 +64,7 @@ impl Deliverer {
         Ok(prepared)
     }
 
-    fn body(&self, tenant: TenantId, endpoint: &Endpoint, row: &DueDelivery, content: &[u8]) -> Ready {
+    pub(super) fn body(&self, tenant: TenantId, endpoint: &Endpoint, row: &DueDelivery, content: &[u8]) -> Ready {
         // A pseudonymous endpoint must not learn the id by which others know the contact.
         let key = row.contact_id.filter(|_| !endpoint.pseudonymous).map(ContactId::from_uuid);
         let event_type = row.event_type.as_deref().unwrap_or(EventType::Unrecognised.as_str());

@@ -92,6 +92,8 @@ event_types! {
     FlowUpdated = "flow.updated",
     /// A conversion event that Meta inferred from a chat.
     AdsConversion = "ads.conversion",
+    /// A made-up event that somebody had sent to an endpoint to see whether it arrives (our own; neither stored nor repeated).
+    EndpointTest = "endpoint.test",
     /// Something that we do not know. Kept with its exact JSON.
     Unrecognised = "unrecognised",
 }

@@ -43,6 +43,21 @@ pub enum AttemptClass {
 }
 
 impl AttemptClass {
+    /// Every class.
+    pub const ALL: [Self; 11] = [
+        Self::Success,
+        Self::Gone,
+        Self::Throttled,
+        Self::ClientError,
+        Self::ServerError,
+        Self::Redirect,
+        Self::Timeout,
+        Self::Connect,
+        Self::Tls,
+        Self::Refused,
+        Self::Protocol,
+    ];
+
     /// The stable word for the attempt log and for metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -101,6 +116,10 @@ pub struct Attempt {
     pub http_status: Option<u16>,
     /// How long the endpoint asked to be left alone. As it came: `domain::retry` bounds it.
     pub retry_after: Option<Duration>,
+    /// Length of the body that was sent.
+    pub request_bytes: usize,
+    /// Length of the body that was answered, as far as it was read.
+    pub response_bytes: usize,
     /// From the start of the request to its end, the body of the answer included.
     pub elapsed: Duration,
 }
@@ -109,7 +128,7 @@ impl Attempt {
     /// An attempt without an answer of HTTP.
     #[must_use]
     pub const fn without_status(class: AttemptClass, elapsed: Duration) -> Self {
-        Self { class, http_status: None, retry_after: None, elapsed }
+        Self { class, http_status: None, retry_after: None, request_bytes: 0, response_bytes: 0, elapsed }
     }
 
     /// Whether the endpoint is short of breath, so that the wait until the next attempt is a minute at least.

@@ -101,7 +101,9 @@ impl EgressClient {
     /// The status decides: a 2xx whose body then breaks off, drags on or never ends is a success all the same, because the
     /// endpoint has said that it has the event, and would otherwise get it twice.
     pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes, deadline: Duration) -> Attempt {
-        self.attempt(url, deadline, |client| client.post(url.clone()).headers(headers).body(body)).await.0
+        let request_bytes = body.len();
+        let post = |client: &Client| client.post(url.clone()).headers(headers).body(body);
+        Attempt { request_bytes, ..self.attempt(url, deadline, post).await.0 }
     }
 
     /// Meta's verification handshake, as Meta does it with a webhook URL: `GET` with `hub.mode`, `hub.challenge` and
@@ -138,7 +140,15 @@ impl EgressClient {
                 (AttemptClass::of_status(status), Some(status.as_u16()), asked, drained(answer, end).await)
             }
         };
-        (Attempt { class, http_status: status, retry_after, elapsed: started.elapsed() }, body)
+        let attempt = Attempt {
+            class,
+            http_status: status,
+            retry_after,
+            request_bytes: 0,
+            response_bytes: body.len(),
+            elapsed: started.elapsed(),
+        };
+        (attempt, body)
     }
 }
 

@@ -99,6 +99,9 @@ struct Data<'a> {
     received_at: OffsetDateTime,
     #[serde(flatten)]
     content: Content<'a>,
+    /// Nothing of it happened: somebody looks whether events arrive.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    test: bool,
 }
 
 #[derive(Default, Serialize)]
@@ -132,6 +135,7 @@ fn write(meta: &EventMeta<'_>, content: Content<'_>) -> Vec<u8> {
         message_id: meta.message,
         received_at: meta.received_at,
         content,
+        test: meta.event_type == EventType::EndpointTest.as_str(),
     };
     let event = Event { id: meta.id, event_type: meta.event_type, timestamp: meta.occurred_at, data };
     // Strings, ids and JSON that was read before: there is nothing that would not serialise.

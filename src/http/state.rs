@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::readers::Readers;
 use crate::access::Door;
 use crate::clock::SharedClock;
+use crate::deliver::Deliveries;
 use crate::directory::Directory;
 use crate::egress::client::EgressClient;
 use crate::ingest::Ingest;
@@ -26,6 +27,8 @@ pub struct AppState {
     pub readers: Readers,
     /// Takes messages for Meta.
     pub sender: Sender,
+    /// Dead letters, replays, attempts.
+    pub deliveries: Deliveries,
     /// Vets endpoint addresses and asks endpoints for their challenge.
     pub egress: EgressClient,
     /// For readiness alone.
@@ -81,6 +84,7 @@ parts! {
     ingest: Ingest,
     door: Door,
     sender: Sender,
+    deliveries: Deliveries,
     egress: EgressClient,
     clock: SharedClock,
     metrics: PrometheusHandle,

@@ -48,6 +48,10 @@ pub struct AttemptRow {
     pub http_status: Option<i16>,
     /// How long it took.
     pub millis: i32,
+    /// Length of the body that was sent.
+    pub request_bytes: i32,
+    /// Length of the body that was answered, as far as it was read.
+    pub response_bytes: i32,
 }
 
 /// How a round of attempts ended.
@@ -129,8 +133,8 @@ impl Store {
                 WHERE tenant_id = $1 AND kind = 1 AND owner_id = $2 AND shard = $3 AND epoch = $4
                 FOR SHARE
             ), buried AS (
-                INSERT INTO delivery_dead (tenant_id, endpoint_id, event_id, part_day, attempts, reason, died_at)
-                SELECT tenant_id, endpoint_id, event_id, part_day, attempts + 1, t.reason, $5
+                INSERT INTO delivery_dead (tenant_id, endpoint_id, event_id, part_day, event_xid, attempts, reason, died_at)
+                SELECT tenant_id, endpoint_id, event_id, part_day, event_xid, attempts + 1, t.reason, $5
                 FROM UNNEST($9::uuid[], $10::text[]) AS t (event_id, reason) JOIN delivery USING (event_id)
                 WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND EXISTS (SELECT 1 FROM fence)
                 ON CONFLICT DO NOTHING
@@ -143,9 +147,10 @@ impl Store {
                 WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND delivery.event_id = t.event_id
                   AND EXISTS (SELECT 1 FROM fence)
             ), logged AS (
-                INSERT INTO attempt (tenant_id, part_day, endpoint_id, event_id, number, class, http_status, millis, at)
+                INSERT INTO attempt (tenant_id, part_day, endpoint_id, event_id, number, class, http_status, millis,
+                                     request_bytes, response_bytes, at)
                 SELECT $1, ($5::timestamptz AT TIME ZONE 'UTC')::date, $2, t.*, $5
-                FROM UNNEST($11::uuid[], $12::int2[], $13::text[], $14::int2[], $15::int4[]) AS t
+                FROM UNNEST($11::uuid[], $12::int2[], $13::text[], $14::int2[], $15::int4[], $16::int4[], $17::int4[]) AS t
                 WHERE EXISTS (SELECT 1 FROM fence)
                 ON CONFLICT DO NOTHING
             )
@@ -166,6 +171,8 @@ impl Store {
             &round.attempts.iter().map(|row| row.class).collect::<Vec<_>>() as _,
             &round.attempts.iter().map(|row| row.http_status).collect::<Vec<_>>() as _,
             &round.attempts.iter().map(|row| row.millis).collect::<Vec<_>>(),
+            &round.attempts.iter().map(|row| row.request_bytes).collect::<Vec<_>>(),
+            &round.attempts.iter().map(|row| row.response_bytes).collect::<Vec<_>>(),
         )
         .fetch_one(&self.data)
         .await?;

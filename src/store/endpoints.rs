@@ -162,7 +162,7 @@ impl Store {
         end_update(transaction, done.rows_affected()).await
     }
 
-    /// Removes an endpoint and its lane. What it is still owed may be millions of rows, too many for one statement; it is
+    /// Removes an endpoint, its lane and its replays. What it is still owed may be millions of rows, too many for one statement; it is
     /// left to [`Store::sweep_orphans`].
     pub async fn delete_endpoint(&self, tenant: TenantId, endpoint: EndpointId) -> Result<bool, StoreError> {
         let mut transaction = self.data.begin().await?;
@@ -174,6 +174,7 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         super::lanes::remove(&mut transaction, tenant, super::lanes::Kind::Endpoint, endpoint.uuid()).await?;
+        super::replays::remove(&mut transaction, tenant, endpoint).await?;
         step_version(&mut transaction).await?;
         transaction.commit().await?;
         Ok(done.rows_affected() == 1)

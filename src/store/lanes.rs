@@ -16,6 +16,18 @@ pub enum Kind {
     Endpoint = 1,
     /// Messages owed to Meta through a channel.
     Channel = 2,
+    /// Events that an endpoint is to be owed once more.
+    Replay = 3,
+}
+
+impl Kind {
+    const fn of(number: i16) -> Self {
+        match number {
+            2 => Self::Channel,
+            3 => Self::Replay,
+            _ => Self::Endpoint,
+        }
+    }
 }
 
 /// A lane that this process owns, and since which epoch.
@@ -25,7 +37,7 @@ pub struct OwnedLane {
     pub tenant: TenantId,
     /// What is in it.
     pub kind: Kind,
-    /// The endpoint or channel.
+    /// The endpoint, channel or replay.
     pub owner: Uuid,
     /// Part of it.
     pub shard: i16,
@@ -119,10 +131,7 @@ impl Store {
         let lane = |kind, tenant, owner, shard, epoch| OwnedLane { tenant, kind, owner, shard, epoch };
         Ok(rows
             .into_iter()
-            .map(|row| {
-                let kind = if row.kind == Kind::Channel as i16 { Kind::Channel } else { Kind::Endpoint };
-                lane(kind, TenantId::from_uuid(row.tenant_id), row.owner_id, row.shard, row.epoch)
-            })
+            .map(|row| lane(Kind::of(row.kind), TenantId::from_uuid(row.tenant_id), row.owner_id, row.shard, row.epoch))
             .collect())
     }
 

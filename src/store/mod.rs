@@ -3,8 +3,10 @@
 //! Functions are grouped by table and take the connection or pool first, then the tenant: no query without its owner.
 
 pub mod api_keys;
+pub mod attempts;
 mod connection;
 pub mod contacts;
+pub mod dead_letters;
 pub mod deliveries;
 pub mod endpoints;
 mod error;
@@ -17,6 +19,8 @@ pub mod messages;
 pub mod migrate;
 pub mod partitions;
 mod pools;
+pub mod replay_steps;
+pub mod replays;
 pub mod settings;
 
 pub use connection::{Connection, Transaction};

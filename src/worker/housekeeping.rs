@@ -21,6 +21,8 @@ const ORPHAN_BATCHES: u32 = 20;
 const HELD_BACK_LONG: time::Duration = time::Duration::minutes(1);
 /// Ledger entries are kept for a year and more: they are few, and a captured POST can be replayed as long as its secret lives.
 const LEDGER_DAYS: i64 = 400;
+/// Replays are remembered for so many days after their end.
+const REPLAY_DAYS: i64 = 90;
 
 pub(super) async fn settings(worker: Worker, stop: CancellationToken) {
     let mut failing = false;
@@ -68,6 +70,9 @@ async fn gauges(worker: &Worker) {
     metrics::gauge!(telemetry::POOL_CONNECTIONS, "state" => "open").set(open);
     metrics::gauge!(telemetry::CACHED_KEYS).set(worker.keyring.cached_keys() as f64);
     metrics::gauge!(telemetry::INGEST_QUEUE_BYTES).set(worker.ingest.waiting_bytes() as f64);
+    if let Ok(running) = worker.store.running_replays().await {
+        metrics::gauge!(telemetry::REPLAYS_RUNNING).set(running as f64);
+    }
     if let Ok(oldest) = worker.store.oldest_undelivered().await {
         let age = oldest.map_or(0.0, |event| (worker.clock.now() - event.made_at()).as_seconds_f64().max(0.0));
         metrics::gauge!(telemetry::OLDEST_UNDELIVERED_SECONDS).set(age);
@@ -97,6 +102,8 @@ async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {
     worker.store.ensure_partitions(today).await?;
     worker.store.sweep_ledger(today - time::Duration::days(LEDGER_DAYS)).await?;
     worker.store.sweep_idempotency(worker.clock.now()).await?;
+    worker.store.sweep_replays(worker.clock.now() - time::Duration::days(REPLAY_DAYS)).await?;
+    worker.store.sweep_dead_orphans().await?;
     worker.store.sweep_workers().await
 }
 

@@ -141,6 +141,7 @@ async fn work(worker: Worker, lane: OwnedLane, stop: CancellationToken) {
     let working = async move {
         match lane.kind {
             Kind::Endpoint => deliver::run_lane(worker.deliverer, lane, stop).await,
+            Kind::Replay => deliver::run_replay(worker.deliverer, lane, stop).await,
             Kind::Channel => send::run_lane(worker.sender, lane, stop).await,
         }
     };

@@ -25,7 +25,7 @@ struct Operation {
 
 impl Operation {
     fn at(&self, id: &str) -> String {
-        self.path.replace("{id}", id)
+        self.path.replace("{id}", id).replace("{replay_id}", UNKNOWN)
     }
 }
 

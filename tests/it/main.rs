@@ -16,6 +16,8 @@ mod support;
 
 mod authorisation;
 mod canary;
+mod cli_delivery;
+mod dead_letters;
 mod delivery;
 mod endpoint_options;
 mod endpoints;
@@ -26,6 +28,7 @@ mod identity;
 mod listeners;
 mod meta_roundtrip;
 mod reading;
+mod replay;
 mod sdk;
 mod sending;
 mod settings;

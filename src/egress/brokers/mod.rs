@@ -97,7 +97,7 @@ impl Brokers {
         if slot.link.get().is_some_and(|link| !link.outlives(class)) {
             self.open.discard(endpoint.id, &slot);
         }
-        Attempt::without_status(class, started.elapsed())
+        Attempt { request_bytes: message.body.len(), ..Attempt::without_status(class, started.elapsed()) }
     }
 
     async fn connect(&self, endpoint: &Endpoint, deadline: Duration) -> Result<Box<dyn Link>, AttemptClass> {

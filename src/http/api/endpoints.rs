@@ -26,7 +26,7 @@ use crate::secret::SigningSecret;
 /// How long the secret of before a rotation signs beside the new one, unless the caller says otherwise.
 const GRACE: Duration = Duration::days(1);
 
-fn find(directory: &Directory, who: &Caller, id: EndpointId) -> Result<Endpoint, Problem> {
+pub(super) fn find(directory: &Directory, who: &Caller, id: EndpointId) -> Result<Endpoint, Problem> {
     let snapshot = directory.snapshot();
     let endpoint = snapshot.endpoint(who.tenant, id).filter(|endpoint| who.covers(&endpoint.filter.channels));
     endpoint.map(|endpoint| endpoint.as_ref().clone()).ok_or(Problem::new(Code::NotFound))

@@ -12,7 +12,7 @@ use crate::access::permissions::ADMIN;
 use crate::access::{Permission, Permissions};
 use crate::config::looks_like_an_example;
 use crate::domain::endpoint::{Filter, Format, State, parse_url};
-use crate::ids::{ChannelId, PhoneNumberId, WabaId};
+use crate::ids::{ChannelId, ContactId, EventId, PhoneNumberId, WabaId};
 
 pub(super) fn value<T: DeserializeOwned>(json: &RawValue, at: &str, faults: &mut Faults, expected: &str) -> Option<T> {
     serde_json::from_str(json.get()).ok().or_else(|| faults.note(at, "type", expected))
@@ -175,11 +175,17 @@ impl Field for PermissionText {
     }
 }
 
-impl Field for ChannelId {
-    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
-        value::<Uuid>(json, at, faults, "a UUID").map(Self::from_uuid)
-    }
+macro_rules! ids {
+    ($($id:ident),+) => {$(
+        impl Field for $id {
+            fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+                value::<Uuid>(json, at, faults, "a UUID").map(Self::from_uuid)
+            }
+        }
+    )+};
 }
+
+ids!(ChannelId, ContactId, EventId);
 
 impl Field for OffsetDateTime {
     fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {

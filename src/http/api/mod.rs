@@ -1,11 +1,13 @@
 //! The REST API under `/v1`, and the documentation that is made from its code.
 
 mod apps;
+mod attempts;
 mod auth;
 mod body;
 mod channels;
 mod contacts;
 mod credential_fields;
+mod dead_letters;
 mod docs;
 mod endpoint_json;
 mod endpoint_options;
@@ -20,6 +22,7 @@ mod openapi;
 mod page;
 pub(super) mod problem;
 mod query;
+mod replays;
 mod routes;
 mod stream;
 mod target;

@@ -2,6 +2,7 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -90,6 +91,51 @@ id_cursors! {
     EntryCursor = b'm',
     /// In a list of settings, oldest first.
     SettingCursor = b's',
+    /// In a list of replays, newest first.
+    ReplayCursor = b'r',
+}
+
+macro_rules! time_cursors {
+    ($($(#[$doc:meta])* $name:ident = $list:literal),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) struct $name(pub(super) (OffsetDateTime, Uuid));
+
+        impl Cursor for $name {
+            const LIST: u8 = $list;
+
+            fn to_bytes(&self) -> Vec<u8> {
+                let (at, id) = self.0;
+                [&at.unix_timestamp_nanos().to_be_bytes()[..], id.as_bytes()].concat()
+            }
+
+            fn of_bytes(bytes: &[u8]) -> Option<Self> {
+                let (at, id) = bytes.split_first_chunk::<16>()?;
+                let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from_be_bytes(*at)).ok()?;
+                Some(Self((at, Uuid::from_slice(id).ok()?)))
+            }
+        }
+    )+};
+}
+
+time_cursors! {
+    /// In a list of dead letters, newest first.
+    DeadLetterCursor = b'd',
+    /// In a list of attempts, newest first.
+    AttemptCursor = b'a',
+}
+
+/// One row more than wanted tells whether there is more.
+pub(super) fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
+}
+
+/// A page of rows, of which there is one more than wanted when there is more.
+pub(super) fn of_rows<R, T: From<R>, C: Cursor>(mut rows: Vec<R>, limit: usize, place: impl Fn(&R) -> C) -> Page<T> {
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = rows.last().filter(|_| has_more).map(|last| place(last).to_text());
+    Page { data: rows.into_iter().map(T::from).collect(), next_cursor, has_more }
 }
 
 /// A page of settings, which are in memory whole: `all` is ordered by `id`, oldest first.
@@ -118,6 +164,9 @@ mod tests {
             prop_assert_eq!(EventCursor::of_text(&event.to_text()), Some(event));
             let contact = ContactCursor(Uuid::from_u128(id));
             prop_assert_eq!(ContactCursor::of_text(&contact.to_text()), Some(contact));
+            let at = OffsetDateTime::UNIX_EPOCH + time::Duration::microseconds(xid / 1_000_000);
+            let letter = DeadLetterCursor((at, Uuid::from_u128(id)));
+            prop_assert_eq!(DeadLetterCursor::of_text(&letter.to_text()), Some(letter));
         }
 
         #[test]

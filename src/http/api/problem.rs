@@ -77,6 +77,8 @@ codes! {
     /// This key, or all together, have as many requests that wait for events or as many open streams as there may be. Close one, or
     /// try again after `Retry-After`.
     TooManyReaders = ("too_many_readers", TOO_MANY_REQUESTS, "Too many readers wait for events"),
+    /// Too many of these requests lately. Try again after `Retry-After`.
+    RateLimited = ("rate_limited", TOO_MANY_REQUESTS, "Too many requests"),
     /// The request took longer than 30 seconds. It may have had its effect.
     TimedOut = ("timed_out", GATEWAY_TIMEOUT, "The request took too long"),
     /// The database or the keys are away. The same request may succeed later.
@@ -163,6 +165,9 @@ impl Problem {
         match self.code {
             Code::Unauthenticated => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="waxseal""#));
+            }
+            Code::RateLimited => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
             }
             Code::Unavailable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

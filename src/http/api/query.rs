@@ -2,6 +2,9 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
 
 use super::page::{Cursor, DEFAULT_LIMIT, MAX_LIMIT};
 use super::problem::{Code, Fault, Problem};
@@ -57,6 +60,37 @@ impl Params {
             self.fault("limit", "range", format!("a number from 1 to {MAX_LIMIT}"));
             DEFAULT_LIMIT
         })
+    }
+
+    /// Takes a time.
+    pub(super) fn time(&mut self, name: &str) -> Option<OffsetDateTime> {
+        let text = self.take(name)?;
+        let time = OffsetDateTime::parse(&text, &Rfc3339).ok();
+        if time.is_none() {
+            self.fault(name, "date_time", "a date and time such as 2027-01-31T12:00:00Z");
+        }
+        time
+    }
+
+    /// Takes one of these words.
+    pub(super) fn choice(&mut self, name: &str, words: &[&str]) -> Option<String> {
+        let text = self.take(name)?;
+        if !words.contains(&text.as_str()) {
+            self.fault(name, "choice", words.join(", "));
+        }
+        Some(text)
+    }
+
+    /// Takes at most so many ids, separated by commas.
+    pub(super) fn ids(&mut self, name: &str, most: usize) -> Option<Vec<Uuid>> {
+        let text = self.take(name)?;
+        let ids: Option<Vec<Uuid>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
+        match ids {
+            Some(ids) if ids.len() <= most => return Some(ids),
+            Some(_) => self.fault(name, "length", format!("at most {most} ids")),
+            None => self.fault(name, "type", "UUIDs"),
+        }
+        None
     }
 
     /// Takes `cursor`.

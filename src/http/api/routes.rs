@@ -10,7 +10,9 @@ use utoipa_axum::routes;
 
 use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
-use super::{apps, channels, contacts, docs, endpoints, events, keys, messages, openapi, stream};
+use super::{
+    apps, attempts, channels, contacts, dead_letters, docs, endpoints, events, keys, messages, openapi, replays, stream,
+};
 use crate::access::Permission;
 use crate::http::state::AppState;
 
@@ -45,6 +47,16 @@ pub(super) fn table() -> Vec<Route> {
         needs(Permission::EndpointsManage, routes!(endpoints::change)),
         needs(Permission::EndpointsManage, routes!(endpoints::remove)),
         needs(Permission::EndpointsManage, routes!(endpoints::rotate_secret)),
+        needs(Permission::DeliveriesRead, routes!(attempts::of_event)),
+        needs(Permission::DeliveriesRead, routes!(attempts::list)),
+        needs(Permission::DeliveriesRead, routes!(dead_letters::list)),
+        needs(Permission::DeliveriesManage, routes!(dead_letters::redrive)),
+        needs(Permission::DeliveriesManage, routes!(dead_letters::purge)),
+        needs(Permission::DeliveriesRead, routes!(replays::list)),
+        needs(Permission::DeliveriesRead, routes!(replays::show)),
+        needs(Permission::DeliveriesManage, routes!(replays::create)),
+        needs(Permission::DeliveriesManage, routes!(replays::cancel)),
+        needs(Permission::DeliveriesManage, routes!(attempts::test)),
         needs(Permission::ChannelsRead, routes!(channels::list)),
         needs(Permission::ChannelsRead, routes!(channels::show)),
         needs(Permission::ChannelsManage, routes!(channels::create)),

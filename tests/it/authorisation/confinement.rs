@@ -35,12 +35,31 @@ async fn a_key_that_is_confined_to_a_channel_sees_nothing_of_another() {
     assert_eq!(get("/v1/channels").await["data"].as_array().unwrap().len(), 1);
     assert_eq!(get("/v1/endpoints").await["data"], json!([]));
 
+    let own_event = events["data"][0]["id"].as_str().unwrap();
+    assert_eq!(
+        get(&format!("/v1/events/{own_event}/deliveries")).await["data"],
+        json!([]),
+        "the endpoint is not for it"
+    );
+    let everything = app.get("/v1/events").await;
+    let is_foreign = |event: &&Value| event["data"]["channel_id"] == other;
+    let foreign_event = everything["data"].as_array().unwrap().iter().find(is_foreign).unwrap();
+    let foreign_event = foreign_event["id"].as_str().unwrap();
+    app.get(&format!("/v1/events/{foreign_event}/deliveries")).await;
+
     let all = app.get("/v1/contacts").await;
     let stranger = all["data"].as_array().unwrap().iter().find(|one| one["phone"] == "4915199900022").unwrap();
     let stranger = format!("/v1/contacts/{}", stranger["id"].as_str().unwrap());
-    for path in
-        [stranger.clone(), stranger + "/messages", format!("/v1/channels/{other}"), format!("/v1/endpoints/{endpoint}")]
-    {
+    for path in [
+        stranger.clone(),
+        stranger + "/messages",
+        format!("/v1/channels/{other}"),
+        format!("/v1/endpoints/{endpoint}"),
+        format!("/v1/endpoints/{endpoint}/dead-letters"),
+        format!("/v1/endpoints/{endpoint}/attempts"),
+        format!("/v1/endpoints/{endpoint}/replays"),
+        format!("/v1/events/{foreign_event}/deliveries"),
+    ] {
         problem(app.api_as(key, Method::GET, &path).send().await.unwrap(), StatusCode::NOT_FOUND, "not_found").await;
     }
     let message = |channel: &str| json!({ "channel_id": channel, "message": { "to": "4915199900011", "type": "text", "text": { "body": "x" } } });

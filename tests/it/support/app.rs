@@ -147,6 +147,11 @@ impl TestApp {
         made
     }
 
+    /// Has the settings read that another process changed.
+    pub async fn directory_is_read(&self) {
+        self.gateway.base().directory.reload().await.unwrap();
+    }
+
     /// The bootstrapped channel's id.
     pub async fn channel(&self) -> String {
         self.get("/v1/channels").await["data"][0]["id"].as_str().unwrap().to_owned()
