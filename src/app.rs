@@ -17,8 +17,9 @@ use crate::deliver::{self, Deliverer};
 use crate::directory::{App, Bells, Contacts, Directory, SaveError};
 use crate::domain::channel::Channel;
 use crate::egress::brokers::Brokers;
-use crate::egress::client::EgressClient;
+use crate::egress::client::{self, EgressClient};
 use crate::egress::guard::AddressPolicy;
+use crate::egress::proxy::Proxy;
 use crate::http;
 use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId, WorkerId};
 use crate::ingest::{self, Ingest};
@@ -231,7 +232,7 @@ impl Gateway {
             clock: clock.clone(),
         };
         let ingest = Ingest::start(&parts, ingest_limits(config), &ingest_stage.tasks, &ingest_stage.stop);
-        let client = EgressClient::new(address_policy(config), clock.clone(), ENDPOINT_CONNECT)?;
+        let client = EgressClient::new(address_policy(config), clock.clone(), egress_settings(config)?)?;
         let deliverer = Deliverer {
             store: store.clone(),
             keyring: keyring.clone(),
@@ -327,6 +328,15 @@ fn address_policy(config: &Config) -> AddressPolicy {
         allowed_hosts: config.deliver.allowed_hosts.clone(),
         allow_loopback: config.deliver.allow_loopback,
     }
+}
+
+fn egress_settings(config: &Config) -> anyhow::Result<client::Settings> {
+    let proxy = config.deliver.proxy.as_ref().map(Proxy::parse).transpose().context("deliver.proxy")?;
+    let authorities = match &config.deliver.authorities_file {
+        Some(path) => std::fs::read_to_string(path).context("deliver.authorities_file cannot be read")?,
+        None => String::new(),
+    };
+    Ok(client::Settings { authorities, proxy, ..client::Settings::new(ENDPOINT_CONNECT) })
 }
 
 fn graph_client(config: &Config) -> anyhow::Result<GraphClient> {

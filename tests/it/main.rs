@@ -27,6 +27,7 @@ mod listeners;
 mod meta_roundtrip;
 mod reading;
 mod sdk;
+mod sdk_receiving;
 mod sending;
 mod settings;
 mod webhook_bad_input;
