@@ -17,8 +17,9 @@ use crate::deliver::{self, Deliverer, Deliveries};
 use crate::directory::{App, Bells, Contacts, Directory, SaveError};
 use crate::domain::channel::Channel;
 use crate::egress::brokers::Brokers;
-use crate::egress::client::EgressClient;
+use crate::egress::client::{self, EgressClient};
 use crate::egress::guard::AddressPolicy;
+use crate::egress::proxy::Proxy;
 use crate::http;
 use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId, WorkerId};
 use crate::ingest::{self, Ingest};
@@ -78,7 +79,7 @@ impl Base {
             store: self.store.clone(),
             keyring: self.keyring.clone(),
             directory: self.directory.clone(),
-            client: EgressClient::new(address_policy(config), self.clock.clone(), ENDPOINT_CONNECT)?,
+            client: EgressClient::new(address_policy(config), self.clock.clone(), egress_settings(config)?)?,
             brokers: Brokers::new(address_policy(config)),
             bells: Bells::default(),
             clock: self.clock.clone(),
@@ -332,6 +333,15 @@ fn address_policy(config: &Config) -> AddressPolicy {
         allowed_hosts: config.deliver.allowed_hosts.clone(),
         allow_loopback: config.deliver.allow_loopback,
     }
+}
+
+fn egress_settings(config: &Config) -> anyhow::Result<client::Settings> {
+    let proxy = config.deliver.proxy.as_ref().map(Proxy::parse).transpose().context("deliver.proxy")?;
+    let authorities = match &config.deliver.authorities_file {
+        Some(path) => std::fs::read_to_string(path).context("deliver.authorities_file cannot be read")?,
+        None => String::new(),
+    };
+    Ok(client::Settings { authorities, proxy, ..client::Settings::new(ENDPOINT_CONNECT) })
 }
 
 fn graph_client(config: &Config) -> anyhow::Result<GraphClient> {

@@ -49,6 +49,8 @@ secrets! {
     Dsn,
     /// What an endpoint wants to see from us beside a signature: the value of a header, a token, a password, a private key.
     EndpointSecret,
+    /// The URL of the proxy that endpoints are reached through, which may hold a password.
+    ProxyUrl,
     /// What an endpoint verifies our deliveries with: `whsec_` and base64 (Standard Webhooks), or free text (Meta format).
     SigningSecret,
     /// What Meta must repeat when it verifies our webhook URL, and we when we verify an endpoint's.

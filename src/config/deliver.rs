@@ -1,10 +1,12 @@
 //! `[deliver]` and `[send]`: how many requests leave at once, and where they may go.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::reader::Reader;
+use crate::secret::ProxyUrl;
 
 /// Deliveries to endpoints.
 #[derive(Debug, Clone)]
@@ -19,6 +21,10 @@ pub struct DeliverConfig {
     pub allowed_hosts: Vec<String>,
     /// Whether endpoints may be on this machine.
     pub allow_loopback: bool,
+    /// What endpoints are reached through.
+    pub proxy: Option<ProxyUrl>,
+    /// A file with certificates of authorities that are believed beside the system's.
+    pub authorities_file: Option<PathBuf>,
 }
 
 impl DeliverConfig {
@@ -28,12 +34,16 @@ impl DeliverConfig {
         let allowed_networks = reader.list("deliver.allowed_networks", "networks such as 10.0.0.0/8");
         let allowed_hosts: Option<Vec<String>> = reader.list("deliver.allowed_hosts", "host names");
         let allow_loopback = reader.flag("deliver.allow_loopback");
+        let proxy = reader.secret("deliver.proxy").map(ProxyUrl::new);
+        let authorities_file = reader.path("deliver.authorities_file");
         Some(Self {
             timeout: timeout?,
             max_in_flight: max_in_flight?,
             allowed_networks: allowed_networks?,
             allowed_hosts: allowed_hosts?.iter().map(|host| host.to_ascii_lowercase()).collect(),
             allow_loopback: allow_loopback?,
+            proxy,
+            authorities_file,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Makes the request of a delivery: opens the event and writes it as the endpoint wants it.
 
-use bytes::Bytes;
+use std::borrow::Cow;
+
 use time::OffsetDateTime;
 
 use super::Deliverer;
@@ -8,7 +9,8 @@ use super::transport::Parcel;
 use crate::crypto::envelope::{self, Sealed};
 use crate::domain::endpoint::{Endpoint, Format};
 use crate::domain::event::{EventType, OWN_ENVELOPE};
-use crate::egress::event_json::{EventMeta, standard_event};
+use crate::egress::event_json::{self, EventMeta, Payload};
+use crate::egress::view::{Pseudonyms, View};
 use crate::ids::{ChannelId, ContactId, EventId, MessageId, TenantId};
 use crate::keyring::{KeyringError, places};
 use crate::store::deliveries::DueDelivery;
@@ -44,6 +46,8 @@ impl Deliverer {
         let sealed: Vec<Option<Sealed>> = due.iter().map(|row| row.payload.clone().map(Sealed::from_stored)).collect();
         let ids = sealed.iter().flatten().filter_map(Sealed::dek_id);
         let keys = self.keyring.whatever_opens(tenant, ids).await?;
+        let pseudonyms = self.pseudonyms(tenant, endpoint).await?;
+        let view = View::new(endpoint.fields, pseudonyms.as_ref());
         let mut prepared = Vec::with_capacity(due.len());
         for (row, sealed) in due.iter().zip(&sealed) {
             let event = EventId::from_uuid(row.event_id);
@@ -54,7 +58,7 @@ impl Deliverer {
                 (Some(sealed), Some(key)) => {
                     let place = places::event_payload(tenant, event, row.contact_id.map(ContactId::from_uuid));
                     match envelope::open(&key.dek, &place, sealed) {
-                        Ok(content) => self.body(tenant, endpoint, row, &content),
+                        Ok(content) => self.body(endpoint, view, row, &content),
                         Err(_) => Ready::Dead("unreadable"),
                     }
                 }
@@ -64,32 +68,47 @@ impl Deliverer {
         Ok(prepared)
     }
 
-    pub(super) fn body(&self, tenant: TenantId, endpoint: &Endpoint, row: &DueDelivery, content: &[u8]) -> Ready {
-        // A pseudonymous endpoint must not learn the id by which others know the contact.
-        let key = row.contact_id.filter(|_| !endpoint.pseudonymous).map(ContactId::from_uuid);
-        let event_type = row.event_type.as_deref().unwrap_or(EventType::Unrecognised.as_str());
-        match endpoint.format {
-            // Meta has no form for events of our own, and its clients would not understand one.
-            Format::Meta if content.starts_with(OWN_ENVELOPE.as_bytes()) => Ready::Skip,
-            Format::Meta => Ready::Post(Parcel { body: Bytes::copy_from_slice(content), key }),
-            Format::Standard | Format::CloudEvents => {
-                let snapshot = self.directory.snapshot();
-                let channel = row.channel_id.map(ChannelId::from_uuid);
-                let number =
-                    channel.and_then(|id| snapshot.channel(tenant, id)).map(|one| one.phone_number_id.as_str());
-                let stored_at = row.received_at.unwrap_or_else(|| self.clock.now());
-                let meta = EventMeta {
-                    id: EventId::from_uuid(row.event_id),
-                    event_type,
-                    occurred_at: row.occurred_at.unwrap_or(stored_at),
-                    received_at: stored_at,
-                    channel,
-                    phone_number_id: number,
-                    contact: row.contact_id.map(ContactId::from_uuid),
-                    message: row.message_id.map(MessageId::from_uuid),
-                };
-                Ready::Post(Parcel { body: standard_event(&meta, content).into(), key })
-            }
+    async fn pseudonyms(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<Option<Pseudonyms>, KeyringError> {
+        if !endpoint.pseudonymous {
+            return Ok(None);
         }
+        let key = self.keyring.tenant(tenant).await?.pseudonyms.clone();
+        Ok(Some(Pseudonyms::new(key, endpoint.id)))
     }
+
+    fn body(&self, endpoint: &Endpoint, view: View<'_>, row: &DueDelivery, content: &[u8]) -> Ready {
+        let snapshot = self.directory.snapshot();
+        let channel = row.channel_id.map(ChannelId::from_uuid);
+        let number = channel.and_then(|id| snapshot.channel(endpoint.tenant, id));
+        let stored_at = row.received_at.unwrap_or_else(|| self.clock.now());
+        let meta = EventMeta {
+            id: EventId::from_uuid(row.event_id),
+            event_type: row.event_type.as_deref().unwrap_or(EventType::Unrecognised.as_str()),
+            occurred_at: row.occurred_at.unwrap_or(stored_at),
+            received_at: stored_at,
+            channel,
+            phone_number_id: number.map(|one| one.phone_number_id.as_str()),
+            contact: row.contact_id.map(ContactId::from_uuid),
+            message: row.message_id.map(MessageId::from_uuid),
+        };
+        let predicate = endpoint.filter.predicate.as_ref();
+        if predicate.is_some_and(|wanted| !wanted.holds(&event_json::value(&meta, Payload::Opened(content)))) {
+            return Ready::Skip;
+        }
+        written(endpoint, view, &meta, content).map_or(Ready::Skip, Ready::Post)
+    }
+}
+
+/// An event as the endpoint wants it. `None`: its format has no form for it.
+pub(super) fn written(endpoint: &Endpoint, view: View<'_>, meta: &EventMeta<'_>, content: &[u8]) -> Option<Parcel> {
+    let payload = Payload::Opened(content);
+    let body = match endpoint.format {
+        // Meta has no form for events of our own, and its clients would not understand one.
+        Format::Meta if content.starts_with(OWN_ENVELOPE.as_bytes()) => None,
+        Format::Meta => view.envelope(content).map(Cow::into_owned),
+        Format::Standard => Some(view.standard(meta, payload)),
+        Format::CloudEvents => Some(view.cloud_event(endpoint.tenant, meta, payload)),
+    };
+    let key = meta.contact.map(|contact| view.contact(contact));
+    body.map(|body| Parcel { body: body.into(), key })
 }

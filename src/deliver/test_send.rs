@@ -5,15 +5,15 @@ use std::sync::{Mutex, PoisonError};
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Deliverer, Deliveries};
-use crate::domain::endpoint::{Endpoint, Format};
+use super::Deliveries;
+use super::prepare::written;
+use super::transport::Parcel;
+use crate::domain::endpoint::Endpoint;
 use crate::domain::event::{EventType, OWN_ENVELOPE};
 use crate::egress::attempt::Attempt;
+use crate::egress::event_json::EventMeta;
+use crate::egress::view::View;
 use crate::ids::{EndpointId, EventId};
-use crate::store::deliveries::DueDelivery;
-
-use super::prepare::Ready;
-use super::transport::Parcel;
 
 /// Tests that an endpoint gets within [`WINDOW`], from this process: enough for a person who mends something.
 const MOST: usize = 10;
@@ -65,7 +65,7 @@ impl Deliveries {
         let now = self.deliverer.clock.now();
         self.tests.admit(endpoint.id, now).map_err(|wait| TestRefused::TooMany { wait })?;
         let event = EventId::new(now);
-        let parcel = self.deliverer.sample(endpoint, event, now);
+        let parcel = sample(endpoint, event, now);
         let attempt = self.deliverer.hand_over(endpoint, event, parcel).await.ok_or(TestRefused::Unsigned)?;
         let (class, millis) = (attempt.class.as_str(), attempt.elapsed.as_millis() as u64);
         tracing::info!(endpoint = %endpoint.id, class, status = attempt.http_status, millis, "endpoint.tested");
@@ -73,31 +73,22 @@ impl Deliveries {
     }
 }
 
-impl Deliverer {
-    fn sample(&self, endpoint: &Endpoint, event: EventId, now: OffsetDateTime) -> Parcel {
-        if endpoint.format == Format::Meta {
-            let body = SAMPLE.replace("{timestamp}", &now.unix_timestamp().to_string()).into();
-            return Parcel { body, key: None };
-        }
-        let row = DueDelivery {
-            event_id: event.uuid(),
-            part_day: now.date(),
-            attempts: 0,
-            event_type: Some(EventType::EndpointTest.as_str().to_owned()),
-            channel_id: None,
-            contact_id: None,
-            message_id: None,
-            occurred_at: Some(now),
-            received_at: Some(now),
-            payload: None,
-        };
-        let content = format!("{OWN_ENVELOPE}\"details\":{{\"text\":\"This is a test.\"}}}}");
-        match self.body(endpoint.tenant, endpoint, &row, content.as_bytes()) {
-            Ready::Post(parcel) => parcel,
-            // Neither happens: nothing was filtered, and what was just written can be read.
-            Ready::Skip | Ready::Dead(_) => Parcel { body: content.into(), key: None },
-        }
-    }
+fn sample(endpoint: &Endpoint, event: EventId, now: OffsetDateTime) -> Parcel {
+    let of_meta = || SAMPLE.replace("{timestamp}", &now.unix_timestamp().to_string());
+    let meta = EventMeta {
+        id: event,
+        event_type: EventType::EndpointTest.as_str(),
+        occurred_at: now,
+        received_at: now,
+        channel: None,
+        phone_number_id: None,
+        contact: None,
+        message: None,
+    };
+    let content = format!("{OWN_ENVELOPE}\"details\":{{\"text\":\"This is a test.\"}}}}");
+    let own = written(endpoint, View::new(endpoint.fields, None), &meta, content.as_bytes());
+    // Meta has no form for an event of our own.
+    own.unwrap_or_else(|| Parcel { body: of_meta().into(), key: None })
 }
 
 #[cfg(test)]

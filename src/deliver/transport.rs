@@ -20,14 +20,16 @@ pub(super) struct Parcel {
 impl Deliverer {
     /// One attempt. `None`: the endpoint's secret cannot sign, so that no attempt will ever succeed.
     pub(super) async fn hand_over(&self, endpoint: &Endpoint, event: EventId, parcel: Parcel) -> Option<Attempt> {
-        let headers =
-            delivery_headers(endpoint.format, &endpoint.secret, event, self.clock.now(), &parcel.body).ok()?;
+        let (now, Parcel { body, key }) = (self.clock.now(), parcel);
+        let headers = delivery_headers(endpoint.format, endpoint.secrets_at(now), event, now, &body).ok()?;
         let timeout = endpoint.pace.timeout.unwrap_or(self.limits.timeout);
         Some(match endpoint.url.transport() {
-            Transport::Http => self.client.post(endpoint.url.expose(), headers, parcel.body, timeout).await,
+            Transport::Http => {
+                self.client.deliver(endpoint.url.expose(), &endpoint.credentials, headers, body, timeout).await
+            }
             Transport::Nats | Transport::Amqp | Transport::Kafka => {
-                let key = parcel.key.map_or_else(|| event.to_string(), |contact| contact.to_string());
-                let message = Message { id: event, key, headers, body: parcel.body };
+                let key = key.map_or_else(|| event.to_string(), |contact| contact.to_string());
+                let message = Message { id: event, key, headers, body };
                 self.brokers.publish(endpoint, &message, timeout).await
             }
         })

@@ -25,7 +25,7 @@ pub enum Format {
     Standard,
     /// Meta's own envelope, signed as Meta signs, under the endpoint's own secret.
     Meta,
-    /// The event JSON as the data of a CloudEvent (CloudEvents 1.0, structured mode), signed as `Standard` is.
+    /// The event JSON as the data of an event of CloudEvents 1.0 (structured mode), signed as `Standard` is.
     CloudEvents,
 }
 

@@ -40,6 +40,11 @@ pub enum AttemptClass {
     Rejected,
     /// This gateway was built without what speaks to such a broker.
     TransportUnavailable,
+    /// What we identify ourselves with is not to be had: no token from its token URL, or a certificate or header of no use.
+    /// Nothing was sent to the endpoint.
+    Credentials,
+    /// The proxy of this gateway could not be reached, or refused. Not the endpoint's fault; nothing was sent to it.
+    Proxy,
 }
 
 impl AttemptClass {
@@ -77,6 +82,8 @@ impl AttemptClass {
             Self::Unroutable => "unroutable",
             Self::Rejected => "rejected",
             Self::TransportUnavailable => "transport_unavailable",
+            Self::Credentials => "credentials",
+            Self::Proxy => "proxy",
         }
     }
 
@@ -90,6 +97,12 @@ impl AttemptClass {
     #[must_use]
     pub const fn disables_endpoint(self) -> bool {
         matches!(self, Self::Gone)
+    }
+
+    /// Whether the attempt counts on the retry ladder. What only this side can mend must not use up an endpoint's attempts.
+    #[must_use]
+    pub const fn burns_attempt(self) -> bool {
+        !matches!(self, Self::Proxy)
     }
 
     /// The class of an answer. A status below 200 is no answer.

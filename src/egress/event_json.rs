@@ -1,10 +1,13 @@
 //! The event JSON of format `standard`: what endpoints receive and `GET /v1/events` shows. Meta's part of it is copied byte
 //! for byte out of the stored envelope, so that nothing depends on what this release knows of Meta's fields.
 
-use data_encoding::BASE64;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+mod content;
+
+#[cfg(test)]
+use content::MAX_DEPTH;
+pub(super) use content::{Content, json};
+
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
@@ -32,51 +35,43 @@ pub struct EventMeta<'a> {
     pub message: Option<MessageId>,
 }
 
+impl EventMeta<'_> {
+    fn is_test(&self) -> bool {
+        self.event_type == EventType::EndpointTest.as_str()
+    }
+}
+
+/// What an event says, as far as it can be had.
+#[derive(Clone, Copy)]
+pub enum Payload<'a> {
+    /// The exact bytes that were sealed.
+    Opened(&'a [u8]),
+    /// Gone: `"item":null,"erased":true`.
+    Erased,
+    /// There, but it does not open: `"item":null,"damaged":true`.
+    Damaged,
+}
+
+impl std::fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Payload(…)")
+    }
+}
+
 /// `{"id","type","timestamp","data":{…}}`. In `data` stand our ids, `field`, the single `item` of Meta's envelope, and the
 /// `contacts` and `metadata` that stood beside it. What has not the documented form is kept whole: JSON as `meta`, other
 /// bytes, and JSON that is too deep for common readers, as `raw_base64`.
 #[must_use]
-pub fn standard_event(meta: &EventMeta<'_>, payload_json: &[u8]) -> Vec<u8> {
-    let json = std::str::from_utf8(payload_json).ok().filter(|text| depth(text) <= MAX_DEPTH);
-    let Some(envelope) = json.and_then(|text| serde_json::from_str(text).ok()) else {
-        return write(meta, Content { raw_base64: Some(BASE64.encode(payload_json)), ..Content::default() });
-    };
-    let content = find(EventType::parse(meta.event_type), envelope);
-    write(meta, content.unwrap_or_else(|| Content { meta: Some(envelope), ..Content::default() }))
+pub fn standard_event(meta: &EventMeta<'_>, payload: Payload<'_>) -> Vec<u8> {
+    write(meta, Content::of(meta.event_type, payload))
 }
 
-/// The same for an event whose content was erased: `"item":null,"erased":true`.
+/// The event JSON as a value, for predicates. What a value cannot hold (half a surrogate pair, a number beyond all measure) is
+/// left out with the whole content, so that only conditions on ids, type and times can hold.
 #[must_use]
-pub fn erased_event(meta: &EventMeta<'_>) -> Vec<u8> {
-    write(meta, Content { item: Some(RawValue::NULL), erased: true, ..Content::default() })
-}
-
-/// Containers inside containers. Readers built on `serde_json` stop at 128, and ours lies two deep.
-const MAX_DEPTH: usize = 120;
-
-/// The deepest nesting of a JSON text. For other texts, any number.
-fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
-/// The same for an event whose content is there but does not open: `"item":null,"damaged":true`.
-#[must_use]
-pub fn damaged_event(meta: &EventMeta<'_>) -> Vec<u8> {
-    write(meta, Content { item: Some(RawValue::NULL), damaged: true, ..Content::default() })
+pub fn value(meta: &EventMeta<'_>, payload: Payload<'_>) -> serde_json::Value {
+    let whole = serde_json::from_slice(&standard_event(meta, payload));
+    whole.or_else(|_| serde_json::from_slice(&write(meta, Content::default()))).unwrap_or_default()
 }
 
 #[derive(Serialize)]
@@ -89,8 +84,9 @@ struct Event<'a> {
     data: Data<'a>,
 }
 
+/// The member `data` of an event.
 #[derive(Serialize)]
-struct Data<'a> {
+pub(super) struct Data<'a> {
     channel_id: Option<ChannelId>,
     phone_number_id: Option<&'a str>,
     contact_id: Option<ContactId>,
@@ -104,165 +100,32 @@ struct Data<'a> {
     test: bool,
 }
 
-#[derive(Default, Serialize)]
-struct Content<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    item: Option<&'a RawValue>,
-    /// Of history: the thread that the message stood in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thread_id: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contacts: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    meta: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw_base64: Option<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    erased: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    damaged: bool,
+impl<'a> Data<'a> {
+    pub(super) fn new(meta: &EventMeta<'a>, content: Content<'a>) -> Self {
+        Self {
+            channel_id: meta.channel,
+            phone_number_id: meta.phone_number_id,
+            contact_id: meta.contact,
+            message_id: meta.message,
+            received_at: meta.received_at,
+            content,
+            test: meta.is_test(),
+        }
+    }
 }
 
-fn write(meta: &EventMeta<'_>, content: Content<'_>) -> Vec<u8> {
-    let data = Data {
-        channel_id: meta.channel,
-        phone_number_id: meta.phone_number_id,
-        contact_id: meta.contact,
-        message_id: meta.message,
-        received_at: meta.received_at,
-        content,
-        test: meta.event_type == EventType::EndpointTest.as_str(),
-    };
+/// The event JSON around a content that was found, and perhaps cut.
+pub(super) fn write(meta: &EventMeta<'_>, content: Content<'_>) -> Vec<u8> {
+    let data = Data::new(meta, content);
     let event = Event { id: meta.id, event_type: meta.event_type, timestamp: meta.occurred_at, data };
     // Strings, ids and JSON that was read before: there is nothing that would not serialise.
     serde_json::to_vec(&event).unwrap_or_default()
 }
 
 /// RFC 3339 in UTC. It has no years beyond 9999, and an event must not be lost for want of a date.
-fn rfc3339<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn rfc3339<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
     let text = at.to_offset(UtcOffset::UTC).format(&Rfc3339);
     serializer.serialize_str(text.as_deref().unwrap_or("9999-12-31T23:59:59Z"))
-}
-
-/// An object's members, doubled keys included. A member is found only where it stands once: of doubled ones, each may
-/// hold the item.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Reader)
-    }
-}
-
-impl<'a> Members<'a> {
-    fn of(value: &'a RawValue) -> Option<Self> {
-        serde_json::from_str(value.get()).ok()
-    }
-
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
-        let mut found = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| *value);
-        found.next().filter(|_| found.next().is_none())
-    }
-
-    /// The single element of the list `name`.
-    fn only(&self, name: &str) -> Option<&'a RawValue> {
-        match elements(self.get(name)?).as_slice() {
-            [one] => Some(one),
-            _ => None,
-        }
-    }
-}
-
-fn elements(value: &RawValue) -> Vec<&RawValue> {
-    serde_json::from_str(value.get()).unwrap_or_default()
-}
-
-fn find(event_type: Option<EventType>, envelope: &RawValue) -> Option<Content<'_>> {
-    let root = Members::of(envelope)?;
-    let object: String = serde_json::from_str(root.get("object")?.get()).ok()?;
-    if object == "waxseal" {
-        return own(&root);
-    }
-    let change = Members::of(Members::of(root.only("entry")?)?.only("changes")?)?;
-    let field = serde_json::from_str(change.get("field")?.get()).ok()?;
-    let value = change.get("value")?;
-    let content = match event_type? {
-        EventType::TemplateUpdated
-        | EventType::ChannelUpdated
-        | EventType::AccountUpdated
-        | EventType::AccountSecurity
-        | EventType::FlowUpdated
-        | EventType::ThreadHandedOver => Content { item: Some(value), ..Content::default() },
-        EventType::Unrecognised => return None,
-        _ => listed(&Members::of(value)?)?,
-    };
-    Some(Content { field: Some(field), ..content })
-}
-
-/// An event of our own: what it is called, and what is said of it.
-fn own<'a>(root: &Members<'a>) -> Option<Content<'a>> {
-    let mut told = root.0.iter().filter(|(key, _)| key != "object");
-    let (field, item) = told.next().filter(|_| told.next().is_none())?;
-    Some(Content { field: Some(field.clone()), item: Some(item), ..Content::default() })
-}
-
-/// Lists of a value whose elements are items.
-const LISTS: [&str; 11] = [
-    "messages",
-    "statuses",
-    "errors",
-    "user_actions",
-    "message_echoes",
-    "state_sync",
-    "calls",
-    "groups",
-    "user_preferences",
-    "user_id_update",
-    "automatic_events",
-];
-
-fn listed<'a>(value: &Members<'a>) -> Option<Content<'a>> {
-    let standby = value.get("standby").and_then(Members::of);
-    let home = standby.as_ref().unwrap_or(value);
-    let (item, thread_id) = match home.only("history") {
-        Some(part) => from_history(&Members::of(part)?)?,
-        None => (the_one(home, &LISTS)?, None),
-    };
-    let beside = |name: &str| home.get(name).or_else(|| value.get(name));
-    let (contacts, metadata) = (beside("contacts"), beside("metadata"));
-    Some(Content { item: Some(item), thread_id, contacts, metadata, ..Content::default() })
-}
-
-fn from_history<'a>(part: &Members<'a>) -> Option<(&'a RawValue, Option<&'a RawValue>)> {
-    let Some(thread) = part.only("threads") else { return Some((part.only("errors")?, None)) };
-    let thread = Members::of(thread)?;
-    Some((thread.only("messages")?, thread.get("id")))
-}
-
-/// The one element of all these lists together. `None` when there are several: choosing would lose the others.
-fn the_one<'a>(home: &Members<'a>, lists: &[&str]) -> Option<&'a RawValue> {
-    let mut all = home.0.iter().filter(|(key, _)| lists.contains(&key.as_str())).flat_map(|(_, list)| elements(list));
-    all.next().filter(|_| all.next().is_none())
 }
 
 #[cfg(test)]
@@ -286,7 +149,7 @@ mod tests {
     }
 
     fn text(event_type: &str, payload: &[u8]) -> String {
-        String::from_utf8(standard_event(&meta(event_type), payload)).unwrap()
+        String::from_utf8(standard_event(&meta(event_type), Payload::Opened(payload))).unwrap()
     }
 
     fn data(event_type: &str, payload: &str) -> String {
@@ -336,6 +199,18 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_is_no_value_is_judged_by_what_we_know_of_it() {
+        let of = |payload: String| value(&meta("message.received"), Payload::Opened(payload.as_bytes()));
+        let held = of(envelope("messages", r#"{"messages":[{"x":1}]}"#));
+        assert_eq!(held["data"]["item"]["x"], 1);
+        for odd in [r#""\ud800""#, "1e999"] {
+            let payload = envelope("messages", &format!(r#"{{"messages":[{{"x":{odd}}}]}}"#));
+            let held = of(payload);
+            assert_eq!((&held["type"], held["data"].get("item")), (&"message.received".into(), None));
+        }
+    }
+
+    #[test]
     fn our_own_events_have_the_same_form() {
         let content = data("contact.merged", r#"{"object":"waxseal","contact_merged":{"contact_id":"a"}}"#);
         assert_eq!(content, r#""field":"contact_merged","item":{"contact_id":"a"}"#);
@@ -360,7 +235,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_json_travel_as_base64_and_erased_content_says_so() {
         assert!(text("unrecognised", b"\xff{").ends_with(r#""raw_base64":"/3s="}}"#));
-        let erased = String::from_utf8(erased_event(&meta("message.received"))).unwrap();
+        let erased = String::from_utf8(standard_event(&meta("message.received"), Payload::Erased)).unwrap();
         assert!(erased.ends_with(r#""received_at":"2026-11-22T11:00:01.5Z","item":null,"erased":true}}"#));
     }
 
@@ -374,13 +249,13 @@ mod tests {
     #[test]
     fn a_year_that_rfc_3339_cannot_write_loses_no_event() {
         let far = EventMeta { occurred_at: datetime!(-0001-01-01 00:00 UTC), ..meta("unrecognised") };
-        assert!(!standard_event(&far, b"{}").is_empty());
+        assert!(!standard_event(&far, Payload::Opened(b"{}")).is_empty());
     }
 
     proptest! {
         #[test]
         fn no_payload_makes_it_panic_or_write_anything_but_json(payload: Vec<u8>) {
-            let written = standard_event(&meta("message.received"), &payload);
+            let written = standard_event(&meta("message.received"), Payload::Opened(&payload));
             prop_assert!(serde_json::from_slice::<serde_json::Value>(&written).is_ok());
         }
     }

@@ -2,9 +2,16 @@
 
 pub mod address;
 pub mod attempt;
+pub mod authorization;
 pub mod brokers;
 pub mod client;
+mod connections;
 pub mod event_json;
+mod fault;
 pub mod guard;
+pub mod proxy;
 pub mod resolver;
 pub mod sign;
+pub mod tls;
+mod token;
+pub mod view;

@@ -82,8 +82,8 @@ impl StandardSigner {
     ///
     /// # Errors
     /// When there is none, or one of them is not `whsec_` and base64 of 24 to 64 bytes.
-    pub fn new(secrets: &[SigningSecret]) -> Result<Self, BadSecret> {
-        let keys = secrets.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
+    pub fn new<'s>(secrets: impl IntoIterator<Item = &'s SigningSecret>) -> Result<Self, BadSecret> {
+        let keys = secrets.into_iter().map(decode).collect::<Result<Vec<_>, _>>()?;
         if keys.is_empty() { Err(BadSecret::Missing) } else { Ok(Self { keys }) }
     }
 
@@ -133,22 +133,31 @@ impl fmt::Debug for StandardSigner {
 
 /// All headers of one delivery at `at`: the content type, and the signature that the format asks for.
 ///
+/// `secrets` are those in force, newest first. Meta's header can hold one signature, which is the newest one's.
+///
 /// # Errors
-/// When the secret cannot sign in this format.
-pub fn delivery_headers(
+/// When the newest secret cannot sign in this format. An older one that cannot is passed over: it was made for another format.
+pub fn delivery_headers<'s>(
     format: Format,
-    secret: &SigningSecret,
+    secrets: impl IntoIterator<Item = &'s SigningSecret>,
     id: EventId,
     at: OffsetDateTime,
     body: &[u8],
 ) -> Result<HeaderMap, BadSecret> {
+    let mut secrets = secrets.into_iter();
+    let newest = secrets.next().ok_or(BadSecret::Missing)?;
     let mut headers = match format {
         Format::Standard | Format::CloudEvents => {
-            StandardSigner::new(std::slice::from_ref(secret))?.headers(id, at, body)
+            let older = secrets.filter(|secret| decode(secret).is_ok());
+            StandardSigner::new(std::iter::once(newest).chain(older))?.headers(id, at, body)
         }
-        Format::Meta => HeaderMap::from_iter([(HUB_SIGNATURE, hub_signature(secret, body))]),
+        Format::Meta => HeaderMap::from_iter([(HUB_SIGNATURE, hub_signature(newest, body))]),
     };
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let content_type = match format {
+        Format::Standard | Format::Meta => "application/json",
+        Format::CloudEvents => "application/cloudevents+json",
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     Ok(headers)
 }
 
@@ -257,6 +266,26 @@ mod tests {
             assert_eq!(signer(&[one.expose()]).verify(&headers, b"\xff\x00", now()), Ok(()));
         }
         assert_eq!(signer(&[SECRET]).verify(&headers, b"\xff\x00", now()), Err(Unverified::Signature));
+    }
+
+    #[test]
+    fn a_delivery_is_signed_with_every_secret_in_force_that_can_and_fails_with_the_newest() {
+        let (new, old, free) = (generate_secret(), generate_secret(), SigningSecret::new("free text"));
+        let sign = |format, secrets: &[&SigningSecret]| {
+            delivery_headers(format, secrets.iter().copied(), EventId::new(now()), now(), b"{}")
+        };
+        for format in [Format::Standard, Format::CloudEvents] {
+            let signed = |secrets: &[&SigningSecret]| {
+                let headers = sign(format, secrets).unwrap();
+                headers[WEBHOOK_SIGNATURE].to_str().unwrap().split(' ').count()
+            };
+            assert_eq!((signed(&[&new, &old]), signed(&[&new, &free]), signed(&[&new])), (2, 1, 1));
+            assert_eq!(sign(format, &[&free, &new]), Err(BadSecret::Prefix));
+        }
+        let headers = sign(Format::Meta, &[&new, &old]).unwrap();
+        assert_eq!(verify_hub(&new, &headers, b"{}"), Ok(()));
+        assert_eq!(headers[CONTENT_TYPE], "application/json");
+        assert_eq!(sign(Format::CloudEvents, &[&new]).unwrap()[CONTENT_TYPE], "application/cloudevents+json");
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct TenantKeys {
     pub profiles: HashKey,
     /// Of what applications asked for, to recognise a repetition.
     pub requests: HashKey,
+    /// Of contact ids, for endpoints that know contacts by ids of their own.
+    pub pseudonyms: HashKey,
 }
 
 impl TenantKeys {
@@ -57,6 +59,7 @@ impl TenantKeys {
             events: index_key(store, &kek, row.id, tenant, "events").await?,
             profiles: index_key(store, &kek, row.id, tenant, "profiles").await?,
             requests: index_key(store, &kek, row.id, tenant, "requests").await?,
+            pseudonyms: index_key(store, &kek, row.id, tenant, "pseudonyms").await?,
             kek_id: row.id,
             kek,
         })

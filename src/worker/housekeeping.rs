@@ -48,6 +48,7 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
         warned = horizon(&worker, warned).await;
         if round.is_multiple_of(WIPE_EVERY) {
             worker.keyring.sweep();
+            worker.deliverer.client.sweep();
             if let Err(error) = worker.store.sweep_orphans(ORPHAN_BATCHES).await {
                 tracing::warn!(%error, "what removed endpoints were owed could not be swept");
             }

@@ -155,6 +155,27 @@ async fn readers_choose_by_direction_person_and_what_stands_in_the_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn readers_are_shown_as_much_as_they_ask_for_and_judge_by_the_whole() {
+    let app = TestApp::spawn().await;
+    say(&app, ANA, "STOP").await;
+    database::settled(&app.database).await;
+    let stop = looking_for(&json!({ "at": "/data/item/text/body", "is": "STOP" }));
+    let mut shown = Vec::new();
+    for fields in ["ids", "metadata", "masked", "full"] {
+        let (events, ..) = page(&app, &format!("fields={fields}&{stop}"), "").await;
+        assert_eq!(events.len(), 1, "{fields}");
+        shown.push(events[0].clone());
+    }
+    assert_eq!(shown[0]["data"].get("item"), None);
+    assert_eq!((&shown[1]["data"]["item"]["type"], shown[1]["data"]["item"].get("text")), (&json!("text"), None));
+    assert_eq!(shown[2]["data"]["item"]["text"]["body"], "STOP");
+    assert!(shown[..3].iter().all(|event| !event.to_string().contains(ANA)));
+    assert_eq!(shown[3]["data"]["item"]["from"], ANA);
+    let mut stream = Stream::open(&app, "?fields=masked").await;
+    assert!(!format!("{:?}", stream.next().await.data).contains(ANA));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everything_wrong_with_the_parameters_is_told_at_once() {
     let app = TestApp::spawn().await;
     let wrong = looking_for(&json!({ "all": [{ "at": "x", "is": 1 }, { "at": "/y" }] }));

@@ -30,6 +30,7 @@ mod meta_roundtrip;
 mod reading;
 mod replay;
 mod sdk;
+mod sdk_receiving;
 mod sending;
 mod settings;
 mod webhook_bad_input;

@@ -14,7 +14,7 @@ use crate::support::app::{ACCESS_TOKEN, PHONE_NUMBER_ID, TestApp, api_key_with};
 const RECIPIENT: &str = "4915199900011";
 
 /// The interpreter that has the SDK.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     // Beside the folder of this build, wherever that is.
     let target = Path::new(env!("CARGO_BIN_EXE_waxseal")).ancestors().nth(2).unwrap();
     let python = target.join("sdk-venv/bin/python");

@@ -29,7 +29,7 @@ use url::Url;
 use self::link::{Link, Site};
 use super::attempt::{Attempt, AttemptClass};
 use super::guard::{AddressPolicy, Refused};
-use super::resolver::GuardedResolver;
+use super::resolver::{GuardedResolver, SystemNames};
 use crate::domain::endpoint::Endpoint;
 use crate::ids::{EndpointId, EventId};
 
@@ -79,7 +79,11 @@ impl Brokers {
     #[must_use]
     pub fn new(policy: AddressPolicy) -> Self {
         let policy = Arc::new(policy);
-        Self { open: Arc::default(), resolver: GuardedResolver::new(Arc::clone(&policy)), policy }
+        Self {
+            open: Arc::default(),
+            resolver: GuardedResolver::new(Arc::clone(&policy), Arc::new(SystemNames)),
+            policy,
+        }
     }
 
     /// Publishes one message and waits for the broker's acknowledgement, all of it within `deadline`, a connection included.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::body::{Faults, Field, object, request};
 use super::fields::{UrlText, text, value};
 use crate::domain::endpoint::{Auth, ClientCertificate, ClientCredentials, EndpointUrl};
-use crate::egress::client::identity;
+use crate::egress::tls::check_certificate;
 use crate::secret::EndpointSecret;
 
 /// Header lines of one endpoint.
@@ -222,7 +222,7 @@ impl Field for CertificateBody {
     fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
         let pair: CertificatePair = object(json, at, faults)?;
         let certificate = ClientCertificate { chain: pair.certificate.0, key: EndpointSecret::new(pair.private_key.0) };
-        if identity(&certificate).is_none() {
+        if check_certificate(&certificate).is_err() {
             return faults.note(at, "certificate", "a chain of certificates and the private key of the first");
         }
         Some(Self(certificate))

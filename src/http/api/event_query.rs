@@ -85,7 +85,7 @@ fn predicate(params: &mut Params) -> Option<Predicate> {
 
 fn fields(params: &mut Params) -> Fields {
     let Some(text) = params.take("fields") else { return Fields::Full };
-    Fields::parse(&text).filter(|fields| *fields == Fields::Full).unwrap_or_else(|| {
+    Fields::parse(&text).unwrap_or_else(|| {
         params.fault("fields", "choice", "ids, metadata, masked or full");
         Fields::Full
     })

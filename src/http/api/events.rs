@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::{Extension, Json};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use tokio::time::{Duration, Instant};
@@ -15,7 +16,8 @@ use super::query::Params;
 use crate::access::Caller;
 use crate::access::views::{Content, EventView};
 use crate::domain::endpoint::Fields;
-use crate::egress::event_json::{self, EventMeta};
+use crate::egress::event_json::{self, EventMeta, Payload};
+use crate::egress::view::View;
 use crate::http::frame::Leave;
 use crate::http::state::AppState;
 use crate::ids::{ChannelId, ContactId, EventId, MessageId};
@@ -73,6 +75,8 @@ struct EventDataDoc {
     meta: (),
     /// In place of `meta`, when it is no JSON that common readers take.
     raw_base64: Option<String>,
+    /// True: there is content of a form that cannot be masked, and it is not shown. Otherwise absent.
+    withheld: Option<bool>,
     /// True: the content was erased. Otherwise absent.
     erased: Option<bool>,
     /// True: the content is there, but does not open. Otherwise absent.
@@ -133,17 +137,24 @@ fn wait(params: &mut Params) -> Duration {
     Duration::from_secs(seconds.unwrap_or(0))
 }
 
-/// The event JSON, as far as it is to be shown.
-pub(super) fn shown_as(event: &EventView, fields: Fields) -> Option<Box<RawValue>> {
-    match fields {
-        Fields::Full => json(event),
-        Fields::Ids | Fields::Metadata | Fields::Masked => None,
-    }
-}
-
 /// The event JSON of format `standard`.
 pub(super) fn json(event: &EventView) -> Option<Box<RawValue>> {
-    let meta = EventMeta {
+    shown_as(event, Fields::Full)
+}
+
+/// The event JSON, as far as it is to be shown.
+pub(super) fn shown_as(event: &EventView, fields: Fields) -> Option<Box<RawValue>> {
+    let bytes = View::new(fields, None).standard(&meta(event), payload(event));
+    String::from_utf8(bytes).ok().and_then(|text| RawValue::from_string(text).ok())
+}
+
+/// The whole event JSON, as predicates see it.
+pub(super) fn judged(event: &EventView) -> Value {
+    event_json::value(&meta(event), payload(event))
+}
+
+fn meta(event: &EventView) -> EventMeta<'_> {
+    EventMeta {
         id: event.id,
         event_type: &event.event_type,
         occurred_at: event.occurred_at,
@@ -152,11 +163,13 @@ pub(super) fn json(event: &EventView) -> Option<Box<RawValue>> {
         phone_number_id: event.phone_number_id.as_deref(),
         contact: event.contact,
         message: event.message,
-    };
-    let bytes = match &event.content {
-        Content::Opened(payload) => event_json::standard_event(&meta, payload),
-        Content::Erased => event_json::erased_event(&meta),
-        Content::Damaged => event_json::damaged_event(&meta),
-    };
-    String::from_utf8(bytes).ok().and_then(|text| RawValue::from_string(text).ok())
+    }
+}
+
+fn payload(event: &EventView) -> Payload<'_> {
+    match &event.content {
+        Content::Opened(payload) => Payload::Opened(payload),
+        Content::Erased => Payload::Erased,
+        Content::Damaged => Payload::Damaged,
+    }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use super::event_query::Wanted;
-use super::events::{json, shown_as};
+use super::events::{judged, shown_as};
 use super::page::MAX_LIMIT;
 use super::problem::{Code, Problem};
 use crate::access::door::EventQuery;
@@ -168,7 +168,7 @@ impl Follower {
                     return Ok(look);
                 }
                 self.wanted.query.after = event.place;
-                if self.is_wanted(event)? {
+                if self.is_wanted(event) {
                     look.events.push(self.told(event)?);
                 }
             }
@@ -181,11 +181,8 @@ impl Follower {
         Ok(look)
     }
 
-    fn is_wanted(&self, event: &EventView) -> Result<bool, Refusal> {
-        let Some(predicate) = &self.wanted.predicate else { return Ok(true) };
-        let json = json(event).ok_or(Refusal::Unwritable)?;
-        let value = serde_json::from_str(json.get()).map_err(|_| Refusal::Unwritable)?;
-        Ok(predicate.holds(&value))
+    fn is_wanted(&self, event: &EventView) -> bool {
+        self.wanted.predicate.as_ref().is_none_or(|predicate| predicate.holds(&judged(event)))
     }
 
     fn told(&self, event: &EventView) -> Result<Told, Refusal> {

@@ -1,122 +1,27 @@
 //! The client for endpoints against real sockets: what a well-meaning, a broken and a hostile consumer may do to it.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what surrounds a test may panic like the test")]
+#![expect(clippy::disallowed_methods, reason = "a consumer ends with the runtime of its test")]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+mod consumer;
+mod credentials;
+mod names;
+mod proxy;
+mod tls;
+
 use std::time::Duration;
 
 use bytes::Bytes;
+use consumer::{
+    Consumer, DEADLINE, PATIENCE, answer, client, dev_client, hang_on, post, post_to, post_until_the_deadline,
+};
 use reqwest::header::HeaderMap;
-use time::macros::datetime;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::task::TaskTracker;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use url::Url;
-use waxseal::clock::ManualClock;
-use waxseal::egress::attempt::{Attempt, AttemptClass};
-use waxseal::egress::client::EgressClient;
+use waxseal::egress::attempt::AttemptClass;
 use waxseal::egress::guard::{AddressPolicy, Refused};
 use waxseal::secret::VerifyToken;
-
-/// For attempts that end by themselves: never waited for, and so long that a busy machine does not matter.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// For attempts that only the deadline ends.
-const DEADLINE: Duration = Duration::from_millis(300);
-
-/// A consumer that answers every connection by `script`.
-struct Consumer {
-    address: SocketAddr,
-    tasks: TaskTracker,
-}
-
-impl Consumer {
-    async fn spawn<F>(script: impl Fn(TcpStream, String) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let tasks = TaskTracker::new();
-        let of_connections = tasks.clone();
-        tasks.spawn(async move {
-            while let Ok((mut socket, _)) = listener.accept().await {
-                let request = read_request(&mut socket).await;
-                of_connections.spawn(script(socket, request));
-            }
-        });
-        Self { address, tasks }
-    }
-
-    /// Answers with these bytes, then waits for the client to hang up.
-    async fn saying(answer: impl Into<String>) -> Self {
-        let answer: Arc<str> = answer.into().into();
-        Self::spawn(move |mut socket, _| {
-            let answer = Arc::clone(&answer);
-            async move {
-                let _ = socket.write_all(answer.as_bytes()).await;
-                hang_on(socket).await;
-            }
-        })
-        .await
-    }
-
-    fn url(&self) -> Url {
-        format!("http://{}/hook", self.address).parse().unwrap()
-    }
-}
-
-/// The request up to the end of its body, which all tests keep small.
-async fn read_request(socket: &mut TcpStream) -> String {
-    let mut seen = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let count = socket.read(&mut buffer).await.unwrap_or(0);
-        seen.extend_from_slice(&buffer[..count]);
-        let text = String::from_utf8_lossy(&seen).into_owned();
-        let whole = text.starts_with("GET") && text.ends_with("\r\n\r\n") || text.ends_with("{\"body\":1}");
-        // A TLS client speaks first and in no words; whatever it sends is answered.
-        if count == 0 || whole || seen.first() == Some(&0x16) {
-            return text;
-        }
-    }
-}
-
-/// Returns when the other side has closed the connection.
-async fn hang_on(mut socket: TcpStream) {
-    let mut buffer = [0; 4096];
-    while socket.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
-}
-
-fn client(policy: AddressPolicy) -> EgressClient {
-    let clock = Arc::new(ManualClock::new(datetime!(2026-11-22 12:00 UTC)));
-    EgressClient::new(policy, clock, PATIENCE).unwrap()
-}
-
-fn dev_client() -> EgressClient {
-    client(AddressPolicy { allow_loopback: true, ..AddressPolicy::default() })
-}
-
-async fn post(client: &EgressClient, url: &Url, deadline: Duration) -> Attempt {
-    let headers = HeaderMap::from_iter([("webhook-id".parse().unwrap(), "id-1".parse().unwrap())]);
-    client.post(url, headers, Bytes::from_static(b"{\"body\":1}"), deadline).await
-}
-
-async fn post_to(consumer: &Consumer) -> (AttemptClass, Option<u16>) {
-    let attempt = post(&dev_client(), &consumer.url(), PATIENCE).await;
-    assert!(attempt.elapsed < PATIENCE, "ended by itself");
-    (attempt.class, attempt.http_status)
-}
-
-async fn post_until_the_deadline(consumer: &Consumer) -> (AttemptClass, Option<u16>) {
-    let attempt = post(&dev_client(), &consumer.url(), DEADLINE).await;
-    assert!((DEADLINE..PATIENCE).contains(&attempt.elapsed), "ended by the deadline");
-    (attempt.class, attempt.http_status)
-}
-
-fn answer(status: &str, headers: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n{headers}\r\n")
-}
 
 #[tokio::test]
 async fn the_request_arrives_as_it_was_handed_over_and_2xx_is_success() {
@@ -187,6 +92,20 @@ async fn no_answer_and_half_of_the_headers_end_with_the_deadline() {
 }
 
 #[tokio::test]
+async fn an_answer_after_the_deadline_is_none() {
+    let consumer = Consumer::spawn(|mut socket, _| async move {
+        // Only when the client is gone, so that no clock decides it.
+        let mut buffer = [0; 16];
+        while tokio::io::AsyncReadExt::read(&mut socket, &mut buffer).await.is_ok_and(|count| count > 0) {}
+        let _ = socket.write_all(answer("200 OK", "").as_bytes()).await;
+    })
+    .await;
+    assert_eq!(post_until_the_deadline(&consumer).await, (AttemptClass::Timeout, None));
+    let attempt = post(&dev_client(), &consumer.url(), DEADLINE).await;
+    assert!(attempt.is_slow());
+}
+
+#[tokio::test]
 async fn a_body_that_drags_on_does_not_change_the_status_nor_outlast_the_deadline() {
     for body in ["content-length: 10\r\n\r\nhalf", "transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"] {
         let consumer = Consumer::saying(format!("HTTP/1.1 200 OK\r\n{body}")).await;
@@ -202,6 +121,29 @@ async fn an_endless_body_is_cut_at_the_cap() {
     })
     .await;
     assert_eq!(post_to(&consumer).await, (AttemptClass::ServerError, Some(500)));
+}
+
+#[tokio::test]
+async fn of_a_hundred_megabytes_no_more_than_the_cap_is_read() {
+    const CLAIMED: usize = 100 * 1024 * 1024;
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let tell = std::sync::Mutex::new(Some(tell));
+    let consumer = Consumer::spawn(move |mut socket, _| {
+        let tell = tell.lock().unwrap().take();
+        async move {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {CLAIMED}\r\n\r\n");
+            let _ = socket.write_all(head.as_bytes()).await;
+            let mut sent = 0;
+            while sent < CLAIMED && socket.write_all(&[b'x'; 16 * 1024]).await.is_ok() {
+                sent += 16 * 1024;
+            }
+            let _ = tell.unwrap().send(sent);
+        }
+    })
+    .await;
+    assert_eq!(post_to(&consumer).await, (AttemptClass::Success, Some(200)));
+    // What the buffers of the sockets swallow comes on top.
+    assert!(told.await.unwrap() < CLAIMED / 4);
 }
 
 #[tokio::test]
@@ -250,7 +192,17 @@ async fn this_machine_is_refused_as_address_and_as_name_before_anything_is_sent(
     let consumer = Consumer::saying(answer("200 OK", "")).await;
     let port = consumer.address.port();
     let strict = client(AddressPolicy { allowed_hosts: vec!["localhost".into()], ..AddressPolicy::default() });
-    for host in ["localhost", "LOCALHOST", "127.0.0.1", "2130706433", "[::ffff:127.0.0.1]", "[::1]"] {
+    for host in [
+        "localhost",
+        "LOCALHOST",
+        "127.0.0.1",
+        "2130706433",
+        "0177.0.0.1",
+        "0x7f.1",
+        "[::ffff:127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[::1]",
+    ] {
         let url = format!("http://{host}:{port}/hook").parse().unwrap();
         assert_eq!(post(&strict, &url, PATIENCE).await.class, AttemptClass::Refused, "{host}");
         assert!(matches!(strict.vet(&url).await, Err(Refused::Address(_))), "{host}");
