@@ -92,6 +92,12 @@ event_types! {
     FlowUpdated = "flow.updated",
     /// A conversion event that Meta inferred from a chat.
     AdsConversion = "ads.conversion",
+    /// An endpoint has accepted nothing for ten minutes (our own event, never to the endpoint that it is about).
+    EndpointFailing = "endpoint.failing",
+    /// An endpoint that was failing accepts again (our own event).
+    EndpointRecovered = "endpoint.recovered",
+    /// An endpoint was disabled, because it answered 410 or failed for days (our own event).
+    EndpointDisabled = "endpoint.disabled",
     /// Something that we do not know. Kept with its exact JSON.
     Unrecognised = "unrecognised",
 }
