@@ -1,8 +1,15 @@
 //! Message out, to applications: at least once to every endpoint whose filter matches, from the commit that answered Meta until
 //! 2xx or dead letter. One worker owns an endpoint's lane; every write carries the lane's epoch.
 
+mod breaker;
+mod fly;
+mod health;
 mod lane;
 mod prepare;
+mod rate;
+mod read;
+mod record;
+mod schedule;
 mod transport;
 
 pub use lane::run as run_lane;
@@ -44,4 +51,6 @@ pub struct Limits {
     pub max_in_flight: usize,
     /// One request, from the connection to the end of the answer.
     pub timeout: Duration,
+    /// An endpoint that accepted nothing for this long is disabled; `None`: never.
+    pub disable_after: Option<Duration>,
 }

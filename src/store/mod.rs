@@ -3,6 +3,7 @@
 //! Functions are grouped by table and take the connection or pool first, then the tenant: no query without its owner.
 
 pub mod api_keys;
+pub mod bells;
 mod connection;
 pub mod contacts;
 pub mod deliveries;
@@ -15,8 +16,10 @@ pub mod keys;
 pub mod lanes;
 pub mod messages;
 pub mod migrate;
+mod orphans;
 pub mod partitions;
 mod pools;
+pub mod rounds;
 pub mod settings;
 
 pub use connection::{Connection, Transaction};
