@@ -81,9 +81,10 @@ impl Base {
             directory: self.directory.clone(),
             client: EgressClient::new(address_policy(config), self.clock.clone(), egress_settings(config)?)?,
             brokers: Brokers::new(address_policy(config)),
-            bells: Bells::default(),
+            // Nobody hears what is rung: the lanes look by themselves once a second.
+            bells: Bells::new().0,
             clock: self.clock.clone(),
-            limits: deliver::Limits { max_in_flight: config.deliver.max_in_flight, timeout: config.deliver.timeout },
+            limits: deliver_limits(config),
         })
     }
 
@@ -234,7 +235,7 @@ impl Gateway {
         let base = Base::open(config, clock.clone()).await?;
         base.bootstrap(config).await?;
         let (store, keyring, directory) = (base.store.clone(), base.keyring.clone(), base.directory.clone());
-        let (contacts, bells) = (Contacts::new(keyring.clone(), clock.clone()), Bells::default());
+        let (contacts, (bells, rung)) = (Contacts::new(keyring.clone(), clock.clone()), Bells::new());
         let [listeners, admin, ingest_stage, worker_stage] = std::array::from_fn(|_| Stage::default());
 
         let parts = ingest::Parts {
@@ -268,6 +269,7 @@ impl Gateway {
             ingest: ingest.clone(),
             clock: clock.clone(),
             lease: Lease::default(),
+            notify: config.deliver.notify,
         };
         let draining = http::Draining::default();
         let lookout = Lookout::new(store.clone(), bells);
@@ -285,7 +287,7 @@ impl Gateway {
             draining: draining.clone(),
         };
         let bound = bind(config).await?;
-        worker.start(&worker_stage.tasks, &worker_stage.stop);
+        worker.start(rung, &worker_stage.tasks, &worker_stage.stop);
         listeners.tasks.spawn(lookout.run(listeners.stop.clone()));
         let addresses = serve(bound, &state, &listeners, &admin)?;
         Ok(Self {
@@ -347,6 +349,15 @@ fn egress_settings(config: &Config) -> anyhow::Result<client::Settings> {
 fn graph_client(config: &Config) -> anyhow::Result<GraphClient> {
     let timeouts = Timeouts { connect: config.meta.connect_timeout, total: config.meta.timeout };
     Ok(GraphClient::new(config.meta.graph_url.clone(), &config.meta.graph_version, timeouts)?)
+}
+
+fn deliver_limits(config: &Config) -> deliver::Limits {
+    let days = u64::from(config.deliver.disable_after_days);
+    deliver::Limits {
+        max_in_flight: config.deliver.max_in_flight,
+        timeout: config.deliver.timeout,
+        disable_after: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+    }
 }
 
 fn ingest_limits(config: &Config) -> ingest::Limits {

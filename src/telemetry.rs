@@ -20,7 +20,7 @@ pub const INGEST_SPLITS: &str = "waxseal_ingest_splits_total";
 pub const INGEST_QUEUE_BYTES: &str = "waxseal_ingest_queue_bytes";
 /// Seconds from the storing of an event to its 2xx.
 pub const DELIVERY_LAG_SECONDS: &str = "waxseal_delivery_lag_seconds";
-/// Age of the oldest delivery that is due.
+/// Age of the oldest event that an active endpoint is owed.
 pub const OLDEST_UNDELIVERED_SECONDS: &str = "waxseal_oldest_undelivered_seconds";
 /// Attempts by `class`.
 pub const ATTEMPTS: &str = "waxseal_attempts_total";
@@ -32,6 +32,10 @@ pub const REDRIVEN: &str = "waxseal_redriven_total";
 pub const REPLAYED: &str = "waxseal_replayed_total";
 /// Replays that are not at their end.
 pub const REPLAYS_RUNNING: &str = "waxseal_replays_running";
+/// Endpoints that accept nothing and are only probed.
+pub const BREAKERS_OPEN: &str = "waxseal_breakers_open";
+/// Deliveries by `kind`: fresh, postponed. Postgres's estimate.
+pub const OWED: &str = "waxseal_owed";
 /// Lanes this process owns.
 pub const LANES_OWNED: &str = "waxseal_lanes_owned";
 /// Lanes taken over.
@@ -81,12 +85,14 @@ fn describe() {
     describe_counter!(INGEST_SPLITS, "Batches split because Postgres refused a row.");
     describe_gauge!(INGEST_QUEUE_BYTES, "Bytes waiting for the batcher.");
     describe_histogram!(DELIVERY_LAG_SECONDS, "From the storing of an event to its 2xx.");
-    describe_gauge!(OLDEST_UNDELIVERED_SECONDS, "Age of the oldest delivery that is due.");
+    describe_gauge!(OLDEST_UNDELIVERED_SECONDS, "Age of the oldest event that an active endpoint is owed.");
     describe_counter!(ATTEMPTS, "Delivery attempts by class.");
     describe_counter!(DEAD, "Deliveries given up, by reason.");
     describe_counter!(REDRIVEN, "Dead letters that are owed again.");
     describe_counter!(REPLAYED, "Events of replays that are owed once more.");
     describe_gauge!(REPLAYS_RUNNING, "Replays that are not at their end.");
+    describe_gauge!(BREAKERS_OPEN, "Endpoints that accept nothing and are only probed.");
+    describe_gauge!(OWED, "Deliveries owed, by kind; an estimate.");
     describe_gauge!(LANES_OWNED, "Lanes this process owns.");
     describe_counter!(LANE_TAKEOVERS, "Lanes taken over.");
     describe_counter!(SENDS, "Messages to Meta by outcome.");

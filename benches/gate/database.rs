@@ -61,7 +61,11 @@ impl Database {
     pub(crate) async fn reset(&self) -> anyhow::Result<()> {
         let mut connection = self.connect().await?;
         let day = stamp(today())?;
-        execute(&mut connection, format!("TRUNCATE event_{day}, event_payload_{day}, attempt_{day}, delivery")).await?;
+        execute(
+            &mut connection,
+            format!("TRUNCATE event_{day}, event_payload_{day}, attempt_{day}, delivery, delivery_retry"),
+        )
+        .await?;
         if self.has_history {
             let restore =
                 "INSERT INTO event SELECT * FROM bench_event; INSERT INTO event_payload SELECT * FROM bench_payload";

@@ -4,6 +4,7 @@ CREATE TABLE worker (
     worker_id   uuid        NOT NULL,
     started_at  timestamptz NOT NULL,
     lease_until timestamptz NOT NULL,
+    leaving     boolean     NOT NULL DEFAULT false, -- was told to stop: gives its lanes back, and counts in no share
     PRIMARY KEY (worker_id)
 );
 
@@ -14,10 +15,12 @@ CREATE TABLE lane (
     shard     smallint NOT NULL,
     worker_id uuid,
     epoch     bigint   NOT NULL DEFAULT 0,      -- every write of a lane's owner carries it; a lost lane writes nothing
+    failing_since timestamptz,                  -- of an endpoint: its first failed attempt after the last 2xx; written when it changes
     PRIMARY KEY (tenant_id, kind, owner_id, shard)
 ) WITH (fillfactor = 50);
 
--- One row for each event owed to an endpoint. Hot and delete-only: no index but the key, no history.
+-- One row for each event that is owed to an endpoint and was never attempted. Inserted and deleted, never updated: no index but the
+-- key, no history.
 CREATE TABLE delivery (
     tenant_id   uuid        NOT NULL,
     endpoint_id uuid        NOT NULL,
@@ -25,18 +28,38 @@ CREATE TABLE delivery (
     event_id    uuid        NOT NULL,
     part_day    date        NOT NULL,
     event_xid   xid8        NOT NULL DEFAULT pg_current_xact_id(), -- of the event: finds it through event_in_commit_order
-    attempts    smallint    NOT NULL DEFAULT 0,
-    next_at     timestamptz NOT NULL,
+    contact_id  uuid,                           -- of the event: whose turn it is where order is promised
     PRIMARY KEY (tenant_id, endpoint_id, shard, event_id)
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 
+-- One row for each event whose last attempt failed, in the order in which they fall due, so that reading what is due never
+-- touches what is not. A failure moves the row: it is deleted where it was and inserted here.
+CREATE TABLE delivery_retry (
+    tenant_id   uuid        NOT NULL,
+    endpoint_id uuid        NOT NULL,
+    shard       smallint    NOT NULL,
+    next_at     timestamptz NOT NULL,
+    event_id    uuid        NOT NULL,
+    part_day    date        NOT NULL,
+    event_xid   xid8        NOT NULL,
+    contact_id  uuid,
+    attempts    smallint    NOT NULL,           -- all of them failed
+    PRIMARY KEY (tenant_id, endpoint_id, shard, next_at, event_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+-- Serves the gauge of the oldest undelivered event, and "is this event still owed?".
+CREATE INDEX delivery_retry_by_event ON delivery_retry (tenant_id, endpoint_id, shard, event_id);
+
+-- What was given up. A redrive inserts it into delivery again.
 CREATE TABLE delivery_dead (
     tenant_id   uuid        NOT NULL,
     endpoint_id uuid        NOT NULL,
     event_id    uuid        NOT NULL,
     part_day    date        NOT NULL,
     event_xid   xid8        NOT NULL,
+    contact_id  uuid,
     attempts    smallint    NOT NULL,
+    last_class  text,                           -- what the last attempt came to; absent: there was none
+    last_status smallint,                       -- with which status; absent: no answer began
     reason      text        NOT NULL CHECK (reason IN ('exhausted', 'payload_gone', 'unreadable')),
     died_at     timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, endpoint_id, event_id)

@@ -15,6 +15,10 @@ pub struct DeliverConfig {
     pub timeout: Duration,
     /// Requests in flight to one endpoint.
     pub max_in_flight: usize,
+    /// Days after which an endpoint that accepts nothing is disabled; 0: never.
+    pub disable_after_days: u16,
+    /// Whether processes call each other when something is owed.
+    pub notify: bool,
     /// Private networks that endpoints may live in.
     pub allowed_networks: Vec<IpNet>,
     /// Hosts that may be reached by plain http and at private addresses; in lower case.
@@ -31,6 +35,8 @@ impl DeliverConfig {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
         let timeout = reader.millis("deliver.timeout_ms", 100..=120_000);
         let max_in_flight = reader.number("deliver.max_in_flight", 1..=1024);
+        let disable_after_days = reader.number("deliver.disable_after_days", 0..=365);
+        let notify = reader.flag("deliver.notify");
         let allowed_networks = reader.list("deliver.allowed_networks", "networks such as 10.0.0.0/8");
         let allowed_hosts: Option<Vec<String>> = reader.list("deliver.allowed_hosts", "host names");
         let allow_loopback = reader.flag("deliver.allow_loopback");
@@ -39,6 +45,8 @@ impl DeliverConfig {
         Some(Self {
             timeout: timeout?,
             max_in_flight: max_in_flight?,
+            disable_after_days: disable_after_days?,
+            notify: notify?,
             allowed_networks: allowed_networks?,
             allowed_hosts: allowed_hosts?.iter().map(|host| host.to_ascii_lowercase()).collect(),
             allow_loopback: allow_loopback?,

@@ -117,7 +117,7 @@ impl Deliveries {
         let mut count = Count { counted: 0, complete: false };
         while !count.complete && began.elapsed() < PATIENCE {
             let of = (endpoint.tenant, endpoint.id);
-            let raised = self.deliverer.store.redrive(of, &filter, BATCH, now).await?;
+            let raised = self.deliverer.store.redrive(of, &filter, BATCH).await?;
             metrics::counter!(telemetry::REDRIVEN).increment(raised);
             self.deliverer.bells.ring(endpoint.id.uuid());
             count = Count { counted: count.counted + raised, complete: raised < BATCH.unsigned_abs() };

@@ -1,10 +1,17 @@
 //! Message out, to applications: at least once to every endpoint whose filter matches, from the commit that answered Meta until
 //! 2xx or dead letter. One worker owns an endpoint's lane; every write carries the lane's epoch.
 
+mod breaker;
 mod deliveries;
+mod fly;
+mod health;
 mod lane;
 mod prepare;
+mod rate;
+mod read;
+mod record;
 mod replay;
+mod schedule;
 mod test_send;
 mod transport;
 
@@ -50,4 +57,6 @@ pub struct Limits {
     pub max_in_flight: usize,
     /// One request, from the connection to the end of the answer.
     pub timeout: Duration,
+    /// An endpoint that accepted nothing for this long is disabled; `None`: never.
+    pub disable_after: Option<Duration>,
 }

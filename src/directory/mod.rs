@@ -13,11 +13,13 @@ mod snapshot;
 pub use bells::Bells;
 pub use contacts::{Contacts, Resolved};
 pub use load::LoadError;
-pub use own_events::OwnEvent;
+pub use own_events::{EndpointEvent, OwnEvent};
 pub use save::{NewApiKey, SaveError};
 pub use snapshot::{ApiKey, App, Snapshot};
 
 use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
 
 use crate::clock::SharedClock;
 use crate::keyring::Keyring;
@@ -30,13 +32,14 @@ pub struct Directory {
     keyring: Keyring,
     clock: SharedClock,
     current: Arc<RwLock<Arc<Snapshot>>>,
+    changes: watch::Sender<()>,
 }
 
 impl Directory {
     /// An empty directory; [`Directory::reload`] fills it.
     #[must_use]
     pub fn new(store: Store, keyring: Keyring, clock: SharedClock) -> Self {
-        Self { store, keyring, clock, current: Arc::default() }
+        Self { store, keyring, clock, current: Arc::default(), changes: watch::Sender::new(()) }
     }
 
     /// The settings as last read. Cheap: no lock is held while the caller uses them.
@@ -45,11 +48,18 @@ impl Directory {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Says when the settings were replaced.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
     fn replace(&self, snapshot: Snapshot) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // Two readers may finish in the other order.
         if snapshot.version > current.version {
             *current = Arc::new(snapshot);
+            self.changes.send_replace(());
         }
     }
 }

@@ -1,12 +1,14 @@
-//! Events of our own making: a merge, the fate of a message. Stored and delivered like Meta's.
+//! Events of our own making: a merge, the fate of a message, the state of an endpoint. Stored and delivered like Meta's.
 
+use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Snapshot;
-use crate::crypto::envelope;
+use crate::crypto::envelope::{self, Sealed};
+use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::{EventType, OWN_ENVELOPE};
-use crate::ids::{ChannelId, ContactId, EventId, MessageId, TenantId};
+use crate::ids::{ChannelId, ContactId, EndpointId, EventId, MessageId, TenantId};
 use crate::keyring::{DekName, Keyring, KeyringError, places};
 use crate::store::events::NewEvent;
 
@@ -29,6 +31,17 @@ pub struct OwnEvent {
     pub details: serde_json::Value,
 }
 
+async fn seal(
+    keyring: &Keyring,
+    (tenant, event, contact): (TenantId, EventId, Option<ContactId>),
+    details: &str,
+    now: OffsetDateTime,
+) -> Result<Sealed, KeyringError> {
+    let dek = keyring.one_for_sealing(tenant, DekName::month(tenant, contact, now.date())).await?;
+    let envelope = format!("{OWN_ENVELOPE}\"details\":{details}}}");
+    Ok(envelope::seal(&dek.dek, &places::event_payload(tenant, event, contact), envelope.as_bytes()))
+}
+
 impl OwnEvent {
     /// Seals the event and says whom it is owed to. The same thing said twice is one event.
     pub async fn file(
@@ -38,17 +51,12 @@ impl OwnEvent {
         now: OffsetDateTime,
     ) -> Result<NewEvent, KeyringError> {
         let keys = keyring.tenant(self.tenant).await?;
-        let part_day = now.date();
-        let dek =
-            keyring.one_for_sealing(self.tenant, DekName::month(self.tenant, Some(self.contact), part_day)).await?;
         let event_id = EventId::new(now);
         let details = self.details.to_string();
-        let envelope = format!("{OWN_ENVELOPE}\"details\":{details}}}");
-        let place = places::event_payload(self.tenant, event_id, Some(self.contact));
         let about = self.message.map_or(Uuid::nil(), MessageId::uuid);
         let subject = keys.events.hash(&[b"own", self.contact.uuid().as_bytes(), about.as_bytes(), details.as_bytes()]);
         Ok(NewEvent {
-            part_day,
+            part_day: now.date(),
             subject,
             variant: keys.events.hash(&[self.event_type.as_str().as_bytes()]),
             in_ledger: false,
@@ -61,8 +69,64 @@ impl OwnEvent {
             status_rank: self.message.map(|_| 0),
             error_code: self.error_code,
             occurred_at: now,
-            payload: envelope::seal(&dek.dek, &place, envelope.as_bytes()),
+            payload: seal(keyring, (self.tenant, event_id, Some(self.contact)), &details, now).await?,
             owed_to: snapshot.owed_to(self.tenant, self.event_type, self.channel),
         })
     }
+}
+
+/// Something about an endpoint, for the others: the one that it is about is never told.
+#[derive(Debug, Clone, Copy)]
+pub struct EndpointEvent {
+    /// Owner.
+    pub tenant: TenantId,
+    /// About whom.
+    pub endpoint: EndpointId,
+    /// `endpoint.failing`, `endpoint.recovered` or `endpoint.disabled`.
+    pub event_type: EventType,
+    /// When the outage began; also tells one from another.
+    pub since: OffsetDateTime,
+    /// Why it was disabled.
+    pub reason: Option<DisabledReason>,
+}
+
+impl EndpointEvent {
+    /// Seals the event and says whom it is owed to. The same of one outage said twice, even days apart, is one event.
+    pub async fn file(
+        &self,
+        keyring: &Keyring,
+        snapshot: &Snapshot,
+        now: OffsetDateTime,
+    ) -> Result<NewEvent, KeyringError> {
+        let keys = keyring.tenant(self.tenant).await?;
+        let event_id = EventId::new(now);
+        // As Postgres keeps it: an owner that reads it back must find the same outage.
+        let since = self.since.unix_timestamp_nanos() / 1_000;
+        let mut details = json!({ "endpoint_id": self.endpoint, "failing_since": rfc3339(self.since) });
+        if let (Some(reason), Some(details)) = (self.reason, details.as_object_mut()) {
+            details.insert("reason".to_owned(), json!(reason.as_str()));
+        }
+        let mut owed_to = snapshot.owed_to(self.tenant, self.event_type, None);
+        owed_to.retain(|(endpoint, _)| *endpoint != self.endpoint);
+        Ok(NewEvent {
+            part_day: now.date(),
+            subject: keys.events.hash(&[b"own endpoint", self.endpoint.uuid().as_bytes(), &since.to_be_bytes()]),
+            variant: keys.events.hash(&[self.event_type.as_str().as_bytes()]),
+            in_ledger: true,
+            event_id,
+            event_type: self.event_type.as_str(),
+            channel: None,
+            contact: None,
+            message: None,
+            status_rank: None,
+            error_code: None,
+            occurred_at: now,
+            payload: seal(keyring, (self.tenant, event_id, None), &details.to_string(), now).await?,
+            owed_to,
+        })
+    }
+}
+
+fn rfc3339(at: OffsetDateTime) -> Option<String> {
+    at.format(&time::format_description::well_known::Rfc3339).ok()
 }

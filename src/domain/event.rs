@@ -94,6 +94,12 @@ event_types! {
     AdsConversion = "ads.conversion",
     /// A made-up event that somebody had sent to an endpoint to see whether it arrives (our own; neither stored nor repeated).
     EndpointTest = "endpoint.test",
+    /// An endpoint has accepted nothing for ten minutes (our own event, never to the endpoint that it is about).
+    EndpointFailing = "endpoint.failing",
+    /// An endpoint that was failing accepts again (our own event).
+    EndpointRecovered = "endpoint.recovered",
+    /// An endpoint was disabled, because it answered 410 or failed for days (our own event).
+    EndpointDisabled = "endpoint.disabled",
     /// Something that we do not know. Kept with its exact JSON.
     Unrecognised = "unrecognised",
 }

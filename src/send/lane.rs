@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Sender;
 use super::outcome::Ending;
 use crate::crypto::envelope::{self, Sealed};
+use crate::directory::bells::Bell;
 use crate::domain::channel::Channel;
 use crate::ids::{ChannelId, ContactId, MessageId};
 use crate::keyring::places;
@@ -30,8 +30,7 @@ const AGAIN: [i64; 6] = [1, 5, 15, 60, 300, 900];
 const MOST_ATTEMPTS: i16 = 100;
 
 /// Works on a lane until `stop` is cancelled or the lane is lost.
-pub async fn run(sender: Sender, lane: OwnedLane, stop: CancellationToken) {
-    let bell = sender.bells.of(lane.owner);
+pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: CancellationToken) {
     let id = ChannelId::from_uuid(lane.owner);
     while !stop.is_cancelled() {
         // Before the look, so that what falls due during it is not put off.
@@ -42,7 +41,7 @@ pub async fn run(sender: Sender, lane: OwnedLane, stop: CancellationToken) {
             sender.drain(lane, &channel, &bell, &stop).await;
         }
         tokio::select! {
-            () = bell.notified() => {}
+            _ = bell.rung() => {}
             () = sender.clock.wait_until(wake) => {}
             () = stop.cancelled() => {}
         }
@@ -72,7 +71,7 @@ impl Sender {
         }
     }
 
-    async fn drain(&self, lane: OwnedLane, channel: &Arc<Channel>, bell: &Notify, stop: &CancellationToken) {
+    async fn drain(&self, lane: OwnedLane, channel: &Arc<Channel>, bell: &Bell, stop: &CancellationToken) {
         let mut flying = FuturesUnordered::new();
         let mut more = true;
         let mut look = self.clock.now() + POLL;
@@ -86,7 +85,7 @@ impl Sender {
             tokio::select! {
                 done = flying.next() => if done.is_none() { return },
                 // A request that hangs must not make the lane deaf for what comes meanwhile.
-                () = bell.notified() => more = true,
+                _ = bell.rung() => more = true,
                 () = self.clock.wait_until(look) => {
                     more = true;
                     look = self.clock.now() + POLL;

@@ -138,9 +138,12 @@ impl Store {
     ) -> Result<Vec<OwedRow>, StoreError> {
         let rows = sqlx::query_as!(
             OwedRow,
-            r#"SELECT endpoint_id AS "endpoint_id!", attempts AS "attempts!", next_at, NULL::text AS reason,
+            r#"SELECT endpoint_id AS "endpoint_id!", 0::int2 AS "attempts!", NULL::timestamptz AS next_at, NULL::text AS reason,
                       NULL::timestamptz AS died_at
                FROM delivery WHERE tenant_id = $1 AND endpoint_id = ANY($2) AND shard = 0 AND event_id = $3
+               UNION ALL
+               SELECT endpoint_id, attempts, next_at, NULL, NULL
+               FROM delivery_retry WHERE tenant_id = $1 AND endpoint_id = ANY($2) AND shard = 0 AND event_id = $3
                UNION ALL
                SELECT endpoint_id, attempts, NULL, reason, died_at
                FROM delivery_dead WHERE tenant_id = $1 AND endpoint_id = ANY($2) AND event_id = $3"#,

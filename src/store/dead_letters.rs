@@ -85,7 +85,6 @@ impl Store {
         (tenant, endpoint): (TenantId, EndpointId),
         filter: &DeadLetterFilter,
         limit: i64,
-        now: OffsetDateTime,
     ) -> Result<u64, StoreError> {
         let raised = sqlx::query_scalar!(
             r#"WITH chosen AS (
@@ -101,10 +100,13 @@ impl Store {
                ), raised AS (
                    DELETE FROM delivery_dead d USING chosen
                    WHERE d.tenant_id = $1 AND d.endpoint_id = $2 AND d.event_id = chosen.event_id
-                   RETURNING d.event_id, d.part_day, d.event_xid
+                   RETURNING d.event_id, d.part_day, d.event_xid, d.contact_id
                ), owed AS (
-                   INSERT INTO delivery (tenant_id, endpoint_id, shard, event_id, part_day, event_xid, next_at)
-                   SELECT $1, $2, 0, event_id, part_day, event_xid, $8 FROM raised
+                   INSERT INTO delivery (tenant_id, endpoint_id, shard, event_id, part_day, event_xid, contact_id)
+                   SELECT $1, $2, 0, event_id, part_day, event_xid, contact_id FROM raised
+                   WHERE NOT EXISTS (
+                       SELECT 1 FROM delivery_retry r
+                       WHERE r.tenant_id = $1 AND r.endpoint_id = $2 AND r.shard = 0 AND r.event_id = raised.event_id)
                    ON CONFLICT DO NOTHING
                )
                SELECT count(*) AS "raised!" FROM raised"#,
@@ -115,7 +117,6 @@ impl Store {
             filter.since,
             filter.until,
             limit,
-            now,
         )
         .fetch_one(&self.data)
         .await?;

@@ -1,14 +1,12 @@
-//! Events owed to endpoints. Every write carries the lane's epoch: a worker that lost its lane writes nothing.
+//! Events owed to endpoints: what a lane has to do, and which lanes have something to do. What was never attempted and what is
+//! to be tried again lie apart, so that neither is looked for among the other.
 
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use super::lanes::OwnedLane;
 use super::{Store, StoreError};
-use crate::ids::EventId;
-
-/// Rows that one statement of [`Store::sweep_orphans`] removes: far below the time limit of a statement.
-const ORPHANS: i64 = 10_000;
+use crate::ids::{ContactId, EventId, WorkerId};
 
 /// An event that is due, with what the endpoint is to be told.
 #[derive(Debug)]
@@ -19,6 +17,8 @@ pub struct DueDelivery {
     pub part_day: Date,
     /// Attempts before this one.
     pub attempts: i16,
+    /// Until when the last failure put it off; `None` when it was never attempted.
+    pub postponed_to: Option<OffsetDateTime>,
     /// Type; absent when the event's partition was dropped.
     pub event_type: Option<String>,
     /// Channel.
@@ -33,215 +33,198 @@ pub struct DueDelivery {
     pub received_at: Option<OffsetDateTime>,
     /// Sealed content; absent once dropped.
     pub payload: Option<Vec<u8>>,
+    /// How many of its kind, first attempts or retries, were found, this one included. More than came when the bound of bytes cut some off.
+    pub found: i64,
 }
 
-/// What an attempt came to, for the log of attempts.
-#[derive(Debug, Clone)]
-pub struct AttemptRow {
-    /// The event.
-    pub event: EventId,
-    /// First is 1.
-    pub number: i16,
-    /// Stable word for the outcome.
-    pub class: &'static str,
-    /// Status, when there was an answer.
-    pub http_status: Option<i16>,
-    /// How long it took.
-    pub millis: i32,
-    /// Length of the body that was sent.
-    pub request_bytes: i32,
-    /// Length of the body that was answered, as far as it was read.
-    pub response_bytes: i32,
-}
-
-/// How a round of attempts ended.
-#[derive(Debug, Default)]
-pub struct Round {
-    /// Delivered: owed no longer.
-    pub done: Vec<EventId>,
-    /// To be tried again, and when.
-    pub again: Vec<(EventId, OffsetDateTime)>,
-    /// Given up, and why.
-    pub dead: Vec<(EventId, &'static str)>,
-    /// Attempts that did not end in 2xx.
-    pub attempts: Vec<AttemptRow>,
-}
-
-impl Round {
-    /// Whether there is nothing to record.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.done.is_empty() && self.again.is_empty() && self.dead.is_empty()
-    }
+/// What a lane wants to read.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Rows that were never attempted, at most.
+    pub fresh: u32,
+    /// Rows that are to be tried again, at most.
+    pub retries: u32,
+    /// Bytes of sealed content of each of the two. One row is read however large it is.
+    pub bytes: u32,
+    /// Events that are in hand already.
+    pub in_hand: Vec<Uuid>,
+    /// Persons whose turn it is not: their first attempts are left where they are.
+    pub held_back: Vec<Uuid>,
 }
 
 impl Store {
-    /// The first deliveries of the lane that are due and not among `in_flight`, in the order of their events.
+    /// What is due and not in hand: first attempts in the order of their events, then retries in the order in which they fell due.
     pub async fn due_deliveries(
         &self,
         lane: OwnedLane,
-        in_flight: &[Uuid],
+        wanted: &Wanted,
         now: OffsetDateTime,
-        limit: i64,
     ) -> Result<Vec<DueDelivery>, StoreError> {
         let rows = sqlx::query_as!(
             DueDelivery,
-            r#"SELECT d.event_id, d.part_day, d.attempts, e.type AS "event_type?", e.channel_id, e.contact_id, e.message_id,
-                      e.occurred_at AS "occurred_at?", e.received_at AS "received_at?", p.payload::bytea AS "payload?"
+            r#"SELECT event_id AS "event_id!", part_day AS "part_day!", attempts AS "attempts!", next_at AS "postponed_to?",
+                      type AS "event_type?", channel_id AS "channel_id?", contact_id AS "contact_id?",
+                      message_id AS "message_id?", occurred_at AS "occurred_at?", received_at AS "received_at?",
+                      payload::bytea AS "payload?", found AS "found!"
                FROM (
-                   SELECT * FROM delivery
-                   WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND next_at <= $4 AND event_id <> ALL($5)
-                   ORDER BY event_id
-                   LIMIT $6
+                   SELECT d.*, e.type, e.channel_id, e.message_id, e.occurred_at, e.received_at, p.payload,
+                          count(*) OVER (PARTITION BY d.retried) AS found,
+                          row_number() OVER turn AS turn,
+                          -- The length of content that lies apart is known without fetching it.
+                          sum(octet_length(p.payload)) OVER turn AS bytes
+                   FROM (
+                       (SELECT false AS retried, event_id, part_day, event_xid, contact_id, NULL::timestamptz AS next_at,
+                               0::int2 AS attempts
+                        FROM delivery
+                        WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND event_id <> ALL($5)
+                          AND (contact_id IS NULL OR contact_id <> ALL($6))
+                        ORDER BY event_id
+                        LIMIT $7)
+                       UNION ALL
+                       (SELECT true, event_id, part_day, event_xid, contact_id, next_at, attempts
+                        FROM delivery_retry
+                        WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND next_at <= $4 AND event_id <> ALL($5)
+                        ORDER BY next_at, event_id
+                        LIMIT $8)
+                   ) d
+                   -- LATERAL with LIMIT: one index look-up each. The planner would rather read every partition whole.
+                   LEFT JOIN LATERAL (
+                       SELECT * FROM event
+                       WHERE tenant_id = $1 AND part_day = d.part_day AND xid = d.event_xid AND event_id = d.event_id
+                       LIMIT 1
+                   ) e ON true
+                   LEFT JOIN LATERAL (
+                       SELECT payload FROM event_payload
+                       WHERE tenant_id = $1 AND part_day = d.part_day AND event_id = d.event_id
+                       LIMIT 1
+                   ) p ON true
+                   WINDOW turn AS (PARTITION BY d.retried ORDER BY d.next_at, d.event_id ROWS UNBOUNDED PRECEDING)
                ) d
-               -- LATERAL with LIMIT: one index look-up each. The planner would rather read every partition whole.
-               LEFT JOIN LATERAL (
-                   SELECT * FROM event
-                   WHERE tenant_id = d.tenant_id AND part_day = d.part_day AND xid = d.event_xid AND event_id = d.event_id
-                   LIMIT 1
-               ) e ON true
-               LEFT JOIN LATERAL (
-                   SELECT payload FROM event_payload
-                   WHERE tenant_id = d.tenant_id AND part_day = d.part_day AND event_id = d.event_id
-                   LIMIT 1
-               ) p ON true
-               ORDER BY d.event_id"#,
+               WHERE turn = 1 OR bytes <= $9
+               ORDER BY retried, turn"#,
             lane.tenant.uuid(),
             lane.owner,
             lane.shard,
             now,
-            in_flight,
-            limit,
+            &wanted.in_hand,
+            &wanted.held_back,
+            i64::from(wanted.fresh),
+            i64::from(wanted.retries),
+            i64::from(wanted.bytes),
         )
         .fetch_all(&self.data)
         .await?;
         Ok(rows)
     }
 
-    /// Records a round in one statement. Returns false when the lane belongs to somebody else by now: nothing was written.
-    pub async fn finish_round(&self, lane: OwnedLane, round: &Round, now: OffsetDateTime) -> Result<bool, StoreError> {
-        let uuids = |ids: &mut dyn Iterator<Item = EventId>| ids.map(EventId::uuid).collect::<Vec<_>>();
-        let leaving = uuids(&mut round.done.iter().copied().chain(round.dead.iter().map(|(event, _)| *event)));
-        let again = uuids(&mut round.again.iter().map(|(event, _)| *event));
-        let again_at: Vec<OffsetDateTime> = round.again.iter().map(|(_, at)| *at).collect();
-        let dead = uuids(&mut round.dead.iter().map(|(event, _)| *event));
-        let reasons: Vec<&str> = round.dead.iter().map(|(_, reason)| *reason).collect();
-        let fenced = sqlx::query_scalar!(
-            r#"
-            WITH fence AS (
-                SELECT 1 FROM lane
-                WHERE tenant_id = $1 AND kind = 1 AND owner_id = $2 AND shard = $3 AND epoch = $4
-                FOR SHARE
-            ), buried AS (
-                INSERT INTO delivery_dead (tenant_id, endpoint_id, event_id, part_day, event_xid, attempts, reason, died_at)
-                SELECT tenant_id, endpoint_id, event_id, part_day, event_xid, attempts + 1, t.reason, $5
-                FROM UNNEST($9::uuid[], $10::text[]) AS t (event_id, reason) JOIN delivery USING (event_id)
-                WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND EXISTS (SELECT 1 FROM fence)
-                ON CONFLICT DO NOTHING
-            ), gone AS (
-                DELETE FROM delivery
-                WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND event_id = ANY($6) AND EXISTS (SELECT 1 FROM fence)
-            ), postponed AS (
-                UPDATE delivery SET attempts = attempts + 1, next_at = t.next_at
-                FROM UNNEST($7::uuid[], $8::timestamptz[]) AS t (event_id, next_at)
-                WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND delivery.event_id = t.event_id
-                  AND EXISTS (SELECT 1 FROM fence)
-            ), logged AS (
-                INSERT INTO attempt (tenant_id, part_day, endpoint_id, event_id, number, class, http_status, millis,
-                                     request_bytes, response_bytes, at)
-                SELECT $1, ($5::timestamptz AT TIME ZONE 'UTC')::date, $2, t.*, $5
-                FROM UNNEST($11::uuid[], $12::int2[], $13::text[], $14::int2[], $15::int4[], $16::int4[], $17::int4[]) AS t
-                WHERE EXISTS (SELECT 1 FROM fence)
-                ON CONFLICT DO NOTHING
-            )
-            SELECT EXISTS (SELECT 1 FROM fence) AS "fenced!"
-            "#,
+    /// When the first retry of a lane falls due of those that were not due at `after`.
+    pub async fn next_retry(
+        &self,
+        lane: OwnedLane,
+        after: OffsetDateTime,
+    ) -> Result<Option<OffsetDateTime>, StoreError> {
+        let next = sqlx::query_scalar!(
+            "SELECT next_at FROM delivery_retry WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND next_at > $4
+             ORDER BY next_at LIMIT 1",
             lane.tenant.uuid(),
             lane.owner,
             lane.shard,
-            lane.epoch,
-            now,
-            &leaving,
-            &again,
-            &again_at,
-            &dead,
-            &reasons as _,
-            &round.attempts.iter().map(|row| row.event.uuid()).collect::<Vec<_>>(),
-            &round.attempts.iter().map(|row| row.number).collect::<Vec<_>>(),
-            &round.attempts.iter().map(|row| row.class).collect::<Vec<_>>() as _,
-            &round.attempts.iter().map(|row| row.http_status).collect::<Vec<_>>() as _,
-            &round.attempts.iter().map(|row| row.millis).collect::<Vec<_>>(),
-            &round.attempts.iter().map(|row| row.request_bytes).collect::<Vec<_>>(),
-            &round.attempts.iter().map(|row| row.response_bytes).collect::<Vec<_>>(),
+            after,
+        );
+        Ok(next.fetch_optional(&self.data).await?)
+    }
+
+    /// For a lane that keeps an order: how many events of each person wait for another attempt after fewer than `below` of them.
+    pub async fn postponed_by_contact(&self, lane: OwnedLane, below: i16) -> Result<Vec<(ContactId, u64)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"SELECT contact_id AS "contact_id!", count(*) AS "count!" FROM delivery_retry
+               WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND contact_id IS NOT NULL AND attempts < $4
+               GROUP BY contact_id"#,
+            lane.tenant.uuid(),
+            lane.owner,
+            lane.shard,
+            below,
         )
-        .fetch_one(&self.data)
+        .fetch_all(&self.data)
         .await?;
-        Ok(fenced)
+        Ok(rows.into_iter().map(|row| (ContactId::from_uuid(row.contact_id), row.count.unsigned_abs())).collect())
+    }
+
+    /// The endpoints with something due whose lanes `worker` owns. Steps through both tables from lane to lane, one look-up
+    /// each: what it costs grows with the lanes that are owed something, and not with what they are owed.
+    pub async fn lanes_with_work(&self, worker: WorkerId, now: OffsetDateTime) -> Result<Vec<Uuid>, StoreError> {
+        let owners = sqlx::query_scalar!(
+            r#"WITH RECURSIVE fresh AS (
+                   (SELECT tenant_id, endpoint_id, shard FROM delivery ORDER BY tenant_id, endpoint_id, shard LIMIT 1)
+                   UNION ALL
+                   SELECT next.* FROM fresh CROSS JOIN LATERAL (
+                       SELECT d.tenant_id, d.endpoint_id, d.shard FROM delivery d
+                       WHERE (d.tenant_id, d.endpoint_id, d.shard) > (fresh.tenant_id, fresh.endpoint_id, fresh.shard)
+                       ORDER BY d.tenant_id, d.endpoint_id, d.shard LIMIT 1
+                   ) next
+               ), retry AS (
+                   (SELECT tenant_id, endpoint_id, shard, next_at FROM delivery_retry
+                    ORDER BY tenant_id, endpoint_id, shard, next_at LIMIT 1)
+                   UNION ALL
+                   SELECT next.* FROM retry CROSS JOIN LATERAL (
+                       SELECT d.tenant_id, d.endpoint_id, d.shard, d.next_at FROM delivery_retry d
+                       WHERE (d.tenant_id, d.endpoint_id, d.shard) > (retry.tenant_id, retry.endpoint_id, retry.shard)
+                       ORDER BY d.tenant_id, d.endpoint_id, d.shard, d.next_at LIMIT 1
+                   ) next
+               )
+               SELECT l.owner_id
+               FROM (SELECT tenant_id, endpoint_id, shard FROM fresh
+                     UNION SELECT tenant_id, endpoint_id, shard FROM retry WHERE next_at <= $2) due
+               JOIN lane l ON l.tenant_id = due.tenant_id AND l.kind = 1 AND l.owner_id = due.endpoint_id AND l.shard = due.shard
+               WHERE l.worker_id = $1"#,
+            worker.uuid(),
+            now,
+        );
+        Ok(owners.fetch_all(&self.data).await?)
     }
 
     /// For the metrics: since when the longest-waiting delivery to an active endpoint has been owed. Told by the time inside the
-    /// event's id: retries move `next_at`.
+    /// event's id, so that retries do not make it younger.
     pub async fn oldest_undelivered(&self) -> Result<Option<EventId>, StoreError> {
         let first = sqlx::query_scalar!(
-            r#"SELECT first.event_id AS "event_id!"
-               FROM endpoint e
-               CROSS JOIN LATERAL (
-                   SELECT event_id FROM delivery d
-                   WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.endpoint_id AND d.shard = 0
-                   ORDER BY event_id LIMIT 1
-               ) first
+            r#"WITH RECURSIVE fresh AS (
+                   (SELECT tenant_id, endpoint_id, shard, event_id FROM delivery
+                    ORDER BY tenant_id, endpoint_id, shard, event_id LIMIT 1)
+                   UNION ALL
+                   SELECT next.* FROM fresh CROSS JOIN LATERAL (
+                       SELECT d.tenant_id, d.endpoint_id, d.shard, d.event_id FROM delivery d
+                       WHERE (d.tenant_id, d.endpoint_id, d.shard) > (fresh.tenant_id, fresh.endpoint_id, fresh.shard)
+                       ORDER BY d.tenant_id, d.endpoint_id, d.shard, d.event_id LIMIT 1
+                   ) next
+               ), retry AS (
+                   (SELECT tenant_id, endpoint_id, shard, event_id FROM delivery_retry
+                    ORDER BY tenant_id, endpoint_id, shard, event_id LIMIT 1)
+                   UNION ALL
+                   SELECT next.* FROM retry CROSS JOIN LATERAL (
+                       SELECT d.tenant_id, d.endpoint_id, d.shard, d.event_id FROM delivery_retry d
+                       WHERE (d.tenant_id, d.endpoint_id, d.shard) > (retry.tenant_id, retry.endpoint_id, retry.shard)
+                       ORDER BY d.tenant_id, d.endpoint_id, d.shard, d.event_id LIMIT 1
+                   ) next
+               )
+               SELECT first.event_id AS "event_id!"
+               FROM (SELECT * FROM fresh UNION ALL SELECT * FROM retry) first
+               JOIN endpoint e ON e.tenant_id = first.tenant_id AND e.endpoint_id = first.endpoint_id
                WHERE e.state = 'active'
                ORDER BY first.event_id LIMIT 1"#
-        )
-        .fetch_optional(&self.data)
-        .await?;
-        Ok(first.map(EventId::from_uuid))
-    }
-
-    /// Removes what was owed to endpoints that are no more, 10,000 rows at a time, in at most `batches` statements. Returns
-    /// how many rows went.
-    pub async fn sweep_orphans(&self, batches: u32) -> Result<u64, StoreError> {
-        let mut total = 0;
-        for _ in 0..batches {
-            let swept = self.sweep_some_orphans().await?;
-            total += swept;
-            if swept < ORPHANS.unsigned_abs() {
-                break;
-            }
-        }
-        Ok(total)
-    }
-
-    /// Steps through the owners along the primary key, one look-up each: to compare every row with its endpoint would read
-    /// all that waits for the endpoints that are there.
-    async fn sweep_some_orphans(&self) -> Result<u64, StoreError> {
-        let done = sqlx::query!(
-            "DELETE FROM delivery WHERE ctid = ANY(ARRAY(
-                 WITH RECURSIVE owner AS (
-                     (SELECT tenant_id, endpoint_id FROM delivery ORDER BY tenant_id, endpoint_id LIMIT 1)
-                     UNION ALL
-                     SELECT next.tenant_id, next.endpoint_id
-                     FROM owner CROSS JOIN LATERAL (
-                         SELECT d.tenant_id, d.endpoint_id FROM delivery d
-                         WHERE (d.tenant_id, d.endpoint_id) > (owner.tenant_id, owner.endpoint_id)
-                         ORDER BY d.tenant_id, d.endpoint_id LIMIT 1
-                     ) next
-                 ), orphan AS MATERIALIZED (
-                     SELECT tenant_id, endpoint_id FROM owner
-                     WHERE NOT EXISTS (
-                         SELECT 1 FROM endpoint e
-                         WHERE e.tenant_id = owner.tenant_id AND e.endpoint_id = owner.endpoint_id)
-                 )
-                 SELECT row.ctid
-                 FROM orphan CROSS JOIN LATERAL (
-                     SELECT d.ctid FROM delivery d
-                     WHERE d.tenant_id = orphan.tenant_id AND d.endpoint_id = orphan.endpoint_id
-                     LIMIT $1
-                     FOR UPDATE SKIP LOCKED
-                 ) row
-                 LIMIT $1))",
-            ORPHANS,
         );
-        Ok(done.execute(&self.data).await?.rows_affected())
+        Ok(first.fetch_optional(&self.data).await?.map(EventId::from_uuid))
+    }
+
+    /// For the metrics: about how many events were never attempted, and how many wait for another attempt. Postgres's own
+    /// running estimate; to count would read them all.
+    pub async fn owed_estimate(&self) -> Result<(i64, i64), StoreError> {
+        let rows = sqlx::query!(
+            r#"SELECT relname AS "table!", n_live_tup AS "rows!" FROM pg_stat_user_tables
+               WHERE relname IN ('delivery', 'delivery_retry')"#
+        )
+        .fetch_all(&self.data)
+        .await?;
+        let of = |table: &str| rows.iter().find(|row| row.table == table).map_or(0, |row| row.rows);
+        Ok((of("delivery"), of("delivery_retry")))
     }
 }

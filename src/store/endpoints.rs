@@ -3,8 +3,10 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::events::{self, NewEvent};
 use super::settings::{end_update, step_version};
 use super::{Store, StoreError};
+use crate::domain::endpoint::DisabledReason;
 use crate::ids::{EndpointId, TenantId};
 
 /// An endpoint.
@@ -180,26 +182,34 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Stops deliveries to an endpoint that answered 410. Returns whether it was active.
+    /// Stops deliveries to an endpoint, and tells the others in the same commit. Returns whether it was active; if not, nothing
+    /// is written.
     pub async fn disable_endpoint(
         &self,
         tenant: TenantId,
         endpoint: EndpointId,
+        reason: DisabledReason,
+        told: NewEvent,
         now: OffsetDateTime,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.data.begin().await?;
         let done = sqlx::query!(
-            "UPDATE endpoint SET state = 'disabled', disabled_reason = 'gone',
-                    updated_at = GREATEST($3, updated_at + interval '1 microsecond')
+            "UPDATE endpoint SET state = 'disabled', disabled_reason = $3,
+                    updated_at = GREATEST($4, updated_at + interval '1 microsecond')
              WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'active'",
             tenant.uuid(),
             endpoint.uuid(),
+            reason.as_str(),
             now,
         )
         .execute(&mut *transaction)
         .await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        events::insert_batch(&mut transaction, tenant, &[told], now).await?;
         step_version(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(done.rows_affected() == 1)
+        Ok(true)
     }
 }

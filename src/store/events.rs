@@ -80,13 +80,13 @@ pub async fn insert_batch(
                    status_rank, error_code, occurred_at, $2 FROM input
             WHERE NOT in_ledger OR (subject, variant) IN (SELECT subject, variant FROM unseen)
             ON CONFLICT DO NOTHING
-            RETURNING event_id
+            RETURNING event_id, contact_id
         ), content AS (
             INSERT INTO event_payload (tenant_id, part_day, event_id, payload)
             SELECT $1, part_day, event_id, payload FROM input JOIN stored USING (event_id)
         ), owed AS (
-            INSERT INTO delivery (tenant_id, endpoint_id, shard, event_id, part_day, next_at)
-            SELECT $1, endpoint_id, shard, event_id, part_day, $2
+            INSERT INTO delivery (tenant_id, endpoint_id, shard, event_id, part_day, contact_id)
+            SELECT $1, endpoint_id, shard, event_id, part_day, contact_id
             FROM UNNEST($16::uuid[], $17::int2[], $18::uuid[], $19::date[]) AS d (endpoint_id, shard, event_id, part_day)
             JOIN stored USING (event_id)
         )

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Connection, Store, StoreError};
@@ -43,6 +44,39 @@ pub struct OwnedLane {
     pub shard: i16,
     /// Every write carries it; a later owner has a higher one.
     pub epoch: i64,
+}
+
+/// A lane that was just taken, and what its last owner knew of it.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimedLane {
+    /// The lane.
+    pub lane: OwnedLane,
+    /// Since when its endpoint accepts nothing.
+    pub failing_since: Option<OffsetDateTime>,
+    /// Whether its last owner never gave it back.
+    pub taken_over: bool,
+}
+
+/// How the lanes are shared at this moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Census {
+    /// Processes that are alive and stay.
+    pub workers: i64,
+    /// All lanes.
+    pub lanes: i64,
+    /// Those that the asking process owns by the table.
+    pub ours: i64,
+    /// Those that nobody owns, or whose owner's lease has run out.
+    pub free: i64,
+}
+
+impl Census {
+    /// The most lanes that one process holds.
+    #[must_use]
+    pub fn fair_share(self) -> usize {
+        usize::try_from(self.lanes.max(0).unsigned_abs().div_ceil(self.workers.max(1).unsigned_abs()))
+            .unwrap_or(usize::MAX)
+    }
 }
 
 /// Adds a lane unless it is there.
@@ -97,6 +131,28 @@ impl Store {
         Ok(renewed.fetch_one(&self.data).await?)
     }
 
+    /// Says that `worker` was told to stop, so that others take a larger share at once.
+    pub async fn announce_leaving(&self, worker: WorkerId) -> Result<(), StoreError> {
+        sqlx::query!("UPDATE worker SET leaving = true WHERE worker_id = $1", worker.uuid())
+            .execute(&self.data)
+            .await?;
+        Ok(())
+    }
+
+    /// Counts lanes and processes. Reads the whole table of lanes, which is small.
+    pub async fn lane_census(&self, worker: WorkerId) -> Result<Census, StoreError> {
+        let census = sqlx::query_as!(
+            Census,
+            r#"SELECT (SELECT count(*) FROM worker WHERE lease_until > now() AND NOT leaving) AS "workers!",
+                      count(*) AS "lanes!",
+                      count(*) FILTER (WHERE l.worker_id = $1) AS "ours!",
+                      count(*) FILTER (WHERE w.worker_id IS NULL OR w.lease_until < now()) AS "free!"
+               FROM lane l LEFT JOIN worker w ON w.worker_id = l.worker_id"#,
+            worker.uuid(),
+        );
+        Ok(census.fetch_one(&self.data).await?)
+    }
+
     /// Takes lanes that nobody owns or whose owner's lease has run out. A lane that is ours and not `in_hand` is one of them:
     /// it was taken by a claim whose answer was lost, or could not be given back while the database was away.
     pub async fn claim_lanes(
@@ -104,10 +160,10 @@ impl Store {
         worker: WorkerId,
         in_hand: &[OwnedLane],
         limit: i64,
-    ) -> Result<Vec<OwnedLane>, StoreError> {
+    ) -> Result<Vec<ClaimedLane>, StoreError> {
         let rows = sqlx::query!(
             r#"WITH free AS (
-                   SELECT l.tenant_id, l.kind, l.owner_id, l.shard, l.epoch AS seen_epoch
+                   SELECT l.tenant_id, l.kind, l.owner_id, l.shard, l.worker_id, l.epoch AS seen_epoch
                    FROM lane l LEFT JOIN worker w ON w.worker_id = l.worker_id
                    WHERE w.worker_id IS NULL OR w.lease_until < now()
                       OR (l.worker_id = $1 AND (l.owner_id, l.shard) NOT IN (SELECT * FROM UNNEST($3::uuid[], $4::int2[])))
@@ -120,7 +176,8 @@ impl Store {
                  AND lane.owner_id = free.owner_id AND lane.shard = free.shard
                  -- Of two that see the same lane free, the second finds another epoch than it read.
                  AND lane.epoch = free.seen_epoch
-               RETURNING lane.tenant_id, lane.kind, lane.owner_id, lane.shard, lane.epoch"#,
+               RETURNING lane.tenant_id, lane.kind, lane.owner_id, lane.shard, lane.epoch, lane.failing_since,
+                         free.worker_id AS "silent?""#,
             worker.uuid(),
             limit,
             &in_hand.iter().map(|lane| lane.owner).collect::<Vec<_>>(),
@@ -128,11 +185,14 @@ impl Store {
         )
         .fetch_all(&self.data)
         .await?;
-        let lane = |kind, tenant, owner, shard, epoch| OwnedLane { tenant, kind, owner, shard, epoch };
-        Ok(rows
-            .into_iter()
-            .map(|row| lane(Kind::of(row.kind), TenantId::from_uuid(row.tenant_id), row.owner_id, row.shard, row.epoch))
-            .collect())
+        let claimed = rows.into_iter().map(|row| {
+            let kind = Kind::of(row.kind);
+            let (tenant, owner) = (TenantId::from_uuid(row.tenant_id), row.owner_id);
+            let lane = OwnedLane { tenant, kind, owner, shard: row.shard, epoch: row.epoch };
+            let taken_over = row.silent.is_some_and(|silent| silent != worker.uuid());
+            ClaimedLane { lane, failing_since: row.failing_since, taken_over }
+        });
+        Ok(claimed.collect())
     }
 
     /// Gives back everything that `worker` owns, so that others need not wait for its lease to run out.
@@ -147,15 +207,18 @@ impl Store {
         Ok(())
     }
 
-    /// Gives back one lane, unless somebody else owns it by now.
-    pub async fn release_lane(&self, lane: OwnedLane) -> Result<(), StoreError> {
+    /// Gives back some lanes, unless somebody else owns them by now.
+    pub async fn release_some_lanes(&self, lanes: &[OwnedLane]) -> Result<(), StoreError> {
         sqlx::query!(
-            "UPDATE lane SET worker_id = NULL WHERE tenant_id = $1 AND kind = $2 AND owner_id = $3 AND shard = $4 AND epoch = $5",
-            lane.tenant.uuid(),
-            lane.kind as i16,
-            lane.owner,
-            lane.shard,
-            lane.epoch,
+            "UPDATE lane SET worker_id = NULL
+             FROM UNNEST($1::uuid[], $2::int2[], $3::uuid[], $4::int2[], $5::int8[]) AS t (tenant_id, kind, owner_id, shard, epoch)
+             WHERE lane.tenant_id = t.tenant_id AND lane.kind = t.kind AND lane.owner_id = t.owner_id
+               AND lane.shard = t.shard AND lane.epoch = t.epoch",
+            &lanes.iter().map(|lane| lane.tenant.uuid()).collect::<Vec<_>>(),
+            &lanes.iter().map(|lane| lane.kind as i16).collect::<Vec<_>>(),
+            &lanes.iter().map(|lane| lane.owner).collect::<Vec<_>>(),
+            &lanes.iter().map(|lane| lane.shard).collect::<Vec<_>>(),
+            &lanes.iter().map(|lane| lane.epoch).collect::<Vec<_>>(),
         )
         .execute(&self.data)
         .await?;

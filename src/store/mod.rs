@@ -4,6 +4,7 @@
 
 pub mod api_keys;
 pub mod attempts;
+pub mod bells;
 mod connection;
 pub mod contacts;
 pub mod dead_letters;
@@ -17,10 +18,12 @@ pub mod keys;
 pub mod lanes;
 pub mod messages;
 pub mod migrate;
+mod orphans;
 pub mod partitions;
 mod pools;
 pub mod replay_steps;
 pub mod replays;
+pub mod rounds;
 pub mod settings;
 
 pub use connection::{Connection, Transaction};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+use super::bells::Listening;
 use super::connection::Bounded;
 use super::{Connection, StoreError, Transaction};
 use crate::secret::Dsn;
@@ -32,6 +33,8 @@ pub struct Pools {
 pub struct Store {
     pub(super) data: Bounded,
     pub(super) keys: Bounded,
+    /// For the one connection that listens.
+    pub(super) listening: Listening,
     /// Julian day around which the partitions are known to be there; 0: not known.
     pub(super) partitioned_for: Arc<AtomicI32>,
 }
@@ -47,7 +50,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 impl Store {
     /// Pools that connect when first used, so that a gateway starts and answers 503 while Postgres is away.
     pub fn connect_lazily(pools: &Pools) -> Result<Self, StoreError> {
-        let pool = |dsn: &Dsn, connections: u32| {
+        let options = |dsn: &Dsn| {
             let options = PgConnectOptions::from_str(dsn.expose())
                 .map_err(|_| StoreError::Refused { sqlstate: "connection string".into() })?
                 .application_name("waxseal")
@@ -55,6 +58,9 @@ impl Store {
                     ("statement_timeout", pools.statement_timeout.as_millis().to_string()),
                     ("idle_in_transaction_session_timeout", "10000".to_owned()),
                 ]);
+            Ok::<_, StoreError>(options)
+        };
+        let pool = |options: PgConnectOptions, connections: u32| {
             let pool = PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(pools.acquire_timeout)
@@ -63,11 +69,12 @@ impl Store {
                     Box::pin(async move { Ok(idle.idle_for < TRUSTED_FOR || connection.ping().await.is_ok()) })
                 })
                 .connect_lazy_with(options);
-            Ok::<_, StoreError>(Bounded::new(pool, pools.statement_timeout + GRACE))
+            Bounded::new(pool, pools.statement_timeout + GRACE)
         };
         Ok(Self {
-            data: pool(&pools.data, pools.max_connections)?,
-            keys: pool(&pools.keys, KEY_CONNECTIONS)?,
+            data: pool(options(&pools.data)?, pools.max_connections),
+            keys: pool(options(&pools.keys)?, KEY_CONNECTIONS),
+            listening: Listening(options(&pools.data)?),
             partitioned_for: Arc::default(),
         })
     }

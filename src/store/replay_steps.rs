@@ -187,7 +187,7 @@ impl Store {
         let done = number(looked_at.len()) < limit;
         let reached = looked_at.last().map_or(place, |last| (last.xid, last.event_id));
         let selected: Vec<EventPlace> = looked_at.into_iter().filter_map(Candidate::place).collect();
-        let inserted = insert(&mut transaction, lane.tenant, replay.endpoint_id, &selected, now).await?;
+        let inserted = insert(&mut transaction, lane.tenant, replay.endpoint_id, &selected).await?;
         sqlx::query!(
             "WITH over AS (DELETE FROM lane WHERE tenant_id = $1 AND kind = 3 AND owner_id = $2 AND $7)
              UPDATE replay SET at_xid = $3::bigint::text::xid8, at_event = $4, counted = counted + $5, inserted = inserted + $6,
@@ -265,7 +265,7 @@ pub(super) async fn owe(
 ) -> Result<(i64, i64), StoreError> {
     let chosen = matching(connection, tenant, places, selection).await?;
     let selected: Vec<EventPlace> = places.iter().filter(|place| chosen.contains(&place.event_id)).copied().collect();
-    let inserted = insert(connection, tenant, replay.endpoint_id, &selected, replay.created_at).await?;
+    let inserted = insert(connection, tenant, replay.endpoint_id, &selected).await?;
     Ok((number(selected.len()), inserted))
 }
 
@@ -299,19 +299,26 @@ async fn matching(
     Ok(ids)
 }
 
-/// What waits already stays as it is; what was given up is dead no longer.
+/// What waits already, for its first attempt or for another one, stays as it is; what was given up is dead no longer.
 async fn insert(
     connection: &mut Connection,
     tenant: TenantId,
     endpoint: Uuid,
     places: &[EventPlace],
-    now: OffsetDateTime,
 ) -> Result<i64, StoreError> {
     let inserted = sqlx::query_scalar!(
         r#"WITH owed AS (
-               INSERT INTO delivery (tenant_id, endpoint_id, shard, event_id, part_day, event_xid, next_at)
-               SELECT $1, $2, 0, event_id, part_day, xid::text::xid8, $6
+               INSERT INTO delivery (tenant_id, endpoint_id, shard, event_id, part_day, event_xid, contact_id)
+               SELECT $1, $2, 0, t.event_id, t.part_day, t.xid::text::xid8, e.contact_id
                FROM UNNEST($3::uuid[], $4::date[], $5::bigint[]) AS t (event_id, part_day, xid)
+               -- LATERAL with LIMIT: one index look-up each.
+               CROSS JOIN LATERAL (
+                   SELECT contact_id FROM event
+                   WHERE tenant_id = $1 AND part_day = t.part_day AND xid = t.xid::text::xid8 AND event_id = t.event_id LIMIT 1
+               ) e
+               WHERE NOT EXISTS (
+                   SELECT 1 FROM delivery_retry r
+                   WHERE r.tenant_id = $1 AND r.endpoint_id = $2 AND r.shard = 0 AND r.event_id = t.event_id)
                ON CONFLICT DO NOTHING
                RETURNING event_id
            ), raised AS (
@@ -324,7 +331,6 @@ async fn insert(
         &places.iter().map(|place| place.event_id).collect::<Vec<_>>(),
         &places.iter().map(|place| place.part_day).collect::<Vec<_>>(),
         &places.iter().map(|place| place.xid).collect::<Vec<_>>(),
-        now,
     )
     .fetch_one(connection)
     .await?;

@@ -78,6 +78,10 @@ async fn gauges(worker: &Worker) {
         let age = oldest.map_or(0.0, |event| (worker.clock.now() - event.made_at()).as_seconds_f64().max(0.0));
         metrics::gauge!(telemetry::OLDEST_UNDELIVERED_SECONDS).set(age);
     }
+    if let Ok((fresh, postponed)) = worker.store.owed_estimate().await {
+        metrics::gauge!(telemetry::OWED, "kind" => "fresh").set(fresh as f64);
+        metrics::gauge!(telemetry::OWED, "kind" => "postponed").set(postponed as f64);
+    }
 }
 
 /// Readers see an event when no older transaction is open on the whole server, of whichever database. `warned`: whether it was

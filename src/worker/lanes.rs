@@ -1,17 +1,20 @@
-//! Owns lanes: renews one lease for the whole process, claims what is free, starts a task for each.
+//! Owns lanes: renews one lease for the whole process, claims what is free up to its fair share, starts a task for each, and
+//! gives back what is more than its share.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Worker;
+use crate::directory::bells::Bell;
 use crate::store::StoreError;
-use crate::store::lanes::{Kind, OwnedLane};
+use crate::store::lanes::{Census, ClaimedLane, Kind, OwnedLane};
 use crate::telemetry;
 use crate::{deliver, send};
 
@@ -33,8 +36,8 @@ impl Default for Lease {
     }
 }
 
-/// Lanes taken at once; the rest waits for the next look.
-const CLAIM: i64 = 256;
+/// Lanes taken, and given back, in one statement.
+const AT_ONCE: usize = 4096;
 
 /// The lanes of one uninterrupted lease.
 struct Tenure {
@@ -43,13 +46,24 @@ struct Tenure {
     in_hand: InHand,
 }
 
-/// The lanes that a task of this tenure works on. What the database calls ours and is not among them is worked on by nobody.
+/// The lanes that this tenure works on or is about to give back, each with what stops it. What the database calls ours and is
+/// not among them is worked on by nobody.
 #[derive(Clone, Default)]
-struct InHand(Arc<Mutex<HashSet<OwnedLane>>>);
+struct InHand(Arc<Mutex<HashMap<OwnedLane, CancellationToken>>>);
 
 impl InHand {
-    fn lanes(&self) -> MutexGuard<'_, HashSet<OwnedLane>> {
+    fn lanes(&self) -> MutexGuard<'_, HashMap<OwnedLane, CancellationToken>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many are worked on and meant to be kept.
+    fn kept(&self) -> usize {
+        self.lanes().values().filter(|stop| !stop.is_cancelled()).count()
+    }
+
+    /// Stops so many of those that are kept.
+    fn give_back(&self, surplus: usize) {
+        self.lanes().values().filter(|stop| !stop.is_cancelled()).take(surplus).for_each(CancellationToken::cancel);
     }
 }
 
@@ -59,7 +73,15 @@ impl Tenure {
     }
 }
 
-pub(super) async fn run(worker: Worker, stop: CancellationToken) {
+/// A lane on which nobody works any more.
+type Done = (OwnedLane, InHand);
+
+/// Owns lanes until `stop` is cancelled, and has them `looked` through when some were taken.
+pub(super) async fn run(worker: Worker, looked: Arc<Notify>, stop: CancellationToken) {
+    let (done, to_release) = mpsc::unbounded_channel();
+    let releasing = TaskTracker::new();
+    releasing.spawn(release(worker.clone(), to_release));
+    releasing.close();
     let mut tenure = Tenure::begin(&stop);
     let mut renewed_at: Option<Instant> = None;
     while !stop.is_cancelled() {
@@ -77,7 +99,7 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
         }
         let alive = renewed_at.is_some_and(|at| at.elapsed() < worker.lease.lasts);
         if alive {
-            claim(&worker, &tenure).await;
+            share(&worker, &tenure, &done, &looked).await;
         } else if !tenure.tasks.is_empty() {
             tenure = abandon(&tenure, &stop);
         }
@@ -87,8 +109,26 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
             () = stop.cancelled() => {}
         }
     }
+    drop(done);
+    leave(&worker, &tenure, &releasing).await;
+}
+
+/// Lanes are given back one by one as they finish, while the others keep their lease.
+async fn leave(worker: &Worker, tenure: &Tenure, releasing: &TaskTracker) {
+    if let Err(error) = worker.store.announce_leaving(worker.id).await {
+        tracing::debug!(error = %error, "the other processes could not be told that this one stops");
+    }
     tenure.tasks.close();
-    tenure.tasks.wait().await;
+    loop {
+        tokio::select! {
+            () = tenure.tasks.wait() => break,
+            () = tokio::time::sleep(worker.lease.renewed) => {
+                // Where it fails, the lanes are free when the lease ends.
+                let _renewed = worker.store.renew_lease(worker.id, worker.lease.lasts).await;
+            }
+        }
+    }
+    releasing.wait().await;
     if let Err(error) = worker.store.release_lanes(worker.id).await {
         tracing::warn!(error = %error, "lanes could not be given back; they are free when the lease ends");
     }
@@ -112,44 +152,110 @@ fn abandon(tenure: &Tenure, stop: &CancellationToken) -> Tenure {
     Tenure::begin(stop)
 }
 
-async fn claim(worker: &Worker, tenure: &Tenure) {
-    let in_hand: Vec<OwnedLane> = tenure.in_hand.lanes().iter().copied().collect();
-    let claimed = match worker.store.claim_lanes(worker.id, &in_hand, CLAIM).await {
-        Ok(claimed) => claimed,
-        Err(error) => return tracing::warn!(error = %error, "free lanes could not be looked for"),
+/// Takes what is free up to the fair share, or gives back what is more than it.
+async fn share(worker: &Worker, tenure: &Tenure, done: &mpsc::UnboundedSender<Done>, looked: &Notify) {
+    let census = match worker.store.lane_census(worker.id).await {
+        Ok(census) => census,
+        Err(error) => return tracing::warn!(error = %error, "lanes could not be counted"),
     };
-    for lane in claimed {
-        if lane.epoch > 1 {
-            metrics::counter!(telemetry::LANE_TAKEOVERS).increment(1);
+    let (share, kept) = (census.fair_share(), tenure.in_hand.kept());
+    tenure.in_hand.give_back(kept.saturating_sub(share));
+    let in_hand: Vec<OwnedLane> = tenure.in_hand.lanes().keys().copied().collect();
+    let wanted = wanted(census, kept, in_hand.len());
+    if wanted == 0 {
+        return;
+    }
+    match worker.store.claim_lanes(worker.id, &in_hand, i64::try_from(wanted.min(AT_ONCE)).unwrap_or(i64::MAX)).await {
+        Ok(claimed) if claimed.is_empty() => {}
+        Ok(claimed) => {
+            // A lane of settings that this process has not read yet would look like one of nobody.
+            if let Err(error) = worker.directory.reload().await {
+                tracing::warn!(error = %error, "the settings could not be read");
+            }
+            for lane in claimed {
+                begin(worker, tenure, lane, done.clone());
+            }
+            looked.notify_one();
         }
-        tenure.in_hand.lanes().insert(lane);
-        let (in_hand, working) = (tenure.in_hand.clone(), work(worker.clone(), lane, tenure.stop.clone()));
-        tenure.tasks.spawn(async move {
-            working.await;
-            in_hand.lanes().remove(&lane);
-        });
+        Err(error) => tracing::warn!(error = %error, "free lanes could not be looked for"),
     }
 }
 
-/// Works on a lane and gives it back. Where that fails, the next claim finds it.
-async fn work(worker: Worker, lane: OwnedLane, stop: CancellationToken) {
-    // A lane of settings that this process has not read yet would look like one of nobody.
-    if let Err(error) = worker.directory.reload().await {
-        tracing::warn!(error = %error, "the settings could not be read");
+/// How many lanes to take. One that is ours by the table and in nobody's hand is taken even beyond the share: nobody else can.
+fn wanted(census: Census, kept: usize, in_hand: usize) -> usize {
+    let stray = usize::try_from(census.ours).unwrap_or(0).saturating_sub(in_hand);
+    let room = census.fair_share().saturating_sub(kept);
+    room.min(usize::try_from(census.free).unwrap_or(0)).max(stray)
+}
+
+fn begin(worker: &Worker, tenure: &Tenure, claimed: ClaimedLane, done: mpsc::UnboundedSender<Done>) {
+    if claimed.taken_over {
+        metrics::counter!(telemetry::LANE_TAKEOVERS).increment(1);
     }
-    let store = worker.store.clone();
+    let (lane, stop) = (claimed.lane, tenure.stop.child_token());
+    tenure.in_hand.lanes().insert(lane, stop.clone());
+    // Before anything is looked for, so that what comes after the look rings.
+    let bell = worker.deliverer.bells.hang(lane.owner);
+    let (worker, in_hand) = (worker.clone(), tenure.in_hand.clone());
+    tenure.tasks.spawn(async move {
+        let bells = worker.deliverer.bells.clone();
+        work(worker, claimed, bell.clone(), stop).await;
+        bells.take_down(lane.owner, &bell);
+        // Ours no longer, whatever the reason; a claim would otherwise wait for the end of this process.
+        let _closed = done.send((lane, in_hand));
+    });
+}
+
+/// Works on a lane until it is stopped or lost.
+async fn work(worker: Worker, claimed: ClaimedLane, bell: Arc<Bell>, stop: CancellationToken) {
+    let lane = claimed.lane;
     let working = async move {
         match lane.kind {
-            Kind::Endpoint => deliver::run_lane(worker.deliverer, lane, stop).await,
-            Kind::Replay => deliver::run_replay(worker.deliverer, lane, stop).await,
-            Kind::Channel => send::run_lane(worker.sender, lane, stop).await,
+            Kind::Endpoint => Box::pin(deliver::run_lane(worker.deliverer, claimed, bell, stop)).await,
+            Kind::Replay => Box::pin(deliver::run_replay(worker.deliverer, lane, stop)).await,
+            Kind::Channel => Box::pin(send::run_lane(worker.sender, lane, bell, stop)).await,
         }
     };
     if AssertUnwindSafe(working).catch_unwind().await.is_err() {
         tracing::error!(lane = %lane.owner, "a lane panicked; it is given back and taken up again");
     }
-    // Ours no longer, whatever the reason; a claim would otherwise wait for the end of this process.
-    if let Err(error) = store.release_lane(lane).await {
-        tracing::debug!(error = %error, "a lane could not be given back");
+}
+
+/// Gives back lanes on which nobody works any more. Where that fails, the next claim finds them.
+async fn release(worker: Worker, mut done: mpsc::UnboundedReceiver<Done>) {
+    let mut batch: Vec<Done> = Vec::new();
+    while done.recv_many(&mut batch, AT_ONCE).await > 0 {
+        let lanes: Vec<OwnedLane> = batch.iter().map(|(lane, _)| *lane).collect();
+        if let Err(error) = worker.store.release_some_lanes(&lanes).await {
+            tracing::debug!(error = %error, "lanes could not be given back");
+        }
+        for (lane, in_hand) in batch.drain(..) {
+            in_hand.lanes().remove(&lane);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn census(workers: i64, lanes: i64, ours: i64, free: i64) -> Census {
+        Census { workers, lanes, ours, free }
+    }
+
+    #[test]
+    fn shares_add_up_to_all_lanes_and_differ_by_less_than_one_of_them() {
+        for (lanes, workers, share) in [(0, 1, 0), (1, 2, 1), (7, 2, 4), (8, 2, 4), (10_000, 3, 3_334), (5, 0, 5)] {
+            assert_eq!(census(workers, lanes, 0, 0).fair_share(), share);
+        }
+    }
+
+    #[test]
+    fn a_process_takes_what_is_free_up_to_its_share_and_what_is_its_own_beyond_it() {
+        assert_eq!(wanted(census(2, 10, 3, 7), 3, 3), 2);
+        assert_eq!(wanted(census(2, 10, 3, 1), 3, 3), 1);
+        assert_eq!(wanted(census(2, 10, 5, 0), 5, 5), 0);
+        assert_eq!(wanted(census(2, 10, 8, 2), 6, 6), 2);
+        assert_eq!(wanted(census(2, 10, 5, 2), 3, 5), 2, "what is being given back is no stray");
     }
 }

@@ -1,12 +1,17 @@
 //! What runs without being asked: keeps this process's lease, works on the lanes it owns, reads changed settings, cleans up.
 
+mod calls;
 mod housekeeping;
 mod lanes;
 
 pub use lanes::Lease;
 
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::clock::SharedClock;
 use crate::deliver::Deliverer;
@@ -38,14 +43,22 @@ pub struct Worker {
     pub clock: SharedClock,
     /// How long a silent process keeps its lanes.
     pub lease: Lease,
+    /// Whether processes call each other when something is owed.
+    pub notify: bool,
 }
 
 impl Worker {
     /// Starts working. Ends when `stop` is cancelled: lanes finish what is on the wire, then are given back; `tasks` waits for
-    /// that.
-    pub fn start(self, tasks: &TaskTracker, stop: &CancellationToken) {
+    /// that. `rung` are the lanes that other processes are to be called for.
+    pub fn start(self, rung: mpsc::Receiver<Uuid>, tasks: &TaskTracker, stop: &CancellationToken) {
+        let look = Arc::new(Notify::new());
+        tasks.spawn(calls::look(self.clone(), look.clone(), stop.clone()));
+        if self.notify {
+            tasks.spawn(calls::call(self.clone(), rung, stop.clone()));
+            tasks.spawn(calls::listen(self.clone(), look.clone(), stop.clone()));
+        }
         tasks.spawn(housekeeping::settings(self.clone(), stop.clone()));
         tasks.spawn(housekeeping::cleaning(self.clone(), stop.clone()));
-        tasks.spawn(lanes::run(self, stop.clone()));
+        tasks.spawn(lanes::run(self, look, stop.clone()));
     }
 }

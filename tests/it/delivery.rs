@@ -1,11 +1,16 @@
 //! Promise: every event reaches every endpoint that asked for it, signed, at least once, until 2xx.
 
+use std::sync::Arc;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use time::Duration;
+use waxseal::clock::{Clock, ManualClock, SystemClock};
 
 use crate::support::{Receiver, TestApp, database, webhook};
+
+const OWED: &str = "SELECT (SELECT count(*) FROM delivery) + (SELECT count(*) FROM delivery_retry)";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standard_endpoint_gets_a_signed_event_with_metas_own_item() {
@@ -60,7 +65,8 @@ async fn a_failing_endpoint_is_asked_again_with_the_same_id_as_the_ladder_says()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_last_rung_a_delivery_is_dead_and_kept_as_such() {
-    let (app, clock) = TestApp::spawn_with_clock().await;
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let app = TestApp::spawn_with(clock.clone(), &[("WAXSEAL_DELIVER__DISABLE_AFTER_DAYS", "0")]).await;
     let receiver = Receiver::start().await;
     app.endpoint(&receiver, "standard").await;
     for _ in 0..12 {
@@ -94,7 +100,7 @@ async fn an_endpoint_that_answers_410_is_disabled_and_left_alone() {
     let shown = app.get(&format!("/v1/endpoints/{}", made["id"].as_str().unwrap())).await;
     assert_eq!(shown["state"], "disabled");
     app.webhook(webhook::text("4915199900011", "wamid.b", "Moin")).await;
-    assert_eq!(database::count(&app.database, "SELECT count(*) FROM delivery").await, 1);
+    assert_eq!(database::count(&app.database, OWED).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,7 +167,7 @@ async fn settle(app: &TestApp, attempts: usize) {
 
 /// Waits until this many deliveries are owed.
 async fn owed(app: &TestApp, deliveries: usize) {
-    until(app, "SELECT count(*) FROM delivery", deliveries).await;
+    until(app, OWED, deliveries).await;
 }
 
 async fn until(app: &TestApp, statement: &str, wanted: usize) {

@@ -186,13 +186,15 @@ async fn an_endpoint_that_is_removed_gets_nothing_more_and_is_owed_nothing() {
     assert_eq!(change(&app, &path, json!({ "state": "paused" })).await.status(), StatusCode::OK);
     app.webhook(webhook::text("4915199900011", "wamid.a", "Moin")).await;
     stays.wait_for(1).await;
-    database::until(&app.database, "SELECT count(*) FROM delivery", 1).await;
+    database::until(&app.database, "SELECT (SELECT count(*) FROM delivery) + (SELECT count(*) FROM delivery_retry)", 1)
+        .await;
     for status in [StatusCode::NO_CONTENT, StatusCode::NOT_FOUND] {
         assert_eq!(app.api(Method::DELETE, &path).send().await.unwrap().status(), status);
     }
     app.webhook(webhook::text("4915199900011", "wamid.b", "Moin")).await;
     stays.wait_for(2).await;
-    database::until(&app.database, "SELECT count(*) FROM delivery", 0).await;
+    database::until(&app.database, "SELECT (SELECT count(*) FROM delivery) + (SELECT count(*) FROM delivery_retry)", 0)
+        .await;
     assert_eq!(gone.received().len(), 0);
     assert_eq!(app.api(Method::GET, &path).send().await.unwrap().status(), StatusCode::NOT_FOUND);
 }

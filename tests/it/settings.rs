@@ -193,8 +193,8 @@ async fn an_endpoint_with_a_large_backlog_is_removed_at_once_and_the_backlog_fol
         let pause = app.api(Method::PATCH, &path_of(endpoint)).json(&json!({ "state": "paused" }));
         assert_eq!(sent(pause).await.0, StatusCode::OK);
     }
-    let backlog = "INSERT INTO delivery (tenant_id, endpoint_id, shard, event_id, part_day, next_at)
-                   SELECT tenant_id, endpoint_id, 0, gen_random_uuid(), current_date, now()
+    let backlog = "INSERT INTO delivery (tenant_id, endpoint_id, shard, event_id, part_day)
+                   SELECT tenant_id, endpoint_id, 0, gen_random_uuid(), current_date
                    FROM endpoint, generate_series(1, 30000)";
     database::sabotage(&app.database, backlog).await;
     let began = std::time::Instant::now();

@@ -43,6 +43,8 @@ type Answer = (StatusCode, Vec<(&'static str, String)>);
 struct Shared {
     received: Mutex<Vec<Received>>,
     answers: Mutex<VecDeque<Answer>>,
+    /// Answered when nothing else was said; `None`: 200.
+    otherwise: Mutex<Option<StatusCode>>,
     secret: Mutex<String>,
     count: watch::Sender<usize>,
 }
@@ -74,6 +76,11 @@ impl Receiver {
         self.shared.answers.lock().unwrap().push_back((StatusCode::from_u16(status).unwrap(), headers));
     }
 
+    /// Answers with this whenever nothing else was said.
+    pub fn answer(&self, status: u16) {
+        *self.shared.otherwise.lock().unwrap() = Some(StatusCode::from_u16(status).unwrap());
+    }
+
     pub fn trust(&self, secret: &str) {
         secret.clone_into(&mut self.shared.secret.lock().unwrap());
     }
@@ -97,7 +104,8 @@ impl Receiver {
 }
 
 async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> (StatusCode, HeaderMap) {
-    let (status, more) = shared.answers.lock().unwrap().pop_front().unwrap_or((StatusCode::OK, Vec::new()));
+    let otherwise = shared.otherwise.lock().unwrap().unwrap_or(StatusCode::OK);
+    let (status, more) = shared.answers.lock().unwrap().pop_front().unwrap_or((otherwise, Vec::new()));
     let count = {
         let mut received = shared.received.lock().unwrap();
         received.push(Received { headers, body });

@@ -1,0 +1,106 @@
+//! What the attempts of a lane came to: gathered into rounds, and recorded with the lane's epoch.
+
+use super::Deliverer;
+use super::fly::Flown;
+use super::lane::{PAUSE, Work};
+use super::read::PassedOver;
+use super::schedule::Ended;
+use crate::domain::retry;
+use crate::egress::attempt::Attempt;
+use crate::ids::EventId;
+use crate::store::lanes::OwnedLane;
+use crate::store::rounds::{AttemptRow, Dead, Owed, Round};
+use crate::telemetry;
+
+impl Work<'_> {
+    /// A delivery that needs no attempt.
+    pub(super) fn pass_over(&mut self, PassedOver { owed, dead }: PassedOver) {
+        self.schedule.passed_over(owed.event);
+        match dead {
+            None => self.round.done.push(owed),
+            Some(reason) => bury(&mut self.round, owed, reason, None),
+        }
+    }
+
+    /// An attempt has ended.
+    pub(super) async fn note(&mut self, flown: Flown) {
+        let (owed, now) = (flown.owed, self.deliverer.clock.now());
+        let Some(attempt) = flown.attempt else {
+            self.schedule.finish(owed.event, Ended::Untried, now);
+            return bury(&mut self.round, owed, "unreadable", None);
+        };
+        if attempt.class.is_final_success() {
+            self.round.done.push(owed);
+            self.schedule.finish(owed.event, Ended::Accepted, now);
+            return self.endpoint_accepts().await;
+        }
+        let number = flown.attempts.saturating_add(1);
+        self.round.attempts.push(row(owed.event, number, &attempt));
+        let delay = retry::next_delay(number.unsigned_abs(), attempt.retry_after, attempt.is_slow(), seed(owed.event));
+        let ended = match delay {
+            Some(delay) => {
+                self.round.again.push((owed, now + delay));
+                Ended::Postponed
+            }
+            None => {
+                bury(&mut self.round, owed, "exhausted", Some(&attempt));
+                Ended::GivenUp
+            }
+        };
+        self.schedule.finish(owed.event, ended, now);
+        self.endpoint_fails(attempt.class).await;
+    }
+}
+
+fn row(event: EventId, number: i16, attempt: &Attempt) -> AttemptRow {
+    AttemptRow {
+        event,
+        number,
+        class: attempt.class.as_str(),
+        http_status: status(attempt),
+        millis: i32::try_from(attempt.elapsed.as_millis()).unwrap_or(i32::MAX),
+        request_bytes: i32::try_from(attempt.request_bytes).unwrap_or(i32::MAX),
+        response_bytes: i32::try_from(attempt.response_bytes).unwrap_or(i32::MAX),
+    }
+}
+
+fn status(attempt: &Attempt) -> Option<i16> {
+    attempt.http_status.and_then(|status| i16::try_from(status).ok())
+}
+
+/// The random half of the id.
+fn seed(event: EventId) -> u64 {
+    event.uuid().as_u64_pair().1
+}
+
+fn bury(round: &mut Round, owed: Owed, reason: &'static str, attempt: Option<&Attempt>) {
+    metrics::counter!(telemetry::DEAD, "reason" => reason).increment(1);
+    let (last_class, last_status) = (attempt.map(|attempt| attempt.class.as_str()), attempt.and_then(status));
+    round.dead.push(Dead { owed, reason, attempts: attempt.is_some().into(), last_class, last_status });
+}
+
+impl Deliverer {
+    /// Records a round, trying again while the database is away. Returns whether the lane is still ours.
+    pub(super) async fn record(&self, lane: OwnedLane, round: Round) -> (Round, bool) {
+        loop {
+            let now = self.clock.now();
+            // An attempt is filed under today.
+            let result = match self.store.ensure_partitions(now.date()).await {
+                Ok(()) => self.store.finish_round(lane, &round, now).await,
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(ours) => return (round, ours),
+                Err(error) if !error.is_retryable() => {
+                    // Nothing is lost: what was delivered is delivered again, under the same id.
+                    tracing::error!(endpoint = %lane.owner, error = %error, "attempts cannot be recorded");
+                    return (round, false);
+                }
+                Err(error) => {
+                    tracing::warn!(endpoint = %lane.owner, error = %error, "attempts could not be recorded yet");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
