@@ -86,6 +86,10 @@ pub fn servers(url: &Url) -> Vec<Url> {
 }
 
 /// User and password of a broker's URL; the password is empty when there is none.
+#[cfg_attr(
+    not(any(feature = "nats", feature = "amqp", feature = "kafka")),
+    expect(dead_code, reason = "told to brokers")
+)]
 #[must_use]
 pub(super) fn credentials(url: &Url) -> Option<(String, Zeroizing<String>)> {
     let user = decoded(url.username())?;
