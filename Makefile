@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench image sqlx-prepare ensure
+.PHONY: help run test soak check fmt bench image sqlx-prepare ensure
 
 # Queries are checked against .sqlx, so no build needs a database.
 export SQLX_OFFLINE := true
@@ -29,6 +29,10 @@ test: ensure ## Run all tests, documentation included, against a throw-away Post
 	@cargo build --all-features
 	$(call say,testing against a throw-away Postgres)
 	@$(WAXSEAL) dev postgres -- cargo test --all-features $(ARGS)
+
+soak: ensure ## Compare what went in with what arrived while everything fails, for SOAK_MINUTES (30; LEDGER_SEED repeats a run)
+	$(call say,keeping the books under faults)
+	@SOAK_MINUTES=$${SOAK_MINUTES:-30} cargo test --test ledger
 
 check: ensure ## Check format, lints, documentation, architecture and dependencies
 	$(call say,format)

@@ -102,6 +102,9 @@ pub(super) struct Schedule<T> {
     unrecorded: HashSet<EventId>,
     more_fresh: bool,
     retry_was_last: bool,
+    reading: bool,
+    /// What is being read leaves out what was in hand and is forgotten by now: it must not overtake that.
+    reading_is_stale: bool,
 }
 
 impl<T> Schedule<T> {
@@ -124,6 +127,8 @@ impl<T> Schedule<T> {
             unrecorded: HashSet::new(),
             more_fresh: false,
             retry_was_last: false,
+            reading: false,
+            reading_is_stale: false,
         }
     }
 
@@ -173,6 +178,7 @@ impl<T> Schedule<T> {
         if retries > 0 {
             self.retries.looking(now);
         }
+        self.reading = true;
         Some(Want { fresh, retries, bytes })
     }
 
@@ -215,6 +221,10 @@ impl<T> Schedule<T> {
     pub(super) fn offer(&mut self, read: Read<T>, now: OffsetDateTime) {
         self.more_fresh |= read.more_fresh;
         self.retries.looked(read.more_retries);
+        self.reading = false;
+        if std::mem::take(&mut self.reading_is_stale) {
+            return self.forget_waiting();
+        }
         if self.breaker.permit(now) == Permit::Not {
             return self.forget_waiting();
         }
@@ -246,6 +256,7 @@ impl<T> Schedule<T> {
 
     /// The reading came to nothing.
     pub(super) fn reading_failed(&mut self) {
+        (self.reading, self.reading_is_stale) = (false, false);
         self.more_fresh = true;
         self.retries.look_again(true);
     }
@@ -344,6 +355,7 @@ impl<T> Schedule<T> {
 
     /// Forgets what has not begun; it is read again.
     pub(super) fn forget_waiting(&mut self) {
+        self.reading_is_stale |= self.reading;
         self.more_fresh = true;
         self.retries.look_again(true);
         self.lines.forget_waiting();

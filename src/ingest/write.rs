@@ -202,10 +202,13 @@ impl Writer {
     async fn seal(&self, filing: &Filing<'_>, filed: &[Filed<'_>]) -> Result<Vec<NewEvent>, WriteError> {
         let name = |one: &Filed<'_>| DekName::month(filing.tenant, one.contact, one.place.part_day);
         let deks = self.parts.keyring.for_sealing(filing.tenant, filed.iter().map(name)).await?;
+        // Not when the batch began: ids for a time that other ids of this process left behind long ago do not ascend, and
+        // the items of one webhook would lose their order.
+        let now = self.parts.clock.now();
         let mut batch = Vec::with_capacity(filed.len());
         for one in filed {
             let dek = deks.get(&name(one)).ok_or(KeyringError::Gone)?;
-            let event_id = EventId::new(filing.now);
+            let event_id = EventId::new(now);
             let place = places::event_payload(filing.tenant, event_id, one.contact);
             batch.push(filing.event(one, event_id, envelope::seal(&dek.dek, &place, &one.item.envelope)));
         }

@@ -140,3 +140,27 @@ fn no_event_is_begun_twice_though_it_lies_in_both_tables() {
     assert_eq!(begun(&mut schedule).into_iter().collect::<HashSet<_>>().len(), 1);
     assert_eq!(schedule.in_hand().len(), 1);
 }
+
+#[test]
+fn what_is_being_read_while_others_are_forgotten_does_not_overtake_them() {
+    let mut schedule = looking(Order::Block, 8, None);
+    schedule.wants(NOON).unwrap();
+    let same = [1, 2, 3].map(|n| item(n, Some(contact(1)), None, 0));
+    let others = (11..=15).map(|n| item(n, Some(contact(n)), None, 0));
+    schedule.offer(all_of(same.into_iter().chain(others).collect()), NOON);
+    begun(&mut schedule);
+    // A look that leaves out what is in hand: 1, 2 and 3 of them.
+    schedule.look_again(false);
+    schedule.wants(NOON).unwrap();
+    assert!(schedule.in_hand().contains(&event(2).uuid()));
+    // Meanwhile the breaker opens, so that 2 and 3 are forgotten, and its wait is over before the look is.
+    schedule.finish(event(1), Ended::Accepted, NOON);
+    for n in 11..=15 {
+        schedule.finish(event(n), Ended::Postponed, NOON);
+    }
+    assert!(schedule.breaker.is_open());
+    let later = NOON + Duration::seconds(6);
+    schedule.offer(all_of(vec![item(4, Some(contact(1)), None, 0)]), later);
+    let next = schedule.next(later).map(|item| item.event);
+    assert_ne!(next, Some(event(4)), "2 and 3 come before");
+}

@@ -6,6 +6,7 @@ mod connections;
 mod database;
 mod deadlock;
 mod disk;
+mod hanging;
 mod keys;
 mod process;
 mod queue;

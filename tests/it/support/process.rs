@@ -50,11 +50,21 @@ pub fn waxseal(words: &[&str], environment: &[(String, String)]) -> Command {
 impl Process {
     /// Starts a gateway and returns when it is ready.
     pub async fn start(environment: &[(String, String)], at: Ports) -> Self {
-        let mut environment = environment.to_vec();
+        let mut process = Self::launch(waxseal(&["serve"], environment), at);
+        until("the gateway is ready", PATIENCE, async || {
+            assert!(!process.has_ended(), "the gateway ended:\n{}", process.said());
+            process.readiness().await == Some(200)
+        })
+        .await;
+        process
+    }
+
+    /// Starts whatever serves as a gateway, and does not wait for it.
+    pub fn launch(mut command: Command, at: Ports) -> Self {
         for (name, port) in [("PUBLIC", at.public), ("INTERNAL", at.internal), ("ADMIN", at.admin)] {
-            environment.push((format!("WAXSEAL_SERVER__{name}_LISTEN"), format!("127.0.0.1:{port}")));
+            command.env(format!("WAXSEAL_SERVER__{name}_LISTEN"), format!("127.0.0.1:{port}"));
         }
-        let mut child = waxseal(&["serve"], &environment).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let (mut lines, heard) = (BufReader::new(child.stderr.take().unwrap()).lines(), said.clone());
         tokio::spawn(async move {
@@ -65,9 +75,12 @@ impl Process {
             }
         });
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
-        let process = Self { at, child, said, client };
-        until("the gateway is ready", PATIENCE, async || process.readiness().await == Some(200)).await;
-        process
+        Self { at, child, said, client }
+    }
+
+    /// Whether it has ended, without waiting for it.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// What `/readyz` answers; `None` without an answer.
