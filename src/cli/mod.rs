@@ -107,7 +107,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
     match cli.command {
         Verb::Serve => return serve::run(&config()?).await,
         Verb::Dev(DevArgs { tool: Some(DevTool::Postgres(args)), .. }) => return dev_postgres::run(args).await,
-        Verb::Dev(DevArgs { server, tool: None }) => return dev::run(server, out).await,
+        Verb::Dev(DevArgs { server, tool: None }) => return Box::pin(dev::run(server, out)).await,
         Verb::Simulate(args) => return simulate::run(args, out).await,
         Verb::Health => return health::run(&config()?).await,
         Verb::CheckConfig => out.write_all(config()?.to_redacted_toml().as_bytes())?,

@@ -218,7 +218,7 @@ impl<'a> Work<'a> {
 
     fn was_recorded(&mut self, round: &Round) {
         self.recording = None;
-        self.schedule.recorded(round.events(), round.again.iter().map(|(_, at)| *at));
+        self.schedule.recorded(round.events(), round.again.iter().map(|again| again.at));
     }
 
     /// The order is promised across owners: who failed before holds up the later events of the same person.

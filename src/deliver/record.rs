@@ -1,5 +1,7 @@
 //! What the attempts of a lane came to: gathered into rounds, and recorded with the lane's epoch.
 
+use time::OffsetDateTime;
+
 use super::Deliverer;
 use super::fly::Flown;
 use super::lane::{PAUSE, Work};
@@ -9,7 +11,7 @@ use crate::domain::retry;
 use crate::egress::attempt::Attempt;
 use crate::ids::EventId;
 use crate::store::lanes::OwnedLane;
-use crate::store::rounds::{AttemptRow, Dead, Owed, Round};
+use crate::store::rounds::{Again, AttemptRow, Dead, Owed, Round};
 use crate::telemetry;
 
 impl Work<'_> {
@@ -34,12 +36,15 @@ impl Work<'_> {
             self.schedule.finish(owed.event, Ended::Accepted, now);
             return self.endpoint_accepts().await;
         }
+        if !attempt.class.burns_attempt() {
+            return self.put_off(owed, &attempt, now);
+        }
         let number = flown.attempts.saturating_add(1);
         self.round.attempts.push(row(owed.event, number, &attempt));
         let delay = retry::next_delay(number.unsigned_abs(), attempt.retry_after, attempt.is_slow(), seed(owed.event));
         let ended = match delay {
             Some(delay) => {
-                self.round.again.push((owed, now + delay));
+                self.round.again.push(Again { owed, at: now + delay, attempts: 1 });
                 Ended::Postponed
             }
             None => {
@@ -49,6 +54,18 @@ impl Work<'_> {
         };
         self.schedule.finish(owed.event, ended, now);
         self.endpoint_fails(attempt.class).await;
+    }
+}
+
+impl Work<'_> {
+    /// What only this side can mend counts neither on the ladder nor against the endpoint.
+    fn put_off(&mut self, owed: Owed, attempt: &Attempt, now: OffsetDateTime) {
+        match retry::next_delay(1, attempt.retry_after, true, seed(owed.event)) {
+            Some(delay) => self.round.again.push(Again { owed, at: now + delay, attempts: 0 }),
+            // The ladder has a first rung.
+            None => return bury(&mut self.round, owed, "exhausted", Some(attempt)),
+        }
+        self.schedule.finish(owed.event, Ended::Postponed, now);
     }
 }
 

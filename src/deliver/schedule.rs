@@ -102,9 +102,17 @@ pub(super) struct Schedule<T> {
     unrecorded: HashSet<EventId>,
     more_fresh: bool,
     retry_was_last: bool,
-    reading: bool,
-    /// What is being read leaves out what was in hand and is forgotten by now: it must not overtake that.
-    reading_is_stale: bool,
+    reading: Reading,
+}
+
+/// Whether something is being read, and of what use it will be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Reading {
+    #[default]
+    Nothing,
+    Useful,
+    /// It leaves out what was in hand and is forgotten by now, and must not overtake that.
+    Stale,
 }
 
 impl<T> Schedule<T> {
@@ -127,8 +135,7 @@ impl<T> Schedule<T> {
             unrecorded: HashSet::new(),
             more_fresh: false,
             retry_was_last: false,
-            reading: false,
-            reading_is_stale: false,
+            reading: Reading::Nothing,
         }
     }
 
@@ -178,7 +185,7 @@ impl<T> Schedule<T> {
         if retries > 0 {
             self.retries.looking(now);
         }
-        self.reading = true;
+        self.reading = Reading::Useful;
         Some(Want { fresh, retries, bytes })
     }
 
@@ -221,8 +228,7 @@ impl<T> Schedule<T> {
     pub(super) fn offer(&mut self, read: Read<T>, now: OffsetDateTime) {
         self.more_fresh |= read.more_fresh;
         self.retries.looked(read.more_retries);
-        self.reading = false;
-        if std::mem::take(&mut self.reading_is_stale) {
+        if std::mem::take(&mut self.reading) == Reading::Stale {
             return self.forget_waiting();
         }
         if self.breaker.permit(now) == Permit::Not {
@@ -256,7 +262,7 @@ impl<T> Schedule<T> {
 
     /// The reading came to nothing.
     pub(super) fn reading_failed(&mut self) {
-        (self.reading, self.reading_is_stale) = (false, false);
+        self.reading = Reading::Nothing;
         self.more_fresh = true;
         self.retries.look_again(true);
     }
@@ -355,7 +361,9 @@ impl<T> Schedule<T> {
 
     /// Forgets what has not begun; it is read again.
     pub(super) fn forget_waiting(&mut self) {
-        self.reading_is_stale |= self.reading;
+        if self.reading == Reading::Useful {
+            self.reading = Reading::Stale;
+        }
         self.more_fresh = true;
         self.retries.look_again(true);
         self.lines.forget_waiting();

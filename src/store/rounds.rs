@@ -35,6 +35,17 @@ pub struct Owed {
     pub postponed_to: Option<OffsetDateTime>,
 }
 
+/// To be tried again.
+#[derive(Debug, Clone, Copy)]
+pub struct Again {
+    /// Which.
+    pub owed: Owed,
+    /// When.
+    pub at: OffsetDateTime,
+    /// Attempts that this round adds: 0 or 1.
+    pub attempts: i16,
+}
+
 /// Given up.
 #[derive(Debug, Clone, Copy)]
 pub struct Dead {
@@ -55,8 +66,8 @@ pub struct Dead {
 pub struct Round {
     /// Delivered: owed no longer.
     pub done: Vec<Owed>,
-    /// To be tried again, and when.
-    pub again: Vec<(Owed, OffsetDateTime)>,
+    /// To be tried again.
+    pub again: Vec<Again>,
     /// Given up, and why.
     pub dead: Vec<Dead>,
     /// Attempts that did not end in 2xx.
@@ -78,7 +89,7 @@ impl Round {
     }
 
     fn leaving(&self) -> impl Iterator<Item = Owed> {
-        let again = self.again.iter().map(|(owed, _)| *owed);
+        let again = self.again.iter().map(|again| again.owed);
         self.done.iter().copied().chain(again).chain(self.dead.iter().map(|dead| dead.owed))
     }
 
@@ -134,8 +145,7 @@ impl Store {
         let (retried, fresh): (Vec<Owed>, Vec<Owed>) = round.leaving().partition(|owed| owed.postponed_to.is_some());
         let (again, dead, attempts) = (&round.again, &round.dead, &round.attempts);
         let fenced = sqlx::query_scalar!(
-            r#"
-            WITH fence AS (
+            r#"WITH fence AS (
                 SELECT 1 FROM lane
                 WHERE tenant_id = $1 AND kind = 1 AND owner_id = $2 AND shard = $3 AND epoch = $4
                 FOR SHARE
@@ -154,8 +164,8 @@ impl Store {
             ), postponed AS (
                 INSERT INTO delivery_retry
                     (tenant_id, endpoint_id, shard, next_at, event_id, part_day, event_xid, contact_id, attempts)
-                SELECT $1, $2, $3, t.next_at, event_id, part_day, event_xid, contact_id, attempts + 1
-                FROM UNNEST($9::uuid[], $10::timestamptz[]) AS t (event_id, next_at) JOIN leaving USING (event_id)
+                SELECT $1, $2, $3, t.next_at, event_id, part_day, event_xid, contact_id, attempts + t.more
+                FROM UNNEST($9::uuid[], $10::timestamptz[], $25::int2[]) AS t (event_id, next_at, more) JOIN leaving USING (event_id)
             ), buried AS (
                 INSERT INTO delivery_dead (tenant_id, endpoint_id, event_id, part_day, event_xid, contact_id, attempts,
                                            last_class, last_status, reason, died_at)
@@ -188,8 +198,8 @@ impl Store {
             &fresh.iter().map(uuid).collect::<Vec<_>>(),
             &retried.iter().map(uuid).collect::<Vec<_>>(),
             &retried.iter().filter_map(|owed| owed.postponed_to).collect::<Vec<OffsetDateTime>>(),
-            &again.iter().map(|(owed, _)| uuid(owed)).collect::<Vec<_>>(),
-            &again.iter().map(|(_, at)| *at).collect::<Vec<_>>(),
+            &again.iter().map(|again| uuid(&again.owed)).collect::<Vec<_>>(),
+            &again.iter().map(|again| again.at).collect::<Vec<_>>(),
             &dead.iter().map(|dead| uuid(&dead.owed)).collect::<Vec<Uuid>>(),
             &dead.iter().map(|dead| dead.reason).collect::<Vec<_>>() as _,
             &dead.iter().map(|dead| dead.attempts).collect::<Vec<_>>(),
@@ -204,6 +214,7 @@ impl Store {
             round.failing_since.flatten(),
             &attempts.iter().map(|row| row.request_bytes).collect::<Vec<_>>(),
             &attempts.iter().map(|row| row.response_bytes).collect::<Vec<_>>(),
+            &again.iter().map(|again| again.attempts).collect::<Vec<_>>(),
         )
         .fetch_one(&self.data)
         .await?;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -196,28 +197,24 @@ fn begin(worker: &Worker, tenure: &Tenure, claimed: ClaimedLane, done: mpsc::Unb
     tenure.in_hand.lanes().insert(lane, stop.clone());
     // Before anything is looked for, so that what comes after the look rings.
     let bell = worker.deliverer.bells.hang(lane.owner);
-    let (worker, in_hand) = (worker.clone(), tenure.in_hand.clone());
+    let (bells, in_hand) = (worker.deliverer.bells.clone(), tenure.in_hand.clone());
+    let working = work(worker, claimed, bell.clone(), stop);
     tenure.tasks.spawn(async move {
-        let bells = worker.deliverer.bells.clone();
-        work(worker, claimed, bell.clone(), stop).await;
+        if AssertUnwindSafe(working).catch_unwind().await.is_err() {
+            tracing::error!(lane = %lane.owner, "a lane panicked; it is given back and taken up again");
+        }
         bells.take_down(lane.owner, &bell);
         // Ours no longer, whatever the reason; a claim would otherwise wait for the end of this process.
         let _closed = done.send((lane, in_hand));
     });
 }
 
-/// Works on a lane until it is stopped or lost.
-async fn work(worker: Worker, claimed: ClaimedLane, bell: Arc<Bell>, stop: CancellationToken) {
-    let lane = claimed.lane;
-    let working = async move {
-        match lane.kind {
-            Kind::Endpoint => Box::pin(deliver::run_lane(worker.deliverer, claimed, bell, stop)).await,
-            Kind::Replay => Box::pin(deliver::run_replay(worker.deliverer, lane, stop)).await,
-            Kind::Channel => Box::pin(send::run_lane(worker.sender, lane, bell, stop)).await,
-        }
-    };
-    if AssertUnwindSafe(working).catch_unwind().await.is_err() {
-        tracing::error!(lane = %lane.owner, "a lane panicked; it is given back and taken up again");
+/// The work on a lane, until it is stopped or lost. With nothing in it that it does not need: there may be ten thousand of them.
+fn work(worker: &Worker, claimed: ClaimedLane, bell: Arc<Bell>, stop: CancellationToken) -> BoxFuture<'static, ()> {
+    match claimed.lane.kind {
+        Kind::Endpoint => Box::pin(deliver::run_lane(worker.deliverer.clone(), claimed, bell, stop)),
+        Kind::Replay => Box::pin(deliver::run_replay(worker.deliverer.clone(), claimed.lane, stop)),
+        Kind::Channel => Box::pin(send::run_lane(worker.sender.clone(), claimed.lane, bell, stop)),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use waxseal::ids::{EventId, TenantId};
 use waxseal::store::lanes::{Kind, OwnedLane};
-use waxseal::store::rounds::{AttemptRow, Dead, Owed, Round};
+use waxseal::store::rounds::{Again, AttemptRow, Dead, Owed, Round};
 
 use crate::support::app::APP_SECRET;
 use crate::support::estate::Estate;
@@ -117,17 +117,25 @@ async fn a_process_that_lost_its_lane_writes_nothing_and_the_owner_writes_everyt
     for number in 0..3 {
         app.webhook(webhook::text("4915199900011", &format!("wamid.{number}"), "Moin")).await;
     }
+    database::settled(&app.database).await;
     let page = app.get("/v1/events").await;
     let events: Vec<EventId> =
         page["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().parse().unwrap()).collect();
     let owed = |at: usize| Owed { event: events[at], postponed_to: None };
     let now = app.gateway.base().clock.now();
-    let attempt =
-        |at: usize| AttemptRow { event: events[at], number: 1, class: "timeout", http_status: None, millis: 1 };
+    let attempt = |at: usize| AttemptRow {
+        event: events[at],
+        number: 1,
+        class: "timeout",
+        http_status: None,
+        millis: 1,
+        request_bytes: 0,
+        response_bytes: 0,
+    };
     let dead = Dead { owed: owed(2), reason: "exhausted", attempts: 1, last_class: Some("timeout"), last_status: None };
     let round = |now: OffsetDateTime| Round {
         done: vec![owed(0)],
-        again: vec![(owed(1), now)],
+        again: vec![Again { owed: owed(1), at: now, attempts: 1 }],
         dead: vec![dead],
         attempts: vec![attempt(1), attempt(2)],
         failing_since: Some(Some(now)),
