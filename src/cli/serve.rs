@@ -21,7 +21,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     start_logs(config);
     // Asked for before anything starts, so that no signal finds the default behind it.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let gateway = Gateway::start(config, Arc::new(SystemClock)).await?;
+    let gateway = Box::pin(Gateway::start(config, Arc::new(SystemClock))).await?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -80,7 +80,8 @@ pub async fn attempts(app: &TestApp, class: &str, at_least: i64) {
 pub async fn deliver_all(app: &TestApp, clock: &ManualClock) {
     let nothing_is_owed = async || {
         clock.advance(time::Duration::seconds(10));
-        database::count(&app.database, "SELECT count(*) FROM delivery").await == 0
+        let owed = "SELECT (SELECT count(*) FROM delivery) + (SELECT count(*) FROM delivery_retry)";
+        database::count(&app.database, owed).await == 0
     };
     wait::until("everything is delivered", PATIENCE, nothing_is_owed).await;
     assert_eq!(database::count(&app.database, "SELECT count(*) FROM delivery_dead").await, 0);

@@ -74,7 +74,7 @@ async fn up(args: &DevServerArgs, out: Out<'_>) -> anyhow::Result<()> {
 
     step(out, "gateway", "migrates, opens its keys, listens")?;
     let config = gateway_config(args, &estate, &postgres, &simulator)?;
-    let gateway = Gateway::start(&config, clock.clone()).await?;
+    let gateway = Box::pin(Gateway::start(&config, clock.clone())).await?;
 
     step(out, "consumer", "a sample application that verifies every signature")?;
     let api_key = demo::ensure_api_key(gateway.base(), &estate).await?;

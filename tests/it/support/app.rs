@@ -78,7 +78,7 @@ impl TestApp {
         let mut variables = variables(&database, simulator.base_url());
         variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Config::load(None, variables.into_iter()).unwrap();
-        let gateway = Gateway::start(&config, clock.clone()).await.unwrap();
+        let gateway = Box::pin(Gateway::start(&config, clock.clone())).await.unwrap();
         let at = gateway.addresses;
         simulator.set_callback(Some(format!("http://{}/webhook", at.public)));
         let key = api_key_with(&gateway, Permissions::admin()).await;
