@@ -254,6 +254,7 @@ impl Gateway {
             max_in_flight: config.send.max_in_flight,
         };
         let worker = Worker {
+            metrics: metrics.clone(),
             id: WorkerId::new(clock.now()),
             store: store.clone(),
             directory: directory.clone(),

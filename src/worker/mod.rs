@@ -5,6 +5,7 @@ mod lanes;
 
 pub use lanes::Lease;
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +35,8 @@ pub struct Worker {
     pub sender: Sender,
     /// Watched for the metrics.
     pub ingest: Ingest,
+    /// Kept small while nobody reads them.
+    pub metrics: PrometheusHandle,
     /// When.
     pub clock: SharedClock,
     /// How long a silent process keeps its lanes.
