@@ -80,6 +80,29 @@ impl Store {
         now: OffsetDateTime,
         limit: i64,
     ) -> Result<Vec<DueDelivery>, StoreError> {
+        let (today, day) = (now.date(), time::Duration::days(1));
+        let mut days = (today.saturating_sub(day), today.saturating_add(day));
+        loop {
+            let rows = self.due_deliveries_of(lane, in_flight, now, limit, days).await?;
+            // What came late, or waited long: read again, from as many days as it takes.
+            let needed = rows.iter().fold(days, |(first, last), row| (first.min(row.part_day), last.max(row.part_day)));
+            if needed == days {
+                return Ok(rows);
+            }
+            days = needed;
+        }
+    }
+
+    /// The same, with the content of the events that lie between the first and the last day alone. To look among all partitions
+    /// takes longer than everything else together, even where there is nothing to find.
+    async fn due_deliveries_of(
+        &self,
+        lane: OwnedLane,
+        in_flight: &[Uuid],
+        now: OffsetDateTime,
+        limit: i64,
+        (first, last): (Date, Date),
+    ) -> Result<Vec<DueDelivery>, StoreError> {
         let rows = sqlx::query_as!(
             DueDelivery,
             r#"SELECT d.event_id, d.part_day, d.attempts, e.type AS "event_type?", e.channel_id, e.contact_id, e.message_id,
@@ -93,12 +116,12 @@ impl Store {
                -- LATERAL with LIMIT: one index look-up each. The planner would rather read every partition whole.
                LEFT JOIN LATERAL (
                    SELECT * FROM event
-                   WHERE tenant_id = d.tenant_id AND part_day = d.part_day AND xid = d.event_xid AND event_id = d.event_id
+                   WHERE tenant_id = d.tenant_id AND part_day = d.part_day AND part_day BETWEEN $7 AND $8 AND xid = d.event_xid AND event_id = d.event_id
                    LIMIT 1
                ) e ON true
                LEFT JOIN LATERAL (
                    SELECT payload FROM event_payload
-                   WHERE tenant_id = d.tenant_id AND part_day = d.part_day AND event_id = d.event_id
+                   WHERE tenant_id = d.tenant_id AND part_day = d.part_day AND part_day BETWEEN $7 AND $8 AND event_id = d.event_id
                    LIMIT 1
                ) p ON true
                ORDER BY d.event_id"#,
@@ -108,6 +131,8 @@ impl Store {
             now,
             in_flight,
             limit,
+            first,
+            last,
         )
         .fetch_all(&self.data)
         .await?;
@@ -115,6 +140,7 @@ impl Store {
     }
 
     /// Records a round in one statement. Returns false when the lane belongs to somebody else by now: nothing was written.
+    /// A round of successes does not wait for the disk (docs/adr/0006-no-fsync-for-deliveries.md).
     pub async fn finish_round(&self, lane: OwnedLane, round: &Round, now: OffsetDateTime) -> Result<bool, StoreError> {
         let uuids = |ids: &mut dyn Iterator<Item = EventId>| ids.map(EventId::uuid).collect::<Vec<_>>();
         let leaving = uuids(&mut round.done.iter().copied().chain(round.dead.iter().map(|(event, _)| *event)));
@@ -150,6 +176,7 @@ impl Store {
                 ON CONFLICT DO NOTHING
             )
             SELECT EXISTS (SELECT 1 FROM fence) AS "fenced!"
+            WHERE set_config('synchronous_commit', CASE WHEN $16 THEN 'off' ELSE current_setting('synchronous_commit') END, true) <> ''
             "#,
             lane.tenant.uuid(),
             lane.owner,
@@ -166,6 +193,7 @@ impl Store {
             &round.attempts.iter().map(|row| row.class).collect::<Vec<_>>() as _,
             &round.attempts.iter().map(|row| row.http_status).collect::<Vec<_>>() as _,
             &round.attempts.iter().map(|row| row.millis).collect::<Vec<_>>(),
+            again.is_empty() && dead.is_empty(),
         )
         .fetch_one(&self.data)
         .await?;
