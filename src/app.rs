@@ -21,7 +21,7 @@ use crate::egress::brokers::Brokers;
 use crate::egress::client::{self, EgressClient};
 use crate::egress::guard::AddressPolicy;
 use crate::egress::proxy::Proxy;
-use crate::http;
+use crate::http::{self, listen};
 use crate::ids::{TenantId, WorkerId};
 use crate::ingest::{self, Ingest};
 use crate::keyring::{CacheLimits, Keyring, Root};
@@ -189,6 +189,7 @@ impl Gateway {
             max_in_flight: config.send.max_in_flight,
         };
         let worker = Worker {
+            metrics: metrics.clone(),
             id: WorkerId::new(clock.now()),
             store: store.clone(),
             directory: directory.clone(),
@@ -319,15 +320,16 @@ fn serve(
     let [public, internal, admin] = bound;
     let addresses =
         Addresses { public: public.local_addr()?, internal: internal.local_addr()?, admin: admin.local_addr()? };
-    let limits = http::listen::Limits::default();
+    let limits = listen::Limits::default();
+    let strangers = listen::Limits { connections: PUBLIC_CONNECTIONS, ..limits };
+    requests.tasks.spawn(listen::serve(public, http::router::public(state), strangers, requests.stop.clone()));
     let routers = [
-        (public, http::router::public(state), PUBLIC_CONNECTIONS, requests),
-        (internal, http::router::internal(state.clone()), limits.connections, requests),
-        (admin, http::router::admin(state.clone()), limits.connections, health),
+        (internal, http::router::internal(state.clone()), requests),
+        (admin, http::router::admin(state.clone()), health),
     ];
-    for (listener, router, connections, stage) in routers {
-        let limits = http::listen::Limits { connections, ..limits };
-        stage.tasks.spawn(http::listen::serve(listener, router, limits, stage.stop.clone()));
+    for (listener, router, stage) in routers {
+        // With its state, routes are not assembled anew for each request.
+        stage.tasks.spawn(listen::serve(listener, router.with_state::<()>(()), limits, stage.stop.clone()));
     }
     tracing::info!(public = %addresses.public, internal = %addresses.internal, admin = %addresses.admin, "listening");
     Ok(addresses)

@@ -21,6 +21,7 @@ mod scenario;
 mod server;
 mod table;
 mod targets;
+mod trial;
 mod webhook;
 
 use std::io::Write;
@@ -64,6 +65,10 @@ async fn measure() -> anyhow::Result<()> {
     let machine = machine::describe(&server.describe().await?);
     let meta = Arc::new(Meta::new(BUSINESS, u32::from_be_bytes(random::bytes())));
     let bench = Bench { meta, postgres: server.process().await?, sizes };
+    if let Some(wanted) = trial::asked_for() {
+        let found = trial::run(&bench, &server, &wanted).await?;
+        return Ok(std::io::stdout().write_all(table::render_trial(&found).as_bytes())?);
+    }
     let alone = |part| std::env::args().any(|argument| argument == part);
     let (mut report, mut targets) = (format!("\n\n{machine}\n"), Vec::new());
     if !alone("out") {

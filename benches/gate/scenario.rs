@@ -27,7 +27,7 @@ pub(crate) const CROWD: Posts = (256, 1);
 /// The open loop.
 pub(crate) const SCHEDULE: Schedule = Schedule { rate: 4000, connections: 64 };
 /// UNNEST 100 over two connections.
-const RAW: Batches = Batches { statement: Statement::Gateway, rows: 100, connections: 2 };
+pub(crate) const RAW: Batches = Batches { statement: Statement::Gateway, rows: 100, connections: 2 };
 
 /// Everything that was found out.
 pub(crate) struct Findings {

@@ -35,6 +35,17 @@ pub(crate) fn verdicts(targets: &[Target]) -> String {
     out.0
 }
 
+/// The rows of a trial.
+pub(crate) fn render_trial(found: &[(String, Outcome)]) -> String {
+    let mut out = Lines("\n".to_owned());
+    out.heading("TRIAL");
+    for (name, outcome) in found {
+        out.row(name, outcome);
+        out.deliveries(outcome);
+    }
+    out.0
+}
+
 fn method(sizes: Sizes) -> String {
     let settings = Some(more_settings()).filter(|more| !more.is_empty()).unwrap_or_else(|| "defaults".to_owned());
     let (warm_up, measured) = (sizes.window.warm_up.as_secs_f64(), sizes.window.measured.as_secs_f64());

@@ -1,7 +1,8 @@
-//! What frames every request: an id, one line in the log, a deadline, and no panic that anybody sees. The line holds the
+//! What frames every request: an id, a line in the log, a deadline, and no panic that anybody sees. The line holds the
 //! template of the route, never the path or the query: those hold ids, tokens and whatever a stranger types.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -73,10 +75,18 @@ pub(super) async fn mirror(request: Request, next: Next) -> Response {
     finish(next.run(request).await, &id, &line)
 }
 
-/// The frame of the public listener, whose refusals say nothing.
-pub(super) async fn public(request: Request, next: Next) -> Response {
-    let (id, line) = (request_id(&request), Line::begin(&request, "public"));
-    finish(next.run(request).await, &id, &line)
+/// The frame of the public listener, whose refusals say nothing. `route` is the one it has.
+pub(super) async fn public<F>(request: Request, route: &'static str, handler: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
+    let (id, mut line) = (request_id(&request), Line::begin(&request, "public"));
+    line.route = Some(Route::Only(route)).filter(|_| request.uri().path() == route);
+    let answer = AssertUnwindSafe(async { handler(request).await }).catch_unwind().await;
+    let response = answer.unwrap_or_else(panicked_silently);
+    // Thousands a second would bury the log, and the metrics count them.
+    line.quiet = line.method == "POST" && response.status() == StatusCode::OK;
+    finish(response, &id, &line)
 }
 
 fn finish(mut response: Response, id: &str, line: &Line) -> Response {
@@ -99,25 +109,44 @@ pub(super) fn panicked_silently(_what: Box<dyn Any + Send>) -> Response {
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
+enum Route {
+    Matched(MatchedPath),
+    Only(&'static str),
+}
+
+impl Route {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Matched(path) => path.as_str(),
+            Self::Only(path) => path,
+        }
+    }
+}
+
 struct Line {
     listener: &'static str,
     method: &'static str,
-    route: Option<MatchedPath>,
+    route: Option<Route>,
     started: Instant,
+    /// Whether the line is for those who ask for details.
+    quiet: bool,
 }
 
 impl Line {
     fn begin(request: &Request, listener: &'static str) -> Self {
-        let route = request.extensions().get::<MatchedPath>().cloned();
-        Self { listener, method: method(request.method().as_str()), route, started: Instant::now() }
+        let route = request.extensions().get::<MatchedPath>().cloned().map(Route::Matched);
+        Self { listener, method: method(request.method().as_str()), route, started: Instant::now(), quiet: false }
     }
 
     fn end(&self, response: &Response, id: &str) {
+        if self.quiet && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
         let key = response.extensions().get::<CallerKey>().map(|key| key.0);
         tracing::info!(
             listener = self.listener,
             method = self.method,
-            route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str),
+            route = self.route.as_ref().map_or("unmatched", Route::as_str),
             status = response.status().as_u16(),
             ms = self.started.elapsed().as_micros() as f64 / 1000.0,
             request_id = id,

@@ -19,7 +19,11 @@ const SECURITY: [(HeaderName, &str); 4] = [
 
 /// Adds them.
 pub(super) async fn security(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    secured(next.run(request).await)
+}
+
+/// The answer with them.
+pub(super) fn secured(mut response: Response) -> Response {
     for (name, value) in SECURITY {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

@@ -1,12 +1,14 @@
-//! Serves a router on a listener until told to stop, then finishes what is under way. Whoever connects is a stranger until a
+//! Serves requests on a listener until told to stop, then finishes what is under way. Whoever connects is a stranger until a
 //! handler says otherwise, so everything that a connection can hold has a bound: time, memory, and the number of connections.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,12 +19,12 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 use super::unread::Unread;
 
 /// What a connection may cost before anybody knows whose it is.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 16 * 1024;
 /// Most bytes that are read of a body that was refused unread; a little above the longest that a well-meaning client sends.
 const LEFT_OVER: usize = 4 * 1024 * 1024;
 /// How long accepting pauses when the system has no more descriptors: until then, every attempt would fail at once.
@@ -55,15 +57,16 @@ impl Default for Limits {
 }
 
 /// Serves until `stop` is cancelled and every request under way is answered. Connections without one are closed at once.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
-    // Without this, routes would be assembled anew for each request.
-    let router = router.with_state(());
+pub async fn serve<S>(listener: TcpListener, service: S, limits: Limits, stop: CancellationToken)
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+{
     let (room, tasks) = (Arc::new(Semaphore::new(limits.connections)), TaskTracker::new());
     let accept_all = async {
         // The semaphore is never closed.
         while let Ok(place) = room.clone().acquire_owned().await {
             let stream = accept(&listener).await;
-            let connection = connection(stream, router.clone(), limits, stop.clone());
+            let connection = connection(stream, service.clone(), limits, stop.clone());
             tasks.spawn(async move {
                 connection.await;
                 drop(place);
@@ -99,22 +102,25 @@ struct Seen {
     body: AtomicBool,
 }
 
-async fn connection(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken) {
+async fn connection<S>(stream: TcpStream, service: S, limits: Limits, stop: CancellationToken)
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send,
+{
     // Answers are small and complete: waiting to fill a packet would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
     }
-    let seen = Seen::default();
-    let service = service_fn(|request: hyper::Request<Incoming>| {
+    let seen = &Seen::default();
+    let watched = service_fn(move |request: hyper::Request<Incoming>| {
         seen.request.store(true, Ordering::Relaxed);
         seen.body.store(!request.body().is_end_stream(), Ordering::Relaxed);
-        router.clone().oneshot(request.map(Body::new))
+        service.clone().oneshot(request.map(Body::new))
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(Unread::new(stream, limits.unread)), service);
+        .serve_connection(TokioIo::new(Unread::new(stream, limits.unread)), watched);
     let ended = tokio::select! {
         biased;
         ended = &mut connection => ended,

@@ -1,13 +1,12 @@
 //! `GET /webhook` and `POST /webhook`: the only two things that the outside may ask for. Refusals have no body, so that a
 //! stranger learns nothing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRef, RawQuery, Request, State};
+use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -32,30 +31,35 @@ const LONGEST_CHALLENGE: usize = 200;
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
 
+/// The only path there is.
+pub(super) const ROUTE: &str = "/webhook";
+
 /// What the webhook needs of the gateway, and the room for bodies that are still being read.
-#[derive(Clone)]
 pub(super) struct Reception {
     ingest: Ingest,
     directory: Directory,
-    room: Arc<Semaphore>,
+    room: Semaphore,
 }
 
 impl Reception {
     /// With all of its room free.
     pub(super) fn new(state: &AppState) -> Self {
-        let room = Arc::new(Semaphore::new(UNPROVED_BYTES));
+        let room = Semaphore::new(UNPROVED_BYTES);
         Self { ingest: state.ingest.clone(), directory: state.directory.clone(), room }
     }
 }
 
-impl FromRef<Reception> for Directory {
-    fn from_ref(reception: &Reception) -> Self {
-        reception.directory.clone()
+/// Answers whatever a stranger asks for: the handshake, an event, or nothing.
+pub(super) async fn answer(reception: &Reception, request: Request) -> Response {
+    match (request.uri().path(), request.method()) {
+        (ROUTE, &Method::POST) => receive(reception, request).await,
+        (ROUTE, &Method::GET | &Method::HEAD) => verify(&reception.directory, request.uri().query()),
+        _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
 /// Meta verifies the URL: whoever knows a verify token of ours gets the challenge back.
-pub(super) async fn verify(State(directory): State<Directory>, RawQuery(query): RawQuery) -> Response {
+fn verify(directory: &Directory, query: Option<&str>) -> Response {
     let query = query.unwrap_or_default();
     let query: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     match challenge(&directory.snapshot(), &query) {
@@ -79,9 +83,9 @@ fn challenge<'q>(snapshot: &Snapshot, query: &'q [(String, String)]) -> Option<&
 }
 
 /// Meta posts events. 200 means committed.
-pub(super) async fn receive(State(reception): State<Reception>, request: Request) -> Response {
+async fn receive(reception: &Reception, request: Request) -> Response {
     let (outcome, response) = match signature(request.headers()) {
-        Some(signature) => admit(&reception, request, &signature).await,
+        Some(signature) => admit(reception, request, &signature).await,
         None => unread("unproved", StatusCode::UNAUTHORIZED),
     };
     metrics::counter!(telemetry::INGEST_REQUESTS, "outcome" => outcome).increment(1);
@@ -92,13 +96,13 @@ async fn admit(reception: &Reception, request: Request, signature: &[u8]) -> (&'
     match timeout(BODY_DEADLINE, read(request, &reception.room)).await {
         Ok(Ok(body)) => {
             let started = Instant::now();
-            let answer = answer(reception.ingest.receive(body, Some(signature)).await);
+            let answer = verdict(reception.ingest.receive(body, Some(signature)).await);
             metrics::histogram!(telemetry::INGEST_ACK_SECONDS).record(started.elapsed().as_secs_f64());
             answer
         }
         Ok(Err(Unread::TooLarge)) => unread("too_large", StatusCode::PAYLOAD_TOO_LARGE),
         Ok(Err(Unread::NoRoom)) => {
-            let (outcome, mut response) = answer(Err(Refusal::Full));
+            let (outcome, mut response) = verdict(Err(Refusal::Full));
             response.headers_mut().insert(CONNECTION, CLOSE);
             (outcome, response)
         }
@@ -112,7 +116,7 @@ fn unread(outcome: &'static str, status: StatusCode) -> (&'static str, Response)
     (outcome, (status, [(CONNECTION, CLOSE)]).into_response())
 }
 
-fn answer(result: Result<(), Refusal>) -> (&'static str, Response) {
+fn verdict(result: Result<(), Refusal>) -> (&'static str, Response) {
     let later = || (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")]).into_response();
     match result {
         Ok(()) => ("stored", StatusCode::OK.into_response()),
@@ -162,9 +166,21 @@ async fn gather(body: Body, expected: usize, room: &Semaphore) -> Result<Bytes, 
             return Ok(chunk);
         }
         enlarge(&mut share, room, chunk.len())?;
+        make_room(&mut gathered, chunk.len(), expected);
         gathered.extend_from_slice(&chunk);
     }
+    // It may have to wait for its turn.
+    gathered.shrink_to_fit();
     Ok(gathered.into())
+}
+
+/// Memory for the next piece of a body that declared its length: at most four times what has come, so that a declaration alone
+/// takes none, and in the end not more than the body.
+fn make_room(gathered: &mut Vec<u8>, next: usize, expected: usize) {
+    let wanted = gathered.len() + next;
+    if wanted > gathered.capacity() && wanted <= expected {
+        gathered.reserve_exact(wanted.saturating_mul(4).min(expected) - gathered.len());
+    }
 }
 
 fn enlarge<'r>(share: &mut Option<SemaphorePermit<'r>>, room: &'r Semaphore, by: usize) -> Result<(), Unread> {
@@ -239,7 +255,7 @@ mod tests {
 
     #[test]
     fn refusals_have_the_documented_status() {
-        let status = |result| answer(result).1.status().as_u16();
+        let status = |result| verdict(result).1.status().as_u16();
         let all = [Ok(()), Err(Refusal::Unproved), Err(Refusal::Full), Err(Refusal::Unavailable)];
         assert_eq!(all.map(status), [200, 401, 503, 503]);
     }

@@ -1,25 +1,32 @@
 //! Every route of the three listeners on one screen. The API's own are in the table of `api::routes`.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use axum::Router;
-use axum::http::StatusCode;
+use axum::extract::Request;
 use axum::middleware::from_fn;
+use axum::response::Response;
 use axum::routing::get;
+use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::state::AppState;
 use super::{admin, api, frame, graph, headers, public as webhook};
 
-/// The public listener: Meta's webhook, and an empty 404 for everything else.
-pub fn public(state: &AppState) -> Router {
-    let nothing = || async { StatusCode::NOT_FOUND };
-    Router::new()
-        .route("/webhook", get(webhook::verify).post(webhook::receive))
-        .fallback(nothing)
-        .method_not_allowed_fallback(nothing)
-        .with_state(webhook::Reception::new(state))
-        .layer(CatchPanicLayer::custom(frame::panicked_silently))
-        .layer(from_fn(frame::public))
-        .layer(from_fn(headers::security))
+/// The public listener: Meta's webhook, and an empty 404 for everything else. It has one path and no router: layers and
+/// extractors would cost as much as all the rest that HTTP costs here.
+pub fn public(
+    state: &AppState,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + use<> {
+    let reception = Arc::new(webhook::Reception::new(state));
+    tower::service_fn(move |request| {
+        let reception = reception.clone();
+        async move {
+            let response = frame::public(request, webhook::ROUTE, |request| webhook::answer(&reception, request)).await;
+            Ok(headers::secured(response))
+        }
+    })
 }
 
 /// The internal listener: the REST API with its documentation, and the Graph mirror, which waits as long as Meta needs and
@@ -51,7 +58,7 @@ pub fn admin(state: AppState) -> Router {
 mod tests {
     use super::*;
     use axum::body::{Body, to_bytes};
-    use axum::http::{Request, Response};
+    use axum::http::{Request, Response, StatusCode};
     use tower::ServiceExt;
 
     async fn ask(routes: Router, path: &str) -> Response<Body> {

@@ -16,11 +16,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::SharedClock;
 use crate::directory::{Bells, Contacts, Directory};
+use crate::ids::TenantId;
 use crate::keyring::Keyring;
 use crate::meta::parse;
-use crate::meta::signature::RawBody;
+use crate::meta::signature::{RawBody, VerifiedBody};
 use crate::store::Store;
-use queue::{Full, Queue};
+use queue::{Full, Load, Queue};
 
 /// Why a webhook was not accepted. The HTTP answer says no more than the variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +66,7 @@ impl Ingest {
     /// Starts the batchers. They run until `stop` is cancelled and the queue is empty; `tasks` waits for that.
     #[must_use]
     pub fn start(parts: &Parts, limits: Limits, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
-        let queue = Arc::new(Queue::new(limits.queue_bytes));
+        let queue = Arc::new(Queue::new(limits.queue_bytes, limits.writers * limits.batch_bytes));
         for _ in 0..limits.writers {
             tasks.spawn(batcher::supervise(parts.clone(), limits, queue.clone(), stop.clone()));
         }
@@ -74,18 +75,26 @@ impl Ingest {
 
     /// Takes a webhook and returns when everything in it is committed. A caller that goes away does not undo anything.
     pub async fn receive(&self, body: Bytes, signature: Option<&[u8]>) -> Result<(), Refusal> {
-        let snapshot = self.directory.snapshot();
-        let (verified, tenant) =
-            RawBody::new(body).verify(signature, snapshot.webhook_secrets()).map_err(|_| Refusal::Unproved)?;
-        let items = parse::parse(&verified);
-        if items.is_empty() {
-            return Ok(());
-        }
-        let answer = self.queue.push(tenant, items).map_err(|Full| Refusal::Full)?;
+        let (body, tenant) = self.prove(body, signature)?;
+        let answer = self.queue.push(tenant, self.load(body)).map_err(|Full| Refusal::Full)?;
         match tokio::time::timeout(self.commit_timeout, answer).await {
             Ok(Ok(true)) => Ok(()),
             // Refused by the database, dropped by a batcher that died, or not in time: never 200.
             Ok(Ok(false) | Err(_)) | Err(_) => Err(Refusal::Unavailable),
+        }
+    }
+
+    fn prove(&self, body: Bytes, signature: Option<&[u8]>) -> Result<(VerifiedBody, TenantId), Refusal> {
+        let snapshot = self.directory.snapshot();
+        RawBody::new(body).verify(signature, snapshot.webhook_secrets()).map_err(|_| Refusal::Unproved)
+    }
+
+    /// Cut here, where it takes no batcher's time, unless so much is cut already that the batchers have enough to do.
+    fn load(&self, body: VerifiedBody) -> Load {
+        let bytes = body.bytes().len();
+        match self.queue.turn(bytes) {
+            Some(turn) => Load::Items(parse::parse(&body), turn),
+            None => Load::Body { bytes, cut: Box::new(move || parse::parse(&body)) },
         }
     }
 

@@ -11,11 +11,30 @@ use crate::ids::TenantId;
 pub(super) struct Submission {
     pub(super) tenant: TenantId,
     pub(super) items: Vec<Item>,
-    pub(super) bytes: usize,
     /// Told `true` after COMMIT and `false` when the batch failed.
     pub(super) answer: oneshot::Sender<bool>,
+    bytes: usize,
+    /// How it gets its items, when it has none yet.
+    cut: Option<Cut>,
+    _turn: Option<Turn>,
     /// Its share of the queue, given back when it is dropped.
     _room: OwnedSemaphorePermit,
+}
+
+/// Makes items of a body.
+type Cut = Box<dyn FnOnce() -> Vec<Item> + Send>;
+
+/// Leave to have a body in items; given back when it is dropped.
+pub(super) struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+
+/// What a POST brings.
+pub(super) enum Load {
+    Items(Vec<Item>, Turn),
+    /// To be cut by the batcher that takes it.
+    Body {
+        bytes: usize,
+        cut: Cut,
+    },
 }
 
 /// What an item costs beside its JSON: itself, and the texts and names that were copied out of it, roughly.
@@ -34,10 +53,14 @@ fn held(items: &[Item]) -> usize {
 #[derive(Debug)]
 pub(super) struct Full;
 
+/// Cut into items, a POST takes several times the memory of its body. So bodies wait whole, and no more of them are cut than
+/// keep the batchers busy.
 #[derive(Debug)]
 pub(super) struct Queue {
     capacity: usize,
     room: Arc<Semaphore>,
+    cut_at_once: usize,
+    cutting: Arc<Semaphore>,
     sender: mpsc::UnboundedSender<Submission>,
     receiver: Mutex<mpsc::UnboundedReceiver<Submission>>,
 }
@@ -48,21 +71,55 @@ impl std::fmt::Debug for Submission {
     }
 }
 
+impl Submission {
+    fn cut(mut self) -> Self {
+        if let Some(cut) = self.cut.take() {
+            self.items = cut();
+            self.bytes = held(&self.items);
+        }
+        self
+    }
+}
+
 impl Queue {
-    pub(super) fn new(capacity: usize) -> Self {
+    /// A queue for `capacity` bytes of bodies, of which `cut_at_once` may be in items.
+    pub(super) fn new(capacity: usize, cut_at_once: usize) -> Self {
         let capacity = capacity.min(Semaphore::MAX_PERMITS);
+        let cut_at_once = cut_at_once.min(capacity);
         let (sender, receiver) = mpsc::unbounded_channel();
-        Self { capacity, room: Arc::new(Semaphore::new(capacity)), sender, receiver: Mutex::new(receiver) }
+        let semaphore = |bytes| Arc::new(Semaphore::new(bytes));
+        Self {
+            capacity,
+            room: semaphore(capacity),
+            cut_at_once,
+            cutting: semaphore(cut_at_once),
+            sender,
+            receiver: Mutex::new(receiver),
+        }
+    }
+
+    /// Leave to cut a body of so many bytes now; `None` when enough is cut already.
+    pub(super) fn turn(&self, bytes: usize) -> Option<Turn> {
+        // The longest body has its turn too, when it is the only one.
+        let wanted = u32::try_from(bytes.min(self.cut_at_once)).ok()?;
+        self.cutting.clone().try_acquire_many_owned(wanted).ok().map(Turn)
     }
 
     /// Queues a POST, or says at once that there is no room. One that is larger than the queue has room when nothing else waits:
     /// Meta would send it again for ever.
-    pub(super) fn push(&self, tenant: TenantId, items: Vec<Item>) -> Result<oneshot::Receiver<bool>, Full> {
-        let bytes = held(&items);
+    pub(super) fn push(&self, tenant: TenantId, load: Load) -> Result<oneshot::Receiver<bool>, Full> {
+        let (items, cut, turn, bytes) = match load {
+            Load::Body { bytes, cut } => (Vec::new(), Some(cut), None, bytes),
+            Load::Items(items, turn) => {
+                let bytes = held(&items);
+                (items, None, Some(turn), bytes)
+            }
+        };
         let wanted = u32::try_from(bytes.clamp(1, self.capacity)).map_err(|_| Full)?;
         let room = self.room.clone().try_acquire_many_owned(wanted).map_err(|_| Full)?;
         let (answer, receiver) = oneshot::channel();
-        self.sender.send(Submission { tenant, items, bytes, answer, _room: room }).map_err(|_| Full)?;
+        let submission = Submission { tenant, items, answer, bytes, cut, _turn: turn, _room: room };
+        self.sender.send(submission).map_err(|_| Full)?;
         Ok(receiver)
     }
 
@@ -70,11 +127,11 @@ impl Queue {
     /// time costs throughput at every load that was measured (docs/adr/0005-no-linger.md).
     pub(super) async fn next_batch(&self, rows: usize, bytes: usize) -> Vec<Submission> {
         let mut receiver = self.receiver.lock().await;
-        let Some(first) = receiver.recv().await else { return Vec::new() };
+        let Some(first) = receiver.recv().await.map(Submission::cut) else { return Vec::new() };
         let (mut batch_rows, mut batch_bytes) = (first.items.len(), first.bytes);
         let mut batch = vec![first];
         while batch_rows < rows && batch_bytes < bytes {
-            let Ok(next) = receiver.try_recv() else { break };
+            let Ok(next) = receiver.try_recv().map(Submission::cut) else { break };
             batch_rows += next.items.len();
             batch_bytes += next.bytes;
             batch.push(next);
@@ -118,12 +175,16 @@ mod tests {
         std::iter::repeat_with(item).take(number).collect()
     }
 
+    fn queued(queue: &Queue, items: Vec<Item>) -> Result<oneshot::Receiver<bool>, Full> {
+        queue.push(TenantId::DEFAULT, Load::Items(items, queue.turn(1).unwrap()))
+    }
+
     #[tokio::test]
     async fn what_is_held_is_counted_and_not_what_came_in() {
-        let queue = Queue::new(100_000);
-        let waiting = queue.push(TenantId::DEFAULT, items(20, 1000)).unwrap();
+        let queue = Queue::new(100_000, 100_000);
+        let waiting = queued(&queue, items(20, 1000)).unwrap();
         assert!(queue.waiting() > 25_000, "{}", queue.waiting());
-        assert!(queue.push(TenantId::DEFAULT, items(200, 0)).is_err(), "many items cost room, however small they are");
+        assert!(queued(&queue, items(200, 0)).is_err(), "many items cost room, however small they are");
         drop(queue.next_batch(1, 1).await);
         assert_eq!(queue.waiting(), 0);
         assert!(waiting.await.is_err());
@@ -131,8 +192,21 @@ mod tests {
 
     #[test]
     fn what_is_larger_than_the_queue_has_its_turn_alone() {
-        let queue = Queue::new(1000);
-        let _waiting = queue.push(TenantId::DEFAULT, items(20, 1000)).unwrap();
-        assert!(queue.push(TenantId::DEFAULT, items(1, 1)).is_err());
+        let queue = Queue::new(1000, 1000);
+        let _waiting = queued(&queue, items(20, 1000)).unwrap();
+        assert!(queued(&queue, items(1, 1)).is_err());
+    }
+
+    #[tokio::test]
+    async fn what_came_while_enough_was_cut_is_cut_by_the_batcher_that_takes_it() {
+        let queue = Queue::new(100_000, 1000);
+        let turn = queue.turn(5000).unwrap();
+        assert!(queue.turn(1).is_none(), "the first takes all that may be cut");
+        let _first = queue.push(TenantId::DEFAULT, Load::Items(items(1, 5000), turn)).unwrap();
+        let _second = queue.push(TenantId::DEFAULT, Load::Body { bytes: 10, cut: Box::new(|| items(3, 1)) }).unwrap();
+        let batch = queue.next_batch(10, 100_000).await;
+        assert_eq!(batch.iter().map(|one| one.items.len()).collect::<Vec<_>>(), [1, 3]);
+        drop(batch);
+        assert!(queue.is_empty() && queue.turn(1000).is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! Writes a batch: contacts, keys, seals, one statement, COMMIT. A row that Postgres refuses stands alone in the end and is
 //! kept as `unrecognised`, so that it never holds back its neighbours.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -246,9 +246,13 @@ fn count(batch: &[NewEvent], stored: &[EventId]) {
     if duplicates > 0 {
         metrics::counter!(telemetry::INGEST_DUPLICATES).increment(duplicates as u64);
     }
-    let stored: HashSet<EventId> = stored.iter().copied().collect();
-    for event in batch.iter().filter(|event| stored.contains(&event.event_id)) {
-        metrics::counter!(telemetry::INGEST_EVENTS, "type" => event.event_type).increment(1);
+    let stored: HashSet<EventId> = if duplicates > 0 { stored.iter().copied().collect() } else { HashSet::new() };
+    let mut by_type: HashMap<&'static str, u64> = HashMap::new();
+    for event in batch.iter().filter(|event| duplicates == 0 || stored.contains(&event.event_id)) {
+        *by_type.entry(event.event_type).or_default() += 1;
+    }
+    for (event_type, events) in by_type {
+        metrics::counter!(telemetry::INGEST_EVENTS, "type" => event_type).increment(events);
     }
 }
 

@@ -60,6 +60,28 @@ impl Store {
         wanted: &Wanted,
         now: OffsetDateTime,
     ) -> Result<Vec<DueDelivery>, StoreError> {
+        let (today, day) = (now.date(), time::Duration::days(1));
+        let mut days = (today.saturating_sub(day), today.saturating_add(day));
+        loop {
+            let rows = self.due_deliveries_of(lane, wanted, now, days).await?;
+            // What came late, or waited long: read again, from as many days as it takes.
+            let needed = rows.iter().fold(days, |(first, last), row| (first.min(row.part_day), last.max(row.part_day)));
+            if needed == days {
+                return Ok(rows);
+            }
+            days = needed;
+        }
+    }
+
+    /// The same, with the content of the events that lie between the first and the last day alone. To look among all partitions
+    /// takes longer than everything else together, even where there is nothing to find.
+    async fn due_deliveries_of(
+        &self,
+        lane: OwnedLane,
+        wanted: &Wanted,
+        now: OffsetDateTime,
+        (first, last): (Date, Date),
+    ) -> Result<Vec<DueDelivery>, StoreError> {
         let rows = sqlx::query_as!(
             DueDelivery,
             r#"SELECT event_id AS "event_id!", part_day AS "part_day!", attempts AS "attempts!", next_at AS "postponed_to?",
@@ -90,12 +112,13 @@ impl Store {
                    -- LATERAL with LIMIT: one index look-up each. The planner would rather read every partition whole.
                    LEFT JOIN LATERAL (
                        SELECT * FROM event
-                       WHERE tenant_id = $1 AND part_day = d.part_day AND xid = d.event_xid AND event_id = d.event_id
+                       WHERE tenant_id = $1 AND part_day = d.part_day AND part_day BETWEEN $10 AND $11 AND xid = d.event_xid
+                         AND event_id = d.event_id
                        LIMIT 1
                    ) e ON true
                    LEFT JOIN LATERAL (
                        SELECT payload FROM event_payload
-                       WHERE tenant_id = $1 AND part_day = d.part_day AND event_id = d.event_id
+                       WHERE tenant_id = $1 AND part_day = d.part_day AND part_day BETWEEN $10 AND $11 AND event_id = d.event_id
                        LIMIT 1
                    ) p ON true
                    WINDOW turn AS (PARTITION BY d.retried ORDER BY d.next_at, d.event_id ROWS UNBOUNDED PRECEDING)
@@ -111,6 +134,8 @@ impl Store {
             i64::from(wanted.fresh),
             i64::from(wanted.retries),
             i64::from(wanted.bytes),
+            first,
+            last,
         )
         .fetch_all(&self.data)
         .await?;

@@ -90,7 +90,8 @@ pub async fn insert_batch(
             FROM UNNEST($16::uuid[], $17::int2[], $18::uuid[], $19::date[]) AS d (endpoint_id, shard, event_id, part_day)
             JOIN stored USING (event_id)
         )
-        SELECT event_id FROM stored
+        -- One row, however many events: they are read one by one.
+        SELECT COALESCE(array_agg(event_id), '{}') AS "ids!" FROM stored
         "#,
         tenant.uuid(),
         received_at,
@@ -112,7 +113,7 @@ pub async fn insert_batch(
         &owed.iter().map(|row| row.2).collect::<Vec<_>>(),
         &owed.iter().map(|row| row.3).collect::<Vec<_>>(),
     )
-    .fetch_all(connection)
+    .fetch_one(connection)
     .await?;
     Ok(ids.into_iter().map(EventId::from_uuid).collect())
 }

@@ -39,6 +39,13 @@ pub struct Store {
     pub(super) partitioned_for: Arc<AtomicI32>,
 }
 
+/// How Postgres plans for us. Every statement here is prepared, and looks up by a key or writes a batch: one plan is as good for all
+/// values. Left to itself, Postgres plans a statement on a partitioned table anew at each call, which takes
+/// longer than to run it. The one plan must not have been made for a table that was small at that moment, so whole tables are
+/// read only where there is no other way; and what looks dear because of that is not worth compiling.
+const PLANNING: [(&str, &str); 3] =
+    [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")];
+
 /// Connections to the keys: they are read on cache misses alone.
 const KEY_CONNECTIONS: u32 = 3;
 /// How much longer than Postgres itself we wait for a statement: its refusal has to arrive.
@@ -57,7 +64,8 @@ impl Store {
                 .options([
                     ("statement_timeout", pools.statement_timeout.as_millis().to_string()),
                     ("idle_in_transaction_session_timeout", "10000".to_owned()),
-                ]);
+                ])
+                .options(PLANNING);
             Ok::<_, StoreError>(options)
         };
         let pool = |options: PgConnectOptions, connections: u32| {

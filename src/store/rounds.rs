@@ -114,6 +114,7 @@ impl Store {
         }
     }
 
+    /// A round of successes does not wait for the disk (docs/adr/0006-no-fsync-for-deliveries.md).
     async fn finish_plain_round(&self, lane: OwnedLane, round: &Round) -> Result<bool, StoreError> {
         let fenced = sqlx::query_scalar!(
             r#"WITH fence AS (
@@ -125,7 +126,8 @@ impl Store {
                    WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND event_id = ANY($5)
                      AND EXISTS (SELECT 1 FROM fence)
                )
-               SELECT EXISTS (SELECT 1 FROM fence) AS "fenced!""#,
+               SELECT EXISTS (SELECT 1 FROM fence) AS "fenced!"
+               WHERE set_config('synchronous_commit', 'off', true) = 'off'"#,
             lane.tenant.uuid(),
             lane.owner,
             lane.shard,

@@ -66,6 +66,8 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
 }
 
 async fn gauges(worker: &Worker) {
+    // Else every time that was recorded would be kept until somebody reads the metrics.
+    worker.metrics.run_upkeep();
     let (used, open) = worker.store.usage();
     metrics::gauge!(telemetry::POOL_CONNECTIONS, "state" => "used").set(used);
     metrics::gauge!(telemetry::POOL_CONNECTIONS, "state" => "open").set(open);

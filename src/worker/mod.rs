@@ -8,6 +8,7 @@ pub use lanes::Lease;
 
 use std::sync::Arc;
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,6 +40,8 @@ pub struct Worker {
     pub sender: Sender,
     /// Watched for the metrics.
     pub ingest: Ingest,
+    /// Kept small while nobody reads them.
+    pub metrics: PrometheusHandle,
     /// When.
     pub clock: SharedClock,
     /// How long a silent process keeps its lanes.
