@@ -159,7 +159,7 @@ impl Store {
         let (_, (first_day, last_day)) = reach(span);
         let looked_at = sqlx::query_as!(
             Candidate,
-            r#"SELECT event_id, part_day, xid::text::bigint AS "xid!",
+            r#"SELECT event_id, part_day, xid::text::bigint AS "xid!", contact_id,
                       received_at >= $7 AND received_at < $8
                       AND ($9::text[] IS NULL OR type = ANY($9))
                       AND ($10::uuid[] IS NULL OR COALESCE(channel_id = ANY($10), false))
@@ -213,13 +213,14 @@ struct Candidate {
     event_id: Uuid,
     part_day: Date,
     xid: i64,
+    contact_id: Option<Uuid>,
     selected: bool,
 }
 
 impl Candidate {
     fn place(self) -> Option<EventPlace> {
-        let Self { event_id, part_day, xid, selected } = self;
-        selected.then_some(EventPlace { event_id, part_day, xid })
+        let Self { event_id, part_day, xid, contact_id, selected } = self;
+        selected.then_some(EventPlace { event_id, part_day, xid, contact_id })
     }
 }
 
@@ -309,13 +310,8 @@ async fn insert(
     let inserted = sqlx::query_scalar!(
         r#"WITH owed AS (
                INSERT INTO delivery (tenant_id, endpoint_id, shard, event_id, part_day, event_xid, contact_id)
-               SELECT $1, $2, 0, t.event_id, t.part_day, t.xid::text::xid8, e.contact_id
-               FROM UNNEST($3::uuid[], $4::date[], $5::bigint[]) AS t (event_id, part_day, xid)
-               -- LATERAL with LIMIT: one index look-up each.
-               CROSS JOIN LATERAL (
-                   SELECT contact_id FROM event
-                   WHERE tenant_id = $1 AND part_day = t.part_day AND xid = t.xid::text::xid8 AND event_id = t.event_id LIMIT 1
-               ) e
+               SELECT $1, $2, 0, t.event_id, t.part_day, t.xid::text::xid8, t.contact_id
+               FROM UNNEST($3::uuid[], $4::date[], $5::bigint[], $6::uuid[]) AS t (event_id, part_day, xid, contact_id)
                WHERE NOT EXISTS (
                    SELECT 1 FROM delivery_retry r
                    WHERE r.tenant_id = $1 AND r.endpoint_id = $2 AND r.shard = 0 AND r.event_id = t.event_id)
@@ -331,6 +327,7 @@ async fn insert(
         &places.iter().map(|place| place.event_id).collect::<Vec<_>>(),
         &places.iter().map(|place| place.part_day).collect::<Vec<_>>(),
         &places.iter().map(|place| place.xid).collect::<Vec<_>>(),
+        &places.iter().map(|place| place.contact_id).collect::<Vec<_>>() as _,
     )
     .fetch_one(connection)
     .await?;

@@ -61,6 +61,8 @@ pub struct EventPlace {
     pub part_day: Date,
     /// Transaction number.
     pub xid: i64,
+    /// Person, when it is about one.
+    pub contact_id: Option<Uuid>,
 }
 
 /// The partitions in which events lie that were received on these days.
@@ -77,7 +79,7 @@ impl Store {
         let (first, last) = partitions_of(first, last);
         let rows = sqlx::query_as!(
             EventPlace,
-            r#"SELECT event_id, part_day, xid::text::bigint AS "xid!" FROM event
+            r#"SELECT event_id, part_day, xid::text::bigint AS "xid!", contact_id FROM event
                WHERE tenant_id = $1 AND part_day BETWEEN $2 AND $3 AND event_id = ANY($4)"#,
             tenant.uuid(),
             first,

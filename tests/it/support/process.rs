@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,10 +26,24 @@ pub struct Ports {
 
 impl Ports {
     pub fn free() -> Self {
-        // All are held until all are known, so that they differ.
-        let held: [TcpListener; 3] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [public, internal, admin] = held.map(|listener| listener.local_addr().unwrap().port());
+        let [public, internal, admin] = std::array::from_fn(|_| free_port());
         Self { public, internal, admin }
+    }
+}
+
+/// A port that nobody has, from below those that systems hand out by themselves (RFC 6335 §6): such a one may go to any
+/// connection between this look and the start of the gateway.
+fn free_port() -> u16 {
+    const FIRST: u32 = 12_000;
+    const PORTS: u32 = 18_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(997);
+    loop {
+        let port = FIRST + (start % PORTS + NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 
