@@ -188,6 +188,8 @@ impl Deliverer {
         let owners: Vec<Uuid> = told.owed_to.iter().map(|(owner, _)| owner.uuid()).collect();
         let done = self.store.disable_endpoint(event.tenant, event.endpoint, reason, told, now).await?;
         if done {
+            // First, so that who is told and looks here sees it. A failure is made good by the next poll of the settings.
+            let _poll = self.directory.reload().await;
             self.ring(owners);
         }
         Ok(done)

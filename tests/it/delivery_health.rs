@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use time::Duration;
 use waxseal::clock::ManualClock;
 
+use crate::support::wait::until;
 use crate::support::{Receiver, TestApp, database, webhook};
 
 const POSTPONED: &str = "SELECT count(*) FROM delivery_retry";
@@ -52,6 +53,13 @@ impl Scene {
         let told =
             received.iter().map(|one| (one.json()["type"].as_str().unwrap().to_owned(), one.json()["data"].clone()));
         told.collect()
+    }
+
+    /// What the endpoint is shown as, once it is disabled: settings are read again a moment after they changed.
+    async fn shown_disabled(&self) -> Value {
+        let patience = std::time::Duration::from_secs(10);
+        until("it is disabled", patience, async || self.shown().await["state"] == "disabled").await;
+        self.shown().await
     }
 
     async fn shown(&self) -> Value {
@@ -102,7 +110,7 @@ async fn an_endpoint_that_fails_for_five_days_is_disabled_and_others_are_told() 
     let told = scene.told(2).await;
     assert_eq!(told[1].0, "endpoint.disabled");
     assert!(told[1].1.to_string().contains(r#""reason":"failing""#), "{}", told[1].1);
-    let shown = scene.shown().await;
+    let shown = scene.shown_disabled().await;
     assert_eq!((&shown["state"], &shown["disabled_reason"]), (&"disabled".into(), &"failing".into()));
 
     // What it was owed is still owed, and whoever activates it begins anew.
@@ -124,5 +132,5 @@ async fn an_endpoint_that_answers_410_is_disabled_and_others_are_told() {
     let told = scene.told(1).await;
     assert_eq!(told[0].0, "endpoint.disabled");
     assert!(told[0].1.to_string().contains(r#""reason":"gone""#), "{}", told[0].1);
-    assert_eq!(scene.shown().await["disabled_reason"], "gone");
+    assert_eq!(scene.shown_disabled().await["disabled_reason"], "gone");
 }
