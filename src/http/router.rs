@@ -15,7 +15,7 @@ use super::state::AppState;
 use super::{admin, api, frame, graph, headers, public as webhook};
 
 /// The public listener: Meta's webhook, and an empty 404 for everything else. It has one path and no router: layers and
-/// extractors would cost as much as all the rest that HTTP costs here.
+/// extractors would cost time that every webhook pays here.
 pub fn public(
     state: &AppState,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + use<> {
