@@ -28,7 +28,7 @@ test: ensure ## Run all tests, documentation included, against a throw-away Post
 	$(call say,building)
 	@cargo build --all-features
 	$(call say,testing against a throw-away Postgres)
-	@$(WAXSEAL) dev postgres -- cargo test --all-features $(ARGS)
+	@$(WAXSEAL) dev postgres -- cargo test --all-features --no-fail-fast $(ARGS)
 
 soak: ensure ## Compare what went in with what arrived while everything fails, for SOAK_MINUTES (30; LEDGER_SEED repeats a run)
 	$(call say,keeping the books under faults)

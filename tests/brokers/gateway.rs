@@ -76,6 +76,13 @@ pub async fn attempts(app: &TestApp, class: &str, at_least: i64) {
     wait::until(&format!("{at_least} attempts are {class}"), PATIENCE, enough).await;
 }
 
+/// Waits until this many attempts have not ended well.
+pub async fn failures(app: &TestApp, at_least: i64) {
+    let statement = "SELECT count(*) FROM attempt WHERE class <> 'success'";
+    let enough = async || database::count(&app.database, statement).await >= at_least;
+    wait::until(&format!("{at_least} attempts have failed"), PATIENCE, enough).await;
+}
+
 /// Lets time pass until nothing is owed any more.
 pub async fn deliver_all(app: &TestApp, clock: &ManualClock) {
     let nothing_is_owed = async || {
