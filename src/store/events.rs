@@ -198,7 +198,11 @@ impl Store {
             EventRow,
             r#"SELECT e.xid::text::bigint AS "xid!", e.event_id, e.part_day, e.type AS event_type, e.channel_id, e.contact_id,
                       e.message_id, e.error_code, e.occurred_at, e.received_at, p.payload::bytea AS "payload?"
-               FROM event e LEFT JOIN event_payload p USING (tenant_id, part_day, event_id)
+               FROM event e LEFT JOIN LATERAL (
+                   -- LATERAL with LIMIT: one index look-up each, in one partition.
+                   SELECT payload FROM event_payload c
+                   WHERE c.tenant_id = e.tenant_id AND c.part_day = e.part_day AND c.event_id = e.event_id LIMIT 1
+               ) p ON true
                WHERE e.tenant_id = $1 AND e.contact_id = ANY($2) AND e.status_rank IS NULL AND e.event_id < $3
                  AND ($4::uuid[] IS NULL OR e.channel_id = ANY($4))
                ORDER BY e.event_id DESC

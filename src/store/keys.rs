@@ -209,10 +209,14 @@ impl Store {
     ) -> Result<Vec<DekRow>, StoreError> {
         let rows = sqlx::query_as!(
             StoredDek,
+            // LATERAL with LIMIT: one index look-up each. A plain join may be planned to read every key of the tenant.
             "SELECT d.scope, d.subject_id, d.month, d.dek_id, d.bucket, d.bucket_key_id, d.wrapped
              FROM UNNEST($2::int2[], $3::uuid[], $4::date[]) AS wanted (scope, subject_id, month)
-             JOIN waxseal_keys.dek d USING (scope, subject_id, month)
-             WHERE d.tenant_id = $1",
+             CROSS JOIN LATERAL (
+                 SELECT * FROM waxseal_keys.dek k
+                 WHERE k.tenant_id = $1 AND k.scope = wanted.scope AND k.subject_id = wanted.subject_id
+                   AND k.month = wanted.month LIMIT 1
+             ) d",
             tenant.uuid(),
             scopes,
             subjects,
@@ -227,8 +231,12 @@ impl Store {
     pub async fn find_deks_by_id(&self, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<DekRow>, StoreError> {
         let rows = sqlx::query_as!(
             StoredDek,
-            "SELECT scope, subject_id, month, dek_id, bucket, bucket_key_id, wrapped FROM waxseal_keys.dek
-             WHERE tenant_id = $1 AND dek_id = ANY($2)",
+            // As above.
+            "SELECT d.scope, d.subject_id, d.month, d.dek_id, d.bucket, d.bucket_key_id, d.wrapped
+             FROM UNNEST($2::uuid[]) AS wanted (dek_id)
+             CROSS JOIN LATERAL (
+                 SELECT * FROM waxseal_keys.dek k WHERE k.tenant_id = $1 AND k.dek_id = wanted.dek_id LIMIT 1
+             ) d",
             tenant.uuid(),
             ids,
         )

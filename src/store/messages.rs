@@ -180,7 +180,10 @@ impl Store {
                    RETURNING message_id, part_day, attempts
                )
                SELECT c.message_id, m.contact_id, c.attempts, m.request::bytea AS "request!"
-               FROM claimed c JOIN message m ON m.tenant_id = $1 AND m.part_day = c.part_day AND m.message_id = c.message_id
+               FROM claimed c CROSS JOIN LATERAL (
+                   SELECT contact_id, request FROM message
+                   WHERE tenant_id = $1 AND part_day = c.part_day AND message_id = c.message_id LIMIT 1
+               ) m
                ORDER BY c.message_id"#,
             lane.tenant.uuid(),
             lane.owner,

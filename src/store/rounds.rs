@@ -148,19 +148,19 @@ impl Store {
         let (again, dead, attempts) = (&round.again, &round.dead, &round.attempts);
         let fenced = sqlx::query_scalar!(
             r#"WITH fence AS (
-                SELECT 1 FROM lane
-                WHERE tenant_id = $1 AND kind = 1 AND owner_id = $2 AND shard = $3 AND epoch = $4
-                FOR SHARE
+                SELECT 1 FROM lane WHERE tenant_id = $1 AND kind = 1 AND owner_id = $2 AND shard = $3 AND epoch = $4 FOR SHARE
             ), tried AS (
                 DELETE FROM delivery
                 WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND event_id = ANY($6) AND EXISTS (SELECT 1 FROM fence)
                 RETURNING event_id, part_day, event_xid, contact_id, 0::int2 AS attempts
             ), retried AS (
-                DELETE FROM delivery_retry d
-                USING UNNEST($7::uuid[], $8::timestamptz[]) AS t (event_id, next_at)
-                WHERE d.tenant_id = $1 AND d.endpoint_id = $2 AND d.shard = $3 AND d.next_at = t.next_at AND d.event_id = t.event_id
-                  AND EXISTS (SELECT 1 FROM fence)
-                RETURNING d.event_id, d.part_day, d.event_xid, d.contact_id, d.attempts
+                -- One index look-up each: a plain join may be planned to read all that waits.
+                DELETE FROM delivery_retry WHERE EXISTS (SELECT 1 FROM fence) AND ctid = ANY(ARRAY(
+                    SELECT d.ctid FROM UNNEST($7::uuid[], $8::timestamptz[]) AS t (event_id, next_at) CROSS JOIN LATERAL (
+                        SELECT r.ctid FROM delivery_retry r
+                        WHERE (r.tenant_id, r.endpoint_id, r.shard, r.next_at, r.event_id) = ($1, $2, $3, t.next_at, t.event_id)
+                        LIMIT 1) d))
+                RETURNING event_id, part_day, event_xid, contact_id, attempts
             ), leaving AS (
                 SELECT * FROM tried UNION ALL SELECT * FROM retried
             ), postponed AS (
