@@ -58,6 +58,7 @@ impl Base {
             data: config.database.url.clone(),
             keys: config.keys.url.clone().unwrap_or_else(|| config.database.url.clone()),
             max_connections: config.database.max_connections,
+            writers: u32::try_from(config.ingest.writers).unwrap_or(1),
             acquire_timeout: config.database.acquire_timeout,
             statement_timeout: config.database.statement_timeout,
         })?;

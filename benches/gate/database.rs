@@ -103,6 +103,7 @@ fn store(dsn: &Dsn, connections: u32) -> anyhow::Result<Store> {
         data: dsn.clone(),
         keys: dsn.clone(),
         max_connections: connections,
+        writers: 1,
         acquire_timeout: Duration::from_secs(10),
         statement_timeout: Duration::from_mins(1),
     })?)

@@ -130,7 +130,7 @@ impl Writer {
             return self.write_with_people(&filing, filed).await;
         }
         // Nobody new: the one statement is its own transaction, and saves two round trips.
-        let mut connection = self.timed(self.parts.store.connection()).await?;
+        let mut connection = self.timed(self.parts.store.ingest_connection()).await?;
         let owed = self.write_events(&mut connection, &filing, &filed, &Resolved::default()).await?;
         self.ring(&owed);
         Ok(())
@@ -143,7 +143,7 @@ impl Writer {
             .iter()
             .map(|one| (one.place.own_day.unwrap_or(one.place.part_day), one.subject, one.variant))
             .collect();
-        let mut connection = self.timed(self.parts.store.connection()).await?;
+        let mut connection = self.timed(self.parts.store.ingest_connection()).await?;
         let seen = events::stored_before(&mut connection, filing.tenant, &keys).await?;
         if !seen.is_empty() {
             metrics::counter!(telemetry::INGEST_DUPLICATES).increment(seen.len() as u64);
@@ -161,7 +161,7 @@ impl Writer {
         let unknown = filed.iter_mut().filter(|one| one.contact.is_none());
         let (people, slots): (Vec<Hashed<'_>>, Vec<&mut Option<ContactId>>) =
             unknown.filter_map(|one| Some((one.person.take()?, &mut one.contact))).unzip();
-        let mut transaction = self.timed(self.parts.store.begin()).await?;
+        let mut transaction = self.timed(self.parts.store.begin_ingest()).await?;
         let resolved = self.parts.contacts.resolve(&mut transaction, filing.tenant, &people).await?;
         for (slot, contact) in slots.into_iter().zip(&resolved.contacts) {
             *slot = Some(*contact);

@@ -1,4 +1,4 @@
-//! Connections: one pool for the data, one for the keys, which may be another server.
+//! Connections: a pool for the data, one of its own for what Meta brings, and one for the keys, which may be another server.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -20,8 +20,10 @@ pub struct Pools {
     pub data: Dsn,
     /// Where the keys live.
     pub keys: Dsn,
-    /// Upper bound of connections to the data.
+    /// Upper bound of connections to the data, but for those of the batchers.
     pub max_connections: u32,
+    /// Batchers, each with a connection to the data.
+    pub writers: u32,
     /// How long a caller waits for a connection before the database counts as away.
     pub acquire_timeout: Duration,
     /// How long Postgres lets a statement run.
@@ -32,6 +34,9 @@ pub struct Pools {
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(super) data: Bounded,
+    /// To the data too, for the batchers alone: they never wait behind a reader, and as few connections stay as they were in
+    /// the processor's caches as there are batchers.
+    ingest: Bounded,
     pub(super) keys: Bounded,
     /// For the one connection that listens.
     pub(super) listening: Listening,
@@ -81,6 +86,7 @@ impl Store {
         };
         Ok(Self {
             data: pool(options(&pools.data)?, pools.max_connections),
+            ingest: pool(options(&pools.data)?, pools.writers),
             keys: pool(options(&pools.keys)?, KEY_CONNECTIONS),
             listening: Listening(options(&pools.data)?),
             partitioned_for: Arc::default(),
@@ -90,6 +96,16 @@ impl Store {
     /// A connection on which each statement is its own transaction.
     pub async fn connection(&self) -> Result<Connection, StoreError> {
         Ok(self.data.acquire().await?)
+    }
+
+    /// The same for a batcher.
+    pub async fn ingest_connection(&self) -> Result<Connection, StoreError> {
+        Ok(self.ingest.acquire().await?)
+    }
+
+    /// Begins a transaction of a batcher's.
+    pub async fn begin_ingest(&self) -> Result<Transaction, StoreError> {
+        Ok(self.ingest.begin().await?)
     }
 
     /// Begins a transaction on the data.
@@ -116,24 +132,26 @@ impl Store {
 
     /// Closes what lies idle in the pools: when one connection broke, the others may have broken with it.
     pub fn drop_idle_connections(&self) {
-        for pool in [&self.data, &self.keys] {
+        for pool in [&self.data, &self.ingest, &self.keys] {
             while let Some(idle) = pool.unbounded().try_acquire() {
                 drop(idle.detach());
             }
         }
     }
 
-    /// Connections in use and open, for the metrics.
+    /// Connections to the data in use and open, for the metrics.
     #[must_use]
     pub fn usage(&self) -> (u32, u32) {
-        let data = self.data.unbounded();
-        let open = data.size();
-        (open.saturating_sub(u32::try_from(data.num_idle()).unwrap_or(open)), open)
+        let pools = [&self.data, &self.ingest].map(Bounded::unbounded);
+        let open: u32 = pools.iter().map(|pool| pool.size()).sum();
+        let idle: usize = pools.iter().map(|pool| pool.num_idle()).sum();
+        (open.saturating_sub(u32::try_from(idle).unwrap_or(open)), open)
     }
 
-    /// Closes both pools; statements under way finish.
+    /// Closes the pools; statements under way finish.
     pub async fn close(&self) {
-        self.data.unbounded().close().await;
-        self.keys.unbounded().close().await;
+        for pool in [&self.data, &self.ingest, &self.keys] {
+            pool.unbounded().close().await;
+        }
     }
 }

@@ -66,6 +66,7 @@ fn pools(url: &Dsn) -> Pools {
         data: url.clone(),
         keys: url.clone(),
         max_connections: 2,
+        writers: 1,
         acquire_timeout: std::time::Duration::from_secs(10),
         statement_timeout: std::time::Duration::from_secs(30),
     }
