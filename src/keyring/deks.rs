@@ -116,6 +116,8 @@ impl Keyring {
         }
         for (name, dek) in self.inner.unwrap_rows(tenant, &keys, &rows, now).await? {
             self.inner.cache.keep_by_name(name, &dek, now);
+            // What is sealed now is delivered next.
+            self.inner.cache.keep_by_id(tenant, &dek, now);
             found.insert(name, dek);
         }
         if missing.iter().all(|name| found.contains_key(name)) { Ok(found) } else { Err(KeyringError::Gone) }
