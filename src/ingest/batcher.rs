@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::Parts;
-use super::queue::{Queue, Submission};
+use super::queue::{Batch, Queue, Submission};
 use super::write::Writer;
 use crate::domain::event::Item;
 use crate::ids::TenantId;
@@ -61,9 +61,9 @@ struct Share {
     waiting: Vec<Submission>,
 }
 
-async fn write_batch(writer: &Writer, batch: Vec<Submission>) {
+async fn write_batch(writer: &Writer, mut batch: Batch) {
     let mut shares: HashMap<TenantId, Share> = HashMap::with_capacity(1);
-    for mut submission in batch {
+    for mut submission in batch.submissions.drain(..) {
         let share = shares.entry(submission.tenant).or_default();
         share.items.append(&mut submission.items);
         share.waiting.push(submission);

@@ -1,8 +1,9 @@
 //! The queue between the requests and the batchers: bounded in bytes, because a POST may hold 1 item or 1000.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::domain::event::{Item, Subject};
 use crate::ids::TenantId;
@@ -49,6 +50,10 @@ fn held(items: &[Item]) -> usize {
     items.iter().map(|item| item.envelope.len() + subject(item) + BESIDE).sum()
 }
 
+/// Beside a batch that is under way, another is begun when so many bytes wait, about ten messages: a statement costs Postgres as
+/// much as fifteen rows do, and two small batches more than one that is larger (docs/adr/0005-no-linger.md).
+const WORTH_A_BATCH: usize = 12 * 1024;
+
 /// The queue has no room for this POST.
 #[derive(Debug)]
 pub(super) struct Full;
@@ -63,6 +68,31 @@ pub(super) struct Queue {
     cutting: Arc<Semaphore>,
     sender: mpsc::UnboundedSender<Submission>,
     receiver: Mutex<mpsc::UnboundedReceiver<Submission>>,
+    /// What the sender holds, in bytes.
+    queued: AtomicUsize,
+    /// Batches that are taken and not done.
+    under_way: Arc<UnderWay>,
+}
+
+/// Counts batches, and wakes the batcher that waits for one of them to end or for more to come.
+#[derive(Debug, Default)]
+struct UnderWay {
+    batches: AtomicUsize,
+    moved: Notify,
+}
+
+/// POSTs that are written together.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) submissions: Vec<Submission>,
+    under_way: Arc<UnderWay>,
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.under_way.batches.fetch_sub(1, Ordering::AcqRel);
+        self.under_way.moved.notify_one();
+    }
 }
 
 impl std::fmt::Debug for Submission {
@@ -95,6 +125,8 @@ impl Queue {
             cutting: semaphore(cut_at_once),
             sender,
             receiver: Mutex::new(receiver),
+            queued: AtomicUsize::new(0),
+            under_way: Arc::default(),
         }
     }
 
@@ -119,24 +151,38 @@ impl Queue {
         let room = self.room.clone().try_acquire_many_owned(wanted).map_err(|_| Full)?;
         let (answer, receiver) = oneshot::channel();
         let submission = Submission { tenant, items, answer, bytes, cut, _turn: turn, _room: room };
+        self.queued.fetch_add(bytes, Ordering::AcqRel);
         self.sender.send(submission).map_err(|_| Full)?;
+        if self.is_worth_a_batch() {
+            self.under_way.moved.notify_one();
+        }
         Ok(receiver)
     }
 
-    /// Everything that waits, at least one POST, until `rows` or `bytes` are reached. Does not wait for more: a fixed waiting
-    /// time costs throughput at every load that was measured (docs/adr/0005-no-linger.md).
-    pub(super) async fn next_batch(&self, rows: usize, bytes: usize) -> Vec<Submission> {
+    /// Everything that waits, at least one POST, until `rows` or `bytes` are reached. Does not wait by the clock: a fixed waiting
+    /// time costs throughput at every load that was measured (docs/adr/0005-no-linger.md). A batch that is under way is waited
+    /// for, unless [`WORTH_A_BATCH`] is there before it ends.
+    pub(super) async fn next_batch(&self, rows: usize, bytes: usize) -> Batch {
         let mut receiver = self.receiver.lock().await;
-        let Some(first) = receiver.recv().await.map(Submission::cut) else { return Vec::new() };
-        let (mut batch_rows, mut batch_bytes) = (first.items.len(), first.bytes);
-        let mut batch = vec![first];
+        while receiver.is_empty() || !self.is_worth_a_batch() {
+            self.under_way.moved.notified().await;
+        }
+        self.under_way.batches.fetch_add(1, Ordering::AcqRel);
+        let mut batch = Batch { submissions: Vec::new(), under_way: self.under_way.clone() };
+        let (mut batch_rows, mut batch_bytes) = (0, 0);
         while batch_rows < rows && batch_bytes < bytes {
-            let Ok(next) = receiver.try_recv().map(Submission::cut) else { break };
+            let Ok(next) = receiver.try_recv() else { break };
+            self.queued.fetch_sub(next.bytes, Ordering::AcqRel);
+            let next = next.cut();
             batch_rows += next.items.len();
             batch_bytes += next.bytes;
-            batch.push(next);
+            batch.submissions.push(next);
         }
         batch
+    }
+
+    fn is_worth_a_batch(&self) -> bool {
+        self.under_way.batches.load(Ordering::Acquire) == 0 || self.queued.load(Ordering::Acquire) >= WORTH_A_BATCH
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -157,6 +203,7 @@ mod tests {
     use super::*;
     use crate::domain::event::EventType;
     use bytes::Bytes;
+    use futures_util::FutureExt;
 
     fn items(number: usize, bytes: usize) -> Vec<Item> {
         let item = || Item {
@@ -198,6 +245,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn beside_a_batch_another_begins_only_when_enough_waits_or_the_first_is_done() {
+        let queue = Queue::new(1_000_000, 1_000_000);
+        let next = || queue.next_batch(100, 100_000);
+        let _first = queued(&queue, items(1, 10)).unwrap();
+        let under_way = next().now_or_never().unwrap();
+        let _second = queued(&queue, items(1, 10)).unwrap();
+        let mut waiting = Box::pin(next());
+        assert!(waiting.as_mut().now_or_never().is_none(), "little waits for the batch that is under way");
+        let _third = queued(&queue, items(1, WORTH_A_BATCH)).unwrap();
+        let beside = waiting.as_mut().now_or_never().expect("enough is begun at once");
+        assert_eq!(beside.submissions.len(), 2);
+        let _fourth = queued(&queue, items(1, 10)).unwrap();
+        let mut waiting = Box::pin(next());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop((under_way, beside));
+        assert_eq!(waiting.now_or_never().unwrap().submissions.len(), 1, "nothing is under way any more");
+    }
+
+    #[tokio::test]
     async fn what_came_while_enough_was_cut_is_cut_by_the_batcher_that_takes_it() {
         let queue = Queue::new(100_000, 1000);
         let turn = queue.turn(5000).unwrap();
@@ -205,7 +271,7 @@ mod tests {
         let _first = queue.push(TenantId::DEFAULT, Load::Items(items(1, 5000), turn)).unwrap();
         let _second = queue.push(TenantId::DEFAULT, Load::Body { bytes: 10, cut: Box::new(|| items(3, 1)) }).unwrap();
         let batch = queue.next_batch(10, 100_000).await;
-        assert_eq!(batch.iter().map(|one| one.items.len()).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(batch.submissions.iter().map(|one| one.items.len()).collect::<Vec<_>>(), [1, 3]);
         drop(batch);
         assert!(queue.is_empty() && queue.turn(1000).is_some());
     }
