@@ -41,6 +41,9 @@ async fn measure(bench: &Bench, site: &Site, name: &str) -> anyhow::Result<Outco
     if let Some(rate) = name.strip_prefix("open/") {
         return bench.open(site, Schedule { rate: rate.parse()?, ..SCHEDULE }).await;
     }
+    if let Some(rows) = name.strip_prefix("raw/") {
+        return bench.raw(site, Batches { rows: rows.parse()?, ..RAW }).await;
+    }
     match name {
         "raw" => bench.raw(site, RAW).await,
         "plain" => bench.raw(site, Batches { statement: Statement::Plain, ..RAW }).await,
