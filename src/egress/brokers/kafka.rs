@@ -73,9 +73,11 @@ impl Link for Connection {
         })
     }
 
-    /// It finds its cluster again by itself; with a new one, what this one still has in hand could be written twice.
-    fn outlives(&self, _class: AttemptClass) -> bool {
-        !self.producer.is_closed()
+    /// Only good news, and the want of a topic. A producer that was fenced, or that lost count of what it wrote, fails for ever
+    /// and does not say so; what one that timed out still has in hand it has given up, so that nothing is written twice that
+    /// would not be anyway.
+    fn outlives(&self, class: AttemptClass) -> bool {
+        matches!(class, AttemptClass::Success | AttemptClass::Unroutable) && !self.producer.is_closed()
     }
 }
 
