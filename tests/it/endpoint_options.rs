@@ -96,7 +96,7 @@ async fn everything_wrong_with_what_is_asked_for_is_told_at_once() {
     let body = json!({ "name": "crm", "url": receiver.url(),
         "direction": "up", "predicate": { "any": [{ "at": "x", "like": 1 }] }, "fields": "most", "pseudonymous": 1, "order": "fifo",
         "skip_after": 13, "max_per_second": 0, "max_in_flight": 1.5, "timeout_ms": "1",
-        "headers": { "Host": "a", "webhook-id": "b", "a b": "c", "x-ok": "ö" },
+        "headers": { "Host": "a", "webhook-id": "b", "a b": "c", "keep-alive": "d", "x-ok": "ö" },
         "auth": { "basic": { "user": "a:b", "colour": 1 } }, "client_certificate": { "certificate": "x", "private_key": "y" } });
     let expected = [
         ("/direction", "choice"),
@@ -111,6 +111,7 @@ async fn everything_wrong_with_what_is_asked_for_is_told_at_once() {
         ("/timeout_ms", "type"),
         ("/headers/Host", "reserved"),
         ("/headers/a b", "header_name"),
+        ("/headers/keep-alive", "reserved"),
         ("/headers/webhook-id", "reserved"),
         ("/headers/x-ok", "characters"),
         ("/auth/basic/user", "characters"),

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::body::{Faults, Field, object, request};
 use super::fields::{UrlText, text, value};
 use crate::domain::endpoint::{Auth, ClientCertificate, ClientCredentials, EndpointUrl};
+use crate::egress::authorization::may_be_set;
 use crate::egress::tls::check_certificate;
 use crate::secret::EndpointSecret;
 
@@ -16,23 +17,10 @@ use crate::secret::EndpointSecret;
 const MAX_HEADERS: usize = 20;
 /// Characters of a value.
 const MAX_VALUE: usize = 4096;
-/// What the gateway or HTTP itself says.
-const RESERVED: [&str; 14] = [
-    "accept-encoding",
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "x-hub-signature-256",
-];
+/// What the API refuses beyond [`may_be_set`]: it is said by `auth`, or by the gateway and its client themselves.
+const RESERVED: [&str; 3] = ["accept-encoding", "authorization", "user-agent"];
+/// The same of whole families.
+const RESERVED_PREFIXES: [&str; 2] = ["proxy-", "webhook-"];
 
 /// Names and values of header lines: at most 20, a value at most 4096 visible ASCII characters.
 #[derive(ToSchema)]
@@ -57,7 +45,7 @@ fn header_line(name: &str, json: &RawValue, at: &str, faults: &mut Faults) -> Op
         return faults.note(&pointer, "header_name", "a name of a header (RFC 9110 §5.1)");
     };
     let name = known.as_str();
-    if RESERVED.contains(&name) || name.starts_with("webhook-") || name.starts_with("proxy-") {
+    if is_reserved(name) {
         return faults.note(&pointer, "reserved", "a header that the gateway and HTTP do not use themselves");
     }
     let line = text(json, &pointer, faults, 1..=MAX_VALUE)?;
@@ -65,6 +53,12 @@ fn header_line(name: &str, json: &RawValue, at: &str, faults: &mut Faults) -> Op
         return faults.note(&pointer, "characters", "visible ASCII characters, without space at the ends");
     }
     Some((name.to_owned(), EndpointSecret::new(line)))
+}
+
+/// Whatever passes here must be written by `egress`: a line that it refuses would fail every delivery.
+fn is_reserved(name: &str) -> bool {
+    let has_prefix = RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    !may_be_set(name) || RESERVED.contains(&name) || has_prefix
 }
 
 /// A secret of an endpoint's, 1 to 4096 characters. Never shown again.
