@@ -9,7 +9,7 @@ use super::Deliveries;
 use super::prepare::written;
 use super::transport::Parcel;
 use crate::domain::endpoint::Endpoint;
-use crate::domain::event::{EventType, OWN_ENVELOPE};
+use crate::domain::event::{EventType, own_envelope};
 use crate::egress::attempt::Attempt;
 use crate::egress::event_json::EventMeta;
 use crate::egress::view::View;
@@ -85,7 +85,7 @@ fn sample(endpoint: &Endpoint, event: EventId, now: OffsetDateTime) -> Parcel {
         contact: None,
         message: None,
     };
-    let content = format!("{OWN_ENVELOPE}\"details\":{{\"text\":\"This is a test.\"}}}}");
+    let content = own_envelope(r#"{"text":"This is a test."}"#);
     let own = written(endpoint, View::new(endpoint.fields, None), &meta, content.as_bytes());
     // Meta has no form for an event of our own.
     own.unwrap_or_else(|| Parcel { body: of_meta().into(), key: None })

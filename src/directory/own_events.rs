@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Snapshot;
 use crate::crypto::envelope::{self, Sealed};
 use crate::domain::endpoint::DisabledReason;
-use crate::domain::event::{EventType, OWN_ENVELOPE};
+use crate::domain::event::{EventType, own_envelope};
 use crate::ids::{ChannelId, ContactId, EndpointId, EventId, MessageId, TenantId};
 use crate::keyring::{DekName, Keyring, KeyringError, places};
 use crate::store::events::NewEvent;
@@ -38,8 +38,8 @@ async fn seal(
     now: OffsetDateTime,
 ) -> Result<Sealed, KeyringError> {
     let dek = keyring.one_for_sealing(tenant, DekName::month(tenant, contact, now.date())).await?;
-    let envelope = format!("{OWN_ENVELOPE}\"details\":{details}}}");
-    Ok(envelope::seal(&dek.dek, &places::event_payload(tenant, event, contact), envelope.as_bytes()))
+    let content = own_envelope(details);
+    Ok(envelope::seal(&dek.dek, &places::event_payload(tenant, event, contact), content.as_bytes()))
 }
 
 impl OwnEvent {

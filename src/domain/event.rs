@@ -179,6 +179,12 @@ impl Status {
 /// How the sealed JSON of an event of our own begins; Meta's begins otherwise.
 pub const OWN_ENVELOPE: &str = r#"{"object":"waxseal","#;
 
+/// The JSON of an event of our own, to be sealed. `details` is JSON and is taken as it is.
+#[must_use]
+pub fn own_envelope(details: &str) -> String {
+    format!("{OWN_ENVELOPE}\"details\":{details}}}")
+}
+
 /// What an item is about, for dedupe. Two items with equal subject and variant are one event told twice.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Subject {
