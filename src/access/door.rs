@@ -6,7 +6,7 @@
 use uuid::Uuid;
 
 use super::open::Keys;
-use super::views::{ContactView, Content, Entry, EventCursor, EventView, MessageView, Page};
+use super::views::{ContactView, Content, Entry, EventCursor, EventView, MessageView, Page, one_more};
 use super::{Caller, Denied, Permission};
 use crate::crypto::envelope::Sealed;
 use crate::directory::Directory;
@@ -14,7 +14,7 @@ use crate::directory::profile::Profile;
 use crate::ids::{ChannelId, ContactId, EventId, MessageId, TenantId};
 use crate::keyring::{Keyring, KeyringError, places};
 use crate::store::contacts::ContactRow;
-use crate::store::event_scan::{EventFilter, EventScan};
+use crate::store::event_scan::EventFilter;
 use crate::store::events::EventRow;
 use crate::store::{Store, StoreError};
 
@@ -124,12 +124,10 @@ impl Door {
             EventFilter { types: query.types.as_deref(), channels: channels.as_deref(), contacts: contacts.as_deref() };
         let after = (query.after.xid, query.after.event);
         let scan = self.store.page_of_events(who.tenant, after, filter, one_more(query.limit)).await?;
-        let EventScan { rows, last: reached, ended_early } = scan;
-        let (rows, is_cut) = cut(rows, query.limit);
-        let told = rows.last().filter(|_| is_cut).map(|row| (row.xid, row.event_id));
-        let (xid, event) = told.or(reached).unwrap_or(after);
-        let items = self.open_events(who.tenant, rows).await?;
-        Ok(Page { items, next: Some(EventCursor { xid, event }), has_more: is_cut || ended_early })
+        let page = scan.into_page(after, query.limit);
+        let (xid, event) = page.end;
+        let items = self.open_events(who.tenant, page.rows).await?;
+        Ok(Page { items, next: Some(EventCursor { xid, event }), has_more: page.has_more })
     }
 
     /// Every contact that is the same person as this one.
@@ -295,11 +293,6 @@ fn visible(who: &Caller, wanted: Option<ChannelId>) -> Option<Vec<Uuid>> {
         None if who.channels.is_empty() => None,
         None => Some(who.channels.iter().map(|channel| channel.uuid()).collect()),
     }
-}
-
-/// One row more than wanted tells whether there is more.
-fn one_more(limit: usize) -> i64 {
-    i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
 }
 
 fn cut<T>(mut rows: Vec<T>, limit: usize) -> (Vec<T>, bool) {

@@ -39,6 +39,12 @@ pub struct Page<T, C> {
     pub has_more: bool,
 }
 
+/// How many rows to ask for: one more than wanted tells whether there is more.
+#[must_use]
+pub fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
+}
+
 /// A place in the order of commits. Nothing that commits later is ever before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EventCursor {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::endpoint::event_type_of;
 use super::moment::shown;
 use crate::access::door::EventQuery;
-use crate::access::views::{Content, EventCursor};
+use crate::access::views::{Content, EventCursor, one_more};
 use crate::access::{Caller, Door, Permission, Purpose};
 use crate::app::Base;
 use crate::config::Config;
@@ -106,13 +106,9 @@ async fn closed(
 ) -> anyhow::Result<Lines> {
     let channels = args.channel.map(|channel| [channel.uuid()]);
     let filter = EventFilter { types, channels: channels.as_ref().map(<[Uuid; 1]>::as_slice), contacts: None };
-    let scan = base
-        .store
-        .page_of_events(TENANT, (after.xid, after.event), filter, i64::try_from(limit).unwrap_or(i64::MAX))
-        .await?;
-    let full = scan.rows.len() == limit;
-    let told = scan.rows.last().filter(|_| full).map(|row| (row.xid, row.event_id));
-    let (xid, event) = told.or(scan.last).unwrap_or((after.xid, after.event));
+    let after = (after.xid, after.event);
+    let page = base.store.page_of_events(TENANT, after, filter, one_more(limit)).await?.into_page(after, limit);
+    let (xid, event) = page.end;
     let line = |row: crate::store::events::EventRow| Line {
         id: row.event_id,
         event_type: row.event_type,
@@ -121,7 +117,7 @@ async fn closed(
         received_at: row.received_at,
         content: None,
     };
-    Ok((scan.rows.into_iter().map(line).collect(), EventCursor { xid, event }, full || scan.ended_early))
+    Ok((page.rows.into_iter().map(line).collect(), EventCursor { xid, event }, page.has_more))
 }
 
 /// Events with their content, through the one door.

@@ -29,6 +29,28 @@ pub struct EventScan {
     pub ended_early: bool,
 }
 
+/// A page cut from an [`EventScan`].
+#[derive(Debug)]
+pub struct EventPage {
+    /// At most `limit` events, in commit order.
+    pub rows: Vec<EventRow>,
+    /// Everything up to here is told: where the next page begins.
+    pub end: (i64, Uuid),
+    /// Whether there is more now, or may be.
+    pub has_more: bool,
+}
+
+impl EventScan {
+    /// The page of a look behind `after` that asked for one row more than `limit`.
+    #[must_use]
+    pub fn into_page(mut self, after: (i64, Uuid), limit: usize) -> EventPage {
+        let is_cut = self.rows.len() > limit;
+        self.rows.truncate(limit);
+        let told = self.rows.last().filter(|_| is_cut).map(|row| (row.xid, row.event_id));
+        EventPage { end: told.or(self.last).unwrap_or(after), has_more: is_cut || self.ended_early, rows: self.rows }
+    }
+}
+
 /// Where the order of commits stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventHead {
@@ -158,5 +180,45 @@ impl Store {
         .fetch_one(&self.data)
         .await?;
         Ok(oldest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(number: i64) -> (i64, Uuid) {
+        (number, Uuid::from_u128(number.unsigned_abs().into()))
+    }
+
+    fn scan(rows: i64, last: Option<(i64, Uuid)>, ended_early: bool) -> EventScan {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let row = |number| EventRow {
+            xid: place(number).0,
+            event_id: place(number).1,
+            part_day: at.date(),
+            event_type: String::new(),
+            channel_id: None,
+            contact_id: None,
+            message_id: None,
+            error_code: None,
+            occurred_at: at,
+            received_at: at,
+            payload: None,
+        };
+        EventScan { rows: (1..=rows).map(row).collect(), last, ended_early }
+    }
+
+    #[test]
+    fn a_page_ends_where_the_next_one_goes_on() {
+        for (scan, rows, end, has_more) in [
+            (scan(3, None, false), 2, place(2), true),
+            (scan(2, Some(place(7)), false), 2, place(7), false),
+            (scan(1, Some(place(7)), true), 1, place(7), true),
+            (scan(0, None, false), 0, place(0), false),
+        ] {
+            let page = scan.into_page(place(0), 2);
+            assert_eq!((page.rows.len(), page.end, page.has_more), (rows, end, has_more));
+        }
     }
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::access::views::EventCursor;
+pub(super) use crate::access::views::one_more;
 
 /// Items of a page when the caller does not say.
 pub(super) const DEFAULT_LIMIT: usize = 50;
@@ -123,11 +124,6 @@ time_cursors! {
     DeadLetterCursor = b'd',
     /// In a list of attempts, newest first.
     AttemptCursor = b'a',
-}
-
-/// One row more than wanted tells whether there is more.
-pub(super) fn one_more(limit: usize) -> i64 {
-    i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
 }
 
 /// A page of rows, of which there is one more than wanted when there is more.
