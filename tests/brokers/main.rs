@@ -19,5 +19,5 @@ mod kafka;
 mod nats;
 mod servers;
 #[path = "../it/support/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "shared with the tests over HTTP")]
+#[expect(dead_code, reason = "shared with the tests over HTTP")]
 mod support;

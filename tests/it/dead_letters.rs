@@ -5,29 +5,12 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use time::Duration;
 
+use crate::support::endpoint::Scene;
 use crate::support::{Receiver, TestApp, database, webhook};
 
 const DEAD: &str = "SELECT count(*) FROM delivery_dead";
 
-struct Scene {
-    app: TestApp,
-    receiver: Receiver,
-    path: String,
-}
-
 impl Scene {
-    async fn begin() -> Self {
-        let (app, receiver) = (TestApp::spawn().await, Receiver::start().await);
-        let made = app.endpoint(&receiver, "standard").await;
-        let path = format!("/v1/endpoints/{}", made["id"].as_str().unwrap());
-        Self { app, receiver, path }
-    }
-
-    async fn set(&self, state: &str) {
-        let answer = self.app.api(Method::PATCH, &self.path).json(&json!({ "state": state })).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-    }
-
     /// So many events whose content is dropped before they are delivered: dead letters.
     async fn bury(&self, count: usize) {
         self.set("paused").await;

@@ -1,27 +1,13 @@
 //! Promise: what an endpoint asks for is checked when it is said, shown as it is, and its secrets are never shown again.
 
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use waxseal::access::Permission;
 
 use crate::support::app::api_key_with;
+use crate::support::endpoint::{change, create, faults, path_of};
 use crate::support::{Receiver, TestApp};
-
-async fn create(app: &TestApp, body: &Value) -> Response {
-    app.api(Method::POST, "/v1/endpoints").json(body).send().await.unwrap()
-}
-
-async fn change(app: &TestApp, path: &str, body: Value) -> Response {
-    app.api(Method::PATCH, path).json(&body).send().await.unwrap()
-}
-
-async fn faults(answer: Response) -> Vec<(String, String)> {
-    assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    let problem: Value = answer.json().await.unwrap();
-    let text = |fault: &Value, name: &str| fault[name].as_str().unwrap().to_owned();
-    problem["errors"].as_array().unwrap().iter().map(|one| (text(one, "pointer"), text(one, "code"))).collect()
-}
 
 fn told(faults: &[(&str, &str)]) -> Vec<(String, String)> {
     faults.iter().map(|(place, code)| ((*place).to_owned(), (*code).to_owned())).collect()
@@ -49,10 +35,10 @@ async fn what_an_endpoint_asks_for_is_shown_as_it_was_asked() {
     body["url"] = receiver.url().into();
     let made: Value = create(&app, &body).await.json().await.unwrap();
     assert_eq!(own(&made, &asked), asked);
-    let path = format!("/v1/endpoints/{}", made["id"].as_str().unwrap());
+    let path = path_of(&made);
     assert_eq!(own(&app.get(&path).await, &asked), asked);
 
-    assert_eq!(change(&app, &path, json!({ "order": "block" })).await.status(), StatusCode::OK);
+    assert_eq!(change(&app, &path, &json!({ "order": "block" })).await.status(), StatusCode::OK);
     let shown = app.get(&path).await;
     assert_eq!(
         (&shown["order"], &shown["skip_after"], &shown["fields"]),
@@ -60,7 +46,7 @@ async fn what_an_endpoint_asks_for_is_shown_as_it_was_asked() {
     );
 
     let nothing: Value = asked.as_object().unwrap().keys().map(|name| (name.clone(), Value::Null)).collect();
-    assert_eq!(change(&app, &path, nothing).await.status(), StatusCode::OK);
+    assert_eq!(change(&app, &path, &nothing).await.status(), StatusCode::OK);
     let initial = json!({ "direction": null, "predicate": null, "fields": "full", "pseudonymous": false, "order": "none",
         "skip_after": null, "max_per_second": null, "max_in_flight": null, "timeout_ms": null });
     assert_eq!(own(&app.get(&path).await, &initial), initial);
@@ -76,7 +62,7 @@ async fn credentials_are_taken_and_never_shown_again() {
     let made = create(&app, &body).await;
     assert_eq!(made.status(), StatusCode::CREATED);
     let made: Value = made.json().await.unwrap();
-    let path = format!("/v1/endpoints/{}", made["id"].as_str().unwrap());
+    let path = path_of(&made);
     for shown in [made, app.get(&path).await] {
         assert_eq!((&shown["headers"], &shown["auth"]), (&json!(["x-tenant"]), &"basic".into()));
         assert_eq!(shown["client_certificate"], true);
@@ -84,7 +70,7 @@ async fn credentials_are_taken_and_never_shown_again() {
     }
     let other =
         json!({ "auth": { "bearer": { "token": "canary-token" } }, "headers": null, "client_certificate": null });
-    assert_eq!(change(&app, &path, other).await.status(), StatusCode::OK);
+    assert_eq!(change(&app, &path, &other).await.status(), StatusCode::OK);
     let shown = app.get(&path).await;
     assert_eq!((&shown["headers"], &shown["auth"]), (&json!([]), &"bearer".into()));
     assert_eq!(shown["client_certificate"], false);
@@ -151,7 +137,7 @@ async fn a_predicate_is_shown_only_to_those_who_manage_endpoints() {
     let (app, receiver) = (TestApp::spawn().await, Receiver::start().await);
     let body = json!({ "name": "crm", "url": receiver.url(), "predicate": { "at": "/data/item/from", "is": "4915199900011" } });
     let made: Value = create(&app, &body).await.json().await.unwrap();
-    let path = format!("/v1/endpoints/{}", made["id"].as_str().unwrap());
+    let path = path_of(&made);
     assert_eq!(app.get(&path).await["predicate"]["is"], "4915199900011");
     let reader = api_key_with(&app.gateway, std::iter::once(Permission::EndpointsRead).collect()).await;
     let shown: Value = app.api_as(&reader, Method::GET, &path).send().await.unwrap().json().await.unwrap();
@@ -162,7 +148,7 @@ async fn a_predicate_is_shown_only_to_those_who_manage_endpoints() {
 async fn after_a_rotation_it_is_shown_until_when_the_old_secret_signs_too() {
     let (app, receiver) = (TestApp::spawn().await, Receiver::start().await);
     let made = app.endpoint(&receiver, "standard").await;
-    let path = format!("/v1/endpoints/{}", made["id"].as_str().unwrap());
+    let path = path_of(&made);
     assert_eq!(app.get(&path).await["rotation_ends_at"], Value::Null);
     for (body, rotating) in
         [(json!({}), true), (json!({ "grace_seconds": 0 }), false), (json!({ "grace_seconds": 60 }), true)]

@@ -2,34 +2,14 @@
 
 use std::sync::Arc;
 
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use waxseal::clock::SystemClock;
 
+use crate::support::endpoint::{change, create, faults, path_of};
 use crate::support::receiver::VERIFY_TOKEN;
 use crate::support::{Receiver, TestApp, database, webhook};
-
-async fn create(app: &TestApp, body: Value) -> Response {
-    app.api(Method::POST, "/v1/endpoints").json(&body).send().await.unwrap()
-}
-
-async fn change(app: &TestApp, path: &str, body: Value) -> Response {
-    app.api(Method::PATCH, path).json(&body).send().await.unwrap()
-}
-
-/// The places and codes of what is wrong with a body.
-async fn faults(answer: Response) -> Vec<(String, String)> {
-    assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    let problem: Value = answer.json().await.unwrap();
-    assert_eq!(problem["code"], "invalid_body", "{problem}");
-    let text = |fault: &Value, name: &str| fault[name].as_str().unwrap().to_owned();
-    problem["errors"].as_array().unwrap().iter().map(|one| (text(one, "pointer"), text(one, "code"))).collect()
-}
-
-fn path_of(made: &Value) -> String {
-    format!("/v1/endpoints/{}", made["id"].as_str().unwrap())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_endpoint_is_put_where_only_this_machine_should_reach() {
@@ -67,7 +47,7 @@ async fn no_endpoint_is_put_where_only_this_machine_should_reach() {
         ("https://nobody.invalid/hook", "url_unresolved"),
         ("crm.example.com/hook", "url"),
     ] {
-        let answer = create(&app, json!({ "name": "bad", "url": url })).await;
+        let answer = create(&app, &json!({ "name": "bad", "url": url })).await;
         assert_eq!(faults(answer).await, [("/url".to_owned(), code.to_owned())], "{url}");
     }
     assert_eq!(app.get("/v1/endpoints").await["data"], json!([]));
@@ -78,15 +58,15 @@ async fn everything_that_is_wrong_with_an_endpoint_is_told_at_once() {
     let app = TestApp::spawn().await;
     let body = json!({ "name": "", "url": "x", "format": "xml", "event_types": ["message.*", "mesage.*"],
         "channel_ids": ["x"], "state": "disabled", "colour": "red" });
-    let told = faults(create(&app, body).await).await;
+    let told = faults(create(&app, &body).await).await;
     let places: Vec<&str> = told.iter().map(|(place, _)| place.as_str()).collect();
     assert_eq!(places, ["/name", "/url", "/format", "/event_types/1", "/channel_ids/0", "/state", "/colour"]);
     let receiver = Receiver::start().await;
     let meta = json!({ "name": "bot", "url": receiver.url(), "format": "meta" });
-    assert_eq!(faults(create(&app, meta).await).await, [("/verify_token".to_owned(), "required".to_owned())]);
+    assert_eq!(faults(create(&app, &meta).await).await, [("/verify_token".to_owned(), "required".to_owned())]);
     let standard =
         json!({ "name": "crm", "url": receiver.url(), "secret": "a secret of mine", "verify_token": VERIFY_TOKEN });
-    let told = faults(create(&app, standard).await).await;
+    let told = faults(create(&app, &standard).await).await;
     assert_eq!(told.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>(), ["/secret", "/verify_token"]);
 }
 
@@ -99,7 +79,7 @@ async fn an_endpoint_of_metas_format_that_does_not_repeat_the_challenge_is_not_m
     let elsewhere = receiver.url().replace("hook", "other");
     for (url, token) in [(receiver.url(), "another token"), (elsewhere, VERIFY_TOKEN), (nobody, VERIFY_TOKEN)] {
         let body = json!({ "name": "bot", "url": url, "format": "meta", "verify_token": token });
-        let answer = create(&app, body).await;
+        let answer = create(&app, &body).await;
         assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{url}");
         let problem: Value = answer.json().await.unwrap();
         assert_eq!(problem["code"], "verification_failed", "{url}");
@@ -119,7 +99,7 @@ async fn a_secret_is_shown_when_it_is_made_and_never_again() {
     let rotated = app.api(Method::POST, &format!("{path}/rotate-secret")).json(&json!({})).send().await.unwrap();
     let rotated = rotated.json::<Value>().await.unwrap()["secret"].as_str().unwrap().to_owned();
     assert_ne!(rotated, secret);
-    let renamed = change(&app, &path, json!({ "name": "renamed" })).await.text().await.unwrap();
+    let renamed = change(&app, &path, &json!({ "name": "renamed" })).await.text().await.unwrap();
     for shown in [app.get(&path).await.to_string(), app.get("/v1/endpoints").await.to_string(), renamed] {
         assert!(shown.contains("renamed") && !shown.contains("secret"), "{shown}");
         assert!(!shown.contains(&secret) && !shown.contains(&rotated));
@@ -160,17 +140,17 @@ async fn a_new_url_is_checked_and_verified_before_it_counts() {
     let app = TestApp::spawn().await;
     let (before, after) = (Receiver::start().await, Receiver::start().await);
     let path = path_of(&app.endpoint(&before, "meta").await);
-    let told = faults(change(&app, &path, json!({ "url": after.url() })).await).await;
+    let told = faults(change(&app, &path, &json!({ "url": after.url() })).await).await;
     assert_eq!(told, [("/verify_token".to_owned(), "required".to_owned())]);
-    let refused = change(&app, &path, json!({ "url": after.url(), "verify_token": "another token" })).await;
+    let refused = change(&app, &path, &json!({ "url": after.url(), "verify_token": "another token" })).await;
     assert_eq!(refused.json::<Value>().await.unwrap()["code"], "verification_failed");
     let told =
-        faults(change(&app, &path, json!({ "url": "https://10.0.0.1/", "verify_token": VERIFY_TOKEN })).await).await;
+        faults(change(&app, &path, &json!({ "url": "https://10.0.0.1/", "verify_token": VERIFY_TOKEN })).await).await;
     assert_eq!(told, [("/url".to_owned(), "address_private".to_owned())]);
     app.webhook(webhook::text("4915199900011", "wamid.a", "Moin")).await;
     before.wait_for(1).await;
 
-    let moved = change(&app, &path, json!({ "url": after.url(), "verify_token": VERIFY_TOKEN })).await;
+    let moved = change(&app, &path, &json!({ "url": after.url(), "verify_token": VERIFY_TOKEN })).await;
     assert_eq!(moved.status(), StatusCode::OK);
     app.webhook(webhook::text("4915199900011", "wamid.b", "Moin")).await;
     after.wait_for(1).await;
@@ -183,7 +163,7 @@ async fn an_endpoint_that_is_removed_gets_nothing_more_and_is_owed_nothing() {
     let (gone, stays) = (Receiver::start().await, Receiver::start().await);
     let path = path_of(&app.endpoint(&gone, "standard").await);
     app.endpoint(&stays, "standard").await;
-    assert_eq!(change(&app, &path, json!({ "state": "paused" })).await.status(), StatusCode::OK);
+    assert_eq!(change(&app, &path, &json!({ "state": "paused" })).await.status(), StatusCode::OK);
     app.webhook(webhook::text("4915199900011", "wamid.a", "Moin")).await;
     stays.wait_for(1).await;
     database::until(&app.database, "SELECT (SELECT count(*) FROM delivery) + (SELECT count(*) FROM delivery_retry)", 1)
@@ -203,6 +183,6 @@ async fn an_endpoint_that_is_removed_gets_nothing_more_and_is_owed_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_the_gateway_was_not_built_for_is_refused() {
     let app = TestApp::spawn().await;
-    let answer = create(&app, json!({ "name": "broker", "url": "nats://127.0.0.1:4222/events" })).await;
+    let answer = create(&app, &json!({ "name": "broker", "url": "nats://127.0.0.1:4222/events" })).await;
     assert_eq!(faults(answer).await, [("/url".to_owned(), "transport_unavailable".to_owned())]);
 }

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::support::endpoint::Scene;
 use crate::support::estate::Estate;
 use crate::support::wait::until;
-use crate::support::{Receiver, TestApp, database, webhook};
+use crate::support::{Receiver, database, webhook};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -17,33 +18,7 @@ fn hours(from_now: i64) -> String {
     (OffsetDateTime::now_utc() + time::Duration::hours(from_now)).format(&Rfc3339).unwrap()
 }
 
-struct Scene {
-    app: TestApp,
-    receiver: Receiver,
-    path: String,
-}
-
 impl Scene {
-    async fn begin() -> Self {
-        Self::with(json!({})).await
-    }
-
-    /// An endpoint with these fields besides.
-    async fn with(more: Value) -> Self {
-        let (app, receiver) = (TestApp::spawn().await, Receiver::start().await);
-        let mut body = json!({ "name": "test", "url": receiver.url() });
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let answer = app.api(Method::POST, "/v1/endpoints").json(&body).send().await.unwrap();
-        let made: Value = answer.json().await.unwrap();
-        let path = format!("/v1/endpoints/{}", made["id"].as_str().unwrap());
-        Self { app, receiver, path }
-    }
-
-    async fn set(&self, state: &str) {
-        let answer = self.app.api(Method::PATCH, &self.path).json(&json!({ "state": state })).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-    }
-
     async fn ask(&self, body: &Value) -> (StatusCode, Value) {
         let path = format!("{}/replays", self.path);
         let answer = self.app.api(Method::POST, &path).json(body).send().await.unwrap();

@@ -22,7 +22,7 @@
 )]
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
-#[expect(dead_code, unused_imports, reason = "this test needs a part of what the others stand on")]
+#[expect(dead_code, reason = "this test needs a part of what the others stand on")]
 #[path = "../it/support/mod.rs"]
 mod support;
 

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod child;
 pub mod database;
+pub mod endpoint;
 pub mod estate;
 pub mod events;
 pub mod load;
