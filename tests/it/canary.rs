@@ -2,11 +2,13 @@
 //! log, our log, our metrics or a refusal. Unique texts are sent down every path; then everything is searched for them.
 
 mod paths;
+mod requests;
 
 use data_encoding::BASE64;
 use reqwest::Method;
 
 use self::paths::Scene;
+use self::requests::Asking;
 use crate::support::sweep::{self, Needle};
 use crate::support::{Receiver, database, receiver};
 
@@ -23,6 +25,15 @@ const BSUID: &str = "DE.77130948652201377";
 const USERNAME: &str = "qcanary.handle.of.ana";
 const URL_TOKEN: &str = "qcanaryUrl2Fj7Gs9Kd4";
 const HUB_SECRET: &str = "qcanaryHub6Pz1Ct8Mx3";
+const HEADER: &str = "qcanaryHeader7Rt2Kx5Wd";
+const USER: &str = "qcanaryUser4Ln8Vb1Sc";
+const PASSWORD: &str = "qcanaryPassword9Yg3Hm6";
+const BEARER: &str = "qcanaryBearer2Qf7Zj5Tn";
+const CLIENT: &str = "qcanaryClient8Dk4Pw1Gx";
+const CLIENT_SECRET: &str = "qcanaryClientSecret6Mb3Rv";
+const SCOPE: &str = "qcanaryScope5Hs9Cz2Lf";
+const PREDICATE: &str = "qcanaryPredicate1Nx6Jt8Kp";
+const IDEMPOTENCY: &str = "qcanaryIdempotency3Wr7Bg";
 const TYPED: &str = "qcanaryTyped3Bv6Nm9Qw2";
 const DETAILS: &str = "qcanaryDetails of the person in question";
 
@@ -48,6 +59,15 @@ fn needles(more: &[String]) -> Vec<Needle> {
         ("username", USERNAME),
         ("token in a URL", URL_TOKEN),
         ("endpoint's secret", HUB_SECRET),
+        ("header line", HEADER),
+        ("user", USER),
+        ("password", PASSWORD),
+        ("bearer token", BEARER),
+        ("client id", CLIENT),
+        ("client secret", CLIENT_SECRET),
+        ("scope", SCOPE),
+        ("predicate", PREDICATE),
+        ("idempotency key", IDEMPOTENCY),
         ("what a stranger typed", TYPED),
         ("details of an error", DETAILS),
     ];
@@ -65,6 +85,8 @@ async fn no_canary_of_any_path_is_readable_anywhere() {
     working.then_answer(500, &[]);
     let mut generated = scene.endpoints(&working).await;
     generated.push(scene.gateway.key.clone());
+    let asking = Asking::begin(&scene).await;
+    generated.extend(asking.secrets.iter().cloned());
     scene.inbound().await;
     let ids = scene.outbound().await;
     working.wait_for(8).await;
@@ -79,9 +101,11 @@ async fn no_canary_of_any_path_is_readable_anywhere() {
     let conversation = format!("/v1/contacts/{}/messages", contacts["data"][0]["id"].as_str().unwrap());
     let said = scene.get(&conversation).await.to_string();
     assert!(said.contains(REPLY), "{contacts} {said}");
+    asking.once_more(&mut scene).await;
     scene.mistakes().await;
+    asking.mistakes(&mut scene).await;
 
-    let mut shown = scene.refusals.clone();
+    let mut shown = scene.answers.clone();
     for path in ["/metrics", "/readyz", "/healthz"] {
         let answer = scene.gateway.request(Method::GET, &format!("{}{path}", scene.gateway.admin)).send().await;
         shown += &answer.unwrap().text().await.unwrap();

@@ -20,9 +20,9 @@ use crate::support::{Receiver, database, receiver, webhook};
 pub(super) struct Scene {
     pub(super) gateway: ChildGateway,
     simulator: Simulator,
-    database: String,
-    /// Everything that refused, as it was written.
-    pub(super) refusals: String,
+    pub(super) database: String,
+    /// Everything that was answered and should hold none of them, as it was written.
+    pub(super) answers: String,
 }
 
 impl Scene {
@@ -50,10 +50,10 @@ impl Scene {
         all.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let gateway = ChildGateway::start(&all).await;
         simulator.set_callback(Some(format!("{}/webhook", gateway.public)));
-        Self { gateway, simulator, database, refusals: String::new() }
+        Self { gateway, simulator, database, answers: String::new() }
     }
 
-    async fn post(&self, path: &str, body: Value) -> Value {
+    pub(super) async fn post(&self, path: &str, body: Value) -> Value {
         let answer = self.gateway.api(Method::POST, path).json(&body).send().await.unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
         answer.json().await.unwrap()
@@ -65,11 +65,11 @@ impl Scene {
         answer.json().await.unwrap()
     }
 
-    async fn refused(&mut self, request: RequestBuilder) {
+    pub(super) async fn refused(&mut self, request: RequestBuilder) {
         let answer = request.send().await.unwrap();
         assert!(answer.status().is_client_error() || answer.status().is_server_error(), "{}", answer.status());
         let headers = format!("{:?}\n", answer.headers());
-        self.refusals.extend([headers, answer.text().await.unwrap()]);
+        self.answers.extend([headers, answer.text().await.unwrap()]);
     }
 
     async fn webhook(&self, value: Value) {

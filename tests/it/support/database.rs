@@ -109,6 +109,16 @@ pub async fn sabotage(url: &str, statement: &str) {
     execute(url, statement.to_owned()).await;
 }
 
+/// Gives up what is owed and chosen by a condition, as if every attempt had failed.
+pub async fn bury(url: &str, condition: &str) {
+    let statement = format!(
+        "WITH gone AS (DELETE FROM delivery WHERE {condition} RETURNING *)
+         INSERT INTO delivery_dead (tenant_id, endpoint_id, event_id, part_day, event_xid, attempts, reason, died_at)
+         SELECT tenant_id, endpoint_id, event_id, part_day, event_xid, 12, 'exhausted', now() FROM gone"
+    );
+    execute(url, statement).await;
+}
+
 /// One number out of the database.
 pub async fn count(url: &str, statement: &str) -> i64 {
     let mut connection = PgConnection::connect(url).await.expect("the server answers");
