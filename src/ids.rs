@@ -22,13 +22,18 @@ fn stamp_behind(last: u64, floor: u64) -> u64 {
     if next.saturating_sub(floor) < FOLLOWED { floor.max(next) } else { floor }
 }
 
-/// A UUIDv7 (RFC 9562 §5.7, method 1: fixed-length counter) for `now`, above every id this process made before, unless the clock was set back by more than [`FOLLOWED`].
-fn next_v7(now: OffsetDateTime) -> Uuid {
+/// Takes `count` stamps in a row for `now`, above every one that this process took before, unless the clock was set back by more
+/// than [`FOLLOWED`]. Returns the first.
+fn take_stamps(now: OffsetDateTime, count: u64) -> u64 {
     let millis = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
     let floor = millis << 12;
-    let next = |last| Some(stamp_behind(last, floor));
-    let stamp =
-        LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(floor, |last| stamp_behind(last, floor));
+    let first = |last| stamp_behind(last, floor);
+    let next = |last| Some(first(last).saturating_add(count.saturating_sub(1)));
+    LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(floor, first)
+}
+
+/// The UUIDv7 (RFC 9562 §5.7, method 1: fixed-length counter) of a stamp.
+fn v7_of(stamp: u64) -> Uuid {
     let mut bytes = [0u8; 16];
     crate::crypto::random::fill(&mut bytes[8..]);
     bytes[..6].copy_from_slice(&(stamp >> 12).to_be_bytes()[2..]);
@@ -49,7 +54,7 @@ macro_rules! own_ids {
             /// A new id whose first 48 bits are the milliseconds of `now`.
             #[must_use]
             pub fn new(now: OffsetDateTime) -> Self {
-                Self(next_v7(now))
+                Self(v7_of(take_stamps(now, 1)))
             }
 
             /// An id that was made before: read from a row or from a request.
@@ -125,6 +130,14 @@ own_ids! {
     TenantId,
     /// One running gateway process.
     WorkerId,
+}
+
+impl EventId {
+    /// New ids of a batch. They ascend whatever time others of this process make ids for meanwhile.
+    pub fn ascending(now: OffsetDateTime, count: usize) -> impl Iterator<Item = Self> {
+        let first = take_stamps(now, count as u64);
+        (first..).take(count).map(|stamp| Self(v7_of(stamp)))
+    }
 }
 
 impl TenantId {
@@ -208,6 +221,18 @@ mod tests {
             assert!(next > last);
             last = next;
         }
+    }
+
+    #[test]
+    fn ids_of_one_batch_ascend_even_when_others_make_ids_for_another_time_meanwhile() {
+        let now = datetime!(2026-11-22 12:00 UTC);
+        let mut last = None;
+        for id in EventId::ascending(now, 5_000) {
+            let other = EventId::new(now + time::Duration::minutes(1));
+            assert!(Some(id) > last && other > id);
+            last = Some(id);
+        }
+        assert_eq!(EventId::ascending(now, 0).count(), 0);
     }
 
     #[test]

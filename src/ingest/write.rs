@@ -202,13 +202,12 @@ impl Writer {
     async fn seal(&self, filing: &Filing<'_>, filed: &[Filed<'_>]) -> Result<Vec<NewEvent>, WriteError> {
         let name = |one: &Filed<'_>| DekName::month(filing.tenant, one.contact, one.place.part_day);
         let deks = self.parts.keyring.for_sealing(filing.tenant, filed.iter().map(name)).await?;
-        // Not when the batch began: ids for a time that other ids of this process left behind long ago do not ascend, and
-        // the items of one webhook would lose their order.
-        let now = self.parts.clock.now();
+        // Not when the batch began: what was stored meanwhile would stand behind it. Together, so that the items of one webhook
+        // keep their order.
+        let ids = EventId::ascending(self.parts.clock.now(), filed.len());
         let mut batch = Vec::with_capacity(filed.len());
-        for one in filed {
+        for (one, event_id) in filed.iter().zip(ids) {
             let dek = deks.get(&name(one)).ok_or(KeyringError::Gone)?;
-            let event_id = EventId::new(now);
             let place = places::event_payload(filing.tenant, event_id, one.contact);
             batch.push(filing.event(one, event_id, envelope::seal(&dek.dek, &place, &one.item.envelope)));
         }

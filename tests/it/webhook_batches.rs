@@ -2,10 +2,16 @@
 
 use reqwest::StatusCode;
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use waxseal::clock::Clock;
+use waxseal::ids::EventId;
 
 use crate::support::{TestApp, database, webhook};
 
 const EVENTS: &str = "SELECT count(*) FROM event";
+/// Whether a backend waits for a lock.
+const WAITING: &str = "SELECT least(count(*), 1) FROM pg_locks WHERE NOT granted AND database =
+                       (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 fn wamid(number: usize) -> String {
     format!("wamid.{number:05}")
@@ -94,4 +100,28 @@ async fn many_gateways_that_meet_a_new_person_at_once_make_one_contact() {
     assert_eq!(database::count(&app.database, EVENTS).await, 40);
     assert_eq!(database::count(&app.database, "SELECT count(DISTINCT contact_id) FROM event").await, 1);
     second.shutdown().await;
+}
+
+/// The people of a batch may keep it waiting, and ids for a time that is past by then are in no order with others.
+#[tokio::test(flavor = "multi_thread")]
+async fn items_of_one_webhook_keep_their_order_and_stand_behind_what_was_stored_while_they_waited() {
+    let (app, clock) = TestApp::spawn_with_clock().await;
+    clock.advance(-time::Duration::minutes(1));
+    let mut other = PgConnection::connect(&app.database).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE contact_identifier IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
+    let let_go = async {
+        database::until(&app.database, WAITING, 1).await;
+        clock.advance(time::Duration::minutes(1));
+        sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    };
+    let (status, ()) = tokio::join!(app.webhook(batch_of(100)), let_go);
+    assert_eq!(status, StatusCode::OK);
+    database::settled(&app.database).await;
+    let listed = app.get("/v1/events?limit=200").await;
+    let events = listed["data"].as_array().unwrap();
+    let told: Vec<&str> = events.iter().map(|event| event["data"]["item"]["id"].as_str().unwrap()).collect();
+    assert_eq!(told, (0..100).map(wamid).collect::<Vec<_>>());
+    let lowest = EventId::lowest_of(clock.now()).to_string();
+    assert!(events.iter().all(|event| *event["id"].as_str().unwrap() >= *lowest), "{lowest} {:?}", events[0]["id"]);
 }
