@@ -1,6 +1,6 @@
 //! Compares what was sent with what arrived.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -85,7 +85,13 @@ pub async fn endpoint(estate: &Estate, index: usize, sent: &Sent, ids: &mut Hash
     row.accepted = accepted.len();
     completeness(endpoint, sent, &accepted, &mut row);
     repeats(index, sent, &accepted, &mut row);
-    sequence(estate, endpoint, sent, &order, ids, &mut row).await;
+    let skips = match endpoint.order {
+        Order::None => return row,
+        Order::Block => None,
+        Order::Skip(after) => Some(Skips { after, recorded: attempts(estate, endpoint).await }),
+    };
+    let is_in_doubt = |event| sent.faults.iter().any(|fault| fault.loses_records(index, accepted[&event][0]));
+    sequence(sent, &order, ids, skips.as_ref(), is_in_doubt, &mut row);
     row
 }
 
@@ -122,29 +128,41 @@ fn nearest(sent: &Sent, at: Instant) -> String {
     sent.faults.iter().filter(near).map(tell).collect::<Vec<_>>().join(", ")
 }
 
+/// What is known of events where so many failures end their turn.
+struct Skips {
+    after: i64,
+    /// The number of the last recorded attempt.
+    recorded: HashMap<Uuid, i64>,
+}
+
+impl Skips {
+    /// Whether an event had lost its turn when a later one was accepted. An owner lets the later ones go when the last failure has
+    /// happened, and records it afterwards: a fault in between leaves the failure without a record and the later event accepted,
+    /// although the order was kept. No more than this one record can be lost, because an attempt is made of what the record of
+    /// the one before it says. `is_in_doubt`: there was such a fault.
+    fn excuse(&self, id: Option<&Uuid>, is_in_doubt: bool) -> bool {
+        let recorded = id.and_then(|id| self.recorded.get(id)).copied().unwrap_or(0);
+        recorded + i64::from(is_in_doubt) >= self.after
+    }
+}
+
 /// An event that was answered 200 before another was posted, or that stood before it in one body, was stored before it.
-async fn sequence(
-    estate: &Estate,
-    endpoint: &Endpoint,
+fn sequence(
     sent: &Sent,
     order: &[Event],
     ids: &HashMap<Event, Uuid>,
+    skips: Option<&Skips>,
+    is_in_doubt: impl Fn(Event) -> bool,
     row: &mut Row,
 ) {
-    let skipped = match endpoint.order {
-        Order::None => return,
-        Order::Block => HashSet::new(),
-        Order::Skip(after) => failed_often(estate, endpoint, after).await,
-    };
     let mut persons: HashMap<(u8, u16), Vec<Fact>> = HashMap::new();
     for event in order {
         let Some(fact) = sent.facts.get(event) else { continue };
         let before = persons.entry((event.channel, event.contact)).or_default();
         let is_later = |one: &&Fact| one.posted > fact.answered || (one.batch == fact.batch && one.place > fact.place);
+        let is_excused = |one: &Fact| skips.is_some_and(|skips| skips.excuse(ids.get(event), is_in_doubt(one.event)));
         // Far back, everything is older than this.
-        if let Some(later) = before.iter().rev().take(200).find(is_later)
-            && !ids.get(event).is_some_and(|id| skipped.contains(id))
-        {
+        if let Some(later) = before.iter().rev().take(200).filter(is_later).find(|one| !is_excused(one)) {
             row.violated("out of order", inversion(fact, later, ids));
         }
         before.push(*fact);
@@ -161,10 +179,13 @@ fn inversion(fact: &Fact, later: &Fact, ids: &HashMap<Event, Uuid>) -> String {
     format!("{} after {}, which was posted {between:?} after its 200", tell(fact), tell(later))
 }
 
-/// Events that failed so often at an endpoint that they hold up nobody.
-async fn failed_often(estate: &Estate, endpoint: &Endpoint, after: i64) -> HashSet<Uuid> {
-    let statement = format!("SELECT event_id FROM attempt WHERE endpoint_id = '{}' AND number >= {after}", endpoint.id);
+/// The number of the last recorded attempt of each event that failed at an endpoint.
+async fn attempts(estate: &Estate, endpoint: &Endpoint) -> HashMap<Uuid, i64> {
+    let statement = format!(
+        "SELECT event_id, max(number)::int8 FROM attempt WHERE endpoint_id = '{}' GROUP BY event_id",
+        endpoint.id
+    );
     let mut connection = PgConnection::connect(&estate.database).await.unwrap();
-    let rows: Vec<(Uuid,)> = sqlx::query_as(AssertSqlSafe(statement)).fetch_all(&mut connection).await.unwrap();
-    rows.into_iter().map(|row| row.0).collect()
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as(AssertSqlSafe(statement)).fetch_all(&mut connection).await.unwrap();
+    rows.into_iter().collect()
 }

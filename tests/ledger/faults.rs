@@ -51,14 +51,19 @@ const ENDPOINTS: [Kind; 8] =
 /// A result that was in hand when a fault began may have been accepted this long before.
 const UNRECORDED: Duration = Duration::from_secs(2);
 
+/// As long as anything excuses repeats after it ended, and what was in hand before.
+const SETTLED: Duration = Duration::from_secs(5);
+
 /// One that happened.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Fault {
     pub kind: Kind,
     /// The gateway or the endpoint.
     pub target: usize,
     pub began: Instant,
     pub ended: Instant,
+    /// The endpoints that it can have touched, where that is known.
+    pub touched: Option<Vec<usize>>,
 }
 
 impl Fault {
@@ -74,9 +79,20 @@ impl Fault {
             Kind::Cut | Kind::Slow | Kind::Unreachable if self.target == endpoint => Duration::from_secs(1),
             _ => return false,
         };
+        if self.touched.as_ref().is_some_and(|touched| !touched.contains(&endpoint)) {
+            return false;
+        }
         accepted + UNRECORDED >= self.began && accepted <= self.ended + after
     }
+
+    /// Whether what was known at that time of this endpoint's deliveries may never have been recorded because of it.
+    pub fn loses_records(&self, endpoint: usize, known: Instant) -> bool {
+        !ENDPOINTS.contains(&self.kind) && self.excuses(endpoint, known)
+    }
 }
+
+/// A gateway that was cut off for so long has missed two renewals of its lease, and has its lanes still.
+const SILENT: Duration = Duration::from_secs(10);
 
 /// One round: every kind once, in two rows side by side, and one gateway that is cut off meanwhile.
 pub async fn round(estate: &Estate, seed: u64, number: u64) -> Vec<Fault> {
@@ -99,19 +115,33 @@ async fn partition(estate: &Estate, mut random: Random, away: &AtomicUsize) -> F
     let gateway = &estate.gateways[target];
     let began = Instant::now();
     gateway.database.behave(Manner::Still);
-    sleep(random.millis(17_000, 19_000)).await;
+    sleep(SILENT).await;
+    let touched = lanes_of_the_silent(estate).await;
+    sleep(random.millis(7_000, 9_000)).await;
     // What was on its way arrives late, or never.
     if random.percent(50) {
         gateway.database.cut();
     }
     gateway.database.behave(Manner::Open);
-    Fault { kind: Kind::Partitioned, target, began, ended: Instant::now() }
+    Fault { kind: Kind::Partitioned, target, began, ended: Instant::now(), touched }
+}
+
+/// The endpoints of gateways that have not renewed their lease in time. It lasts 15 s and is renewed every 4 s.
+async fn lanes_of_the_silent(estate: &Estate) -> Option<Vec<usize>> {
+    let statement = "SELECT owner_id::text FROM lane JOIN worker USING (worker_id)
+                     WHERE kind = 1 AND lease_until < now() + interval '8 seconds'";
+    let mut connection = PgConnection::connect(&estate.database).await.ok()?;
+    let rows: Vec<(String,)> = sqlx::query_as(statement).fetch_all(&mut connection).await.ok()?;
+    let index = |id: &String| estate.endpoints.iter().position(|endpoint| endpoint.id == *id);
+    Some(rows.iter().filter_map(|(id,)| index(id)).collect())
 }
 
 async fn row(estate: &Estate, mut random: Random, kinds: &[Kind], away: &AtomicUsize) -> Vec<Fault> {
     let mut faults = Vec::new();
     for kind in random.shuffled(kinds) {
-        sleep(random.millis(300, 1500)).await;
+        // Nothing excuses what comes twice because a gateway was told to stop: nothing else is to be near.
+        let calm = if kind == Kind::Terminated { SETTLED } else { Duration::ZERO };
+        sleep(calm + random.millis(300, 1500)).await;
         let mut target = random.below(estate.gateways.len());
         if target == away.load(Ordering::Relaxed) {
             target = (target + 1) % estate.gateways.len();
@@ -122,7 +152,7 @@ async fn row(estate: &Estate, mut random: Random, kinds: &[Kind], away: &AtomicU
         let began = Instant::now();
         // A killed gateway may stay away for a while; nothing is in flight in it.
         let ended = happen(estate, kind, target, random.millis(500, 2500)).await;
-        faults.push(Fault { kind, target, began, ended });
+        faults.push(Fault { kind, target, began, ended, touched: None });
     }
     faults
 }
