@@ -55,6 +55,10 @@ const PLANNING: [(&str, &str); 3] =
 const KEY_CONNECTIONS: u32 = 3;
 /// How much longer than Postgres itself we wait for a statement: its refusal has to arrive.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long an open transaction of ours may do nothing. Whoever is cut off in the middle of one holds the people in it locked for so
+/// long, and others cannot store what these write. We do nothing for as long as the key server takes to answer: a batch that waits
+/// longer for it is refused and comes again.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(5);
 /// A connection that lay idle for longer is asked whether it is still there: a restart of Postgres takes about as long, and
 /// under load, where a round trip would count, connections are not idle for so long.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
@@ -68,7 +72,7 @@ impl Store {
                 .application_name("waxseal")
                 .options([
                     ("statement_timeout", pools.statement_timeout.as_millis().to_string()),
-                    ("idle_in_transaction_session_timeout", "10000".to_owned()),
+                    ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION.as_millis().to_string()),
                 ])
                 .options(PLANNING);
             Ok::<_, StoreError>(options)

@@ -105,3 +105,31 @@ async fn a_database_that_falls_silent_is_given_up_and_found_again() {
     assert!(tries.iter().all(|one| matches!(one.status, Some(200 | 503))));
     audit(&database, &receiver, &tries).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_people_of_a_gateway_that_is_cut_off_in_a_transaction_are_served_by_another_within_seconds() {
+    let database = database::fresh().await;
+    let wire = Wire::to(&database).await;
+    let cut_off = TestApp::spawn_on(wire.url.clone(), Arc::new(SystemClock), &[]).await;
+    // Long enough to see when the person is let go.
+    let more = [("WAXSEAL_INGEST__COMMIT_TIMEOUT_MS", "20000")];
+    let other = TestApp::spawn_on(database.clone(), Arc::new(SystemClock), &more).await;
+    let mut lock = PgConnection::connect(&database).await.unwrap();
+    lock.execute("BEGIN; LOCK TABLE event IN SHARE ROW EXCLUSIVE MODE").await.unwrap();
+    let first = cut_off.webhook(webhook::text("4915199900011", "wamid.first", "Moin"));
+    let meanwhile = async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'event'::regclass
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        until("it has claimed the person and waits", PATIENCE, async || database::count(&database, waiting).await > 0)
+            .await;
+        wire.fall_silent();
+        lock.close().await.unwrap();
+        let began = std::time::Instant::now();
+        assert_eq!(post(&other, "second").await, StatusCode::OK);
+        // An idle transaction is broken off after 5 s.
+        assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+        wire.restore();
+    };
+    let (status, ()) = tokio::join!(first, meanwhile);
+    assert!(matches!(status.as_u16(), 200 | 503), "{status}");
+}
