@@ -65,7 +65,7 @@ impl Work<'_> {
             // The ladder has a first rung.
             None => return bury(&mut self.round, owed, "exhausted", Some(attempt)),
         }
-        self.schedule.finish(owed.event, Ended::Postponed, now);
+        self.schedule.finish(owed.event, Ended::PutOff, now);
     }
 }
 

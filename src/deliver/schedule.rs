@@ -70,6 +70,8 @@ pub(super) enum Ended {
     Accepted,
     /// It was not, and is tried again.
     Postponed,
+    /// It was not, for no fault of the endpoint's: tried again, and not counted.
+    PutOff,
     /// It was not, and is given up.
     GivenUp,
     /// It was given up without an attempt.
@@ -318,7 +320,7 @@ impl<T> Schedule<T> {
                 self.breaker.accepted(flight.is_probe, now);
                 false
             }
-            Ended::Postponed | Ended::GivenUp => self.breaker.failed(flight.is_probe, now),
+            Ended::Postponed | Ended::PutOff | Ended::GivenUp => self.breaker.failed(flight.is_probe, now),
             Ended::Untried => {
                 if flight.is_probe {
                     self.breaker.probe_was_lost(now);
@@ -326,8 +328,12 @@ impl<T> Schedule<T> {
                 false
             }
         };
-        let held = self.lines.holds(flight.attempts);
-        let holds = ended == Ended::Postponed && self.lines.holds(flight.attempts.saturating_add(1));
+        let held = flight.is_retry && self.lines.holds(flight.attempts);
+        let holds = match ended {
+            Ended::Postponed => self.lines.holds(flight.attempts.saturating_add(1)),
+            Ended::PutOff => self.lines.holds(flight.attempts),
+            Ended::Accepted | Ended::GivenUp | Ended::Untried => false,
+        };
         if holds && !held {
             for other in self.lines.hold_up(flight.contact) {
                 self.fresh.remove(&other);

@@ -62,9 +62,9 @@ impl Lines {
         Self { holds_below, lines }
     }
 
-    /// Whether an event that failed so often holds up the later ones.
+    /// Whether an event that waits for another attempt after so many failures holds up the later ones.
     pub(super) fn holds(&self, failed: i16) -> bool {
-        failed > 0 && self.holds_below.is_some_and(|below| failed < below)
+        self.holds_below.is_some_and(|below| failed < below)
     }
 
     fn line(&mut self, contact: Option<ContactId>) -> Option<&mut Line> {

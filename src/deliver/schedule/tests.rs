@@ -3,6 +3,7 @@
 mod model;
 
 use std::collections::HashSet;
+use std::num::NonZeroU16;
 
 use time::Duration;
 use time::macros::datetime;
@@ -96,6 +97,22 @@ fn a_retry_wakes_the_lane_at_its_time_and_nothing_is_read_before() {
     assert_eq!(schedule.wants(NOON), None);
     let want = schedule.wants(at).unwrap();
     assert_eq!((want.fresh, want.retries), (0, RETRIES_AHEAD));
+}
+
+/// The proxy was away: the endpoint was not asked.
+#[test]
+fn an_event_that_was_put_off_uncounted_holds_up_its_person_until_it_is_accepted() {
+    let mut schedule = looking(Order::Skip { after: NonZeroU16::new(1).unwrap() }, 8, None);
+    schedule.wants(NOON).unwrap();
+    schedule.offer(all_of((1..=2).map(|n| item(n, Some(contact(1)), None, 0)).collect()), NOON);
+    assert_eq!(begun(&mut schedule), [event(1)]);
+    schedule.finish(event(1), Ended::PutOff, NOON);
+    schedule.recorded([event(1)], [NOON]);
+    assert_eq!((begun(&mut schedule), schedule.held_back()), (vec![], vec![contact(1).uuid()]));
+    schedule.offer(all_of(vec![item(1, Some(contact(1)), Some(NOON), 0)]), NOON);
+    assert_eq!(begun(&mut schedule), [event(1)]);
+    schedule.finish(event(1), Ended::Accepted, NOON);
+    assert!(schedule.held_back().is_empty());
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0_usize..2).prop_map(Step::Begin),
         6 => (0_usize..2).prop_map(Step::Read),
         6 => (0_usize..2).prop_map(Step::ReadEnds),
-        8 => (0_usize..2, 0_usize..8, 0_u8..4).prop_map(|(owner, which, how)| Step::Land(owner, which, how)),
+        8 => (0_usize..2, 0_usize..8, 0_u8..5).prop_map(|(owner, which, how)| Step::Land(owner, which, how)),
         5 => (0_usize..2).prop_map(Step::Record),
         5 => (0_usize..2).prop_map(Step::RecordEnds),
         2 => (0_usize..2).prop_map(Step::Ask),
@@ -189,11 +189,12 @@ impl World {
             return;
         }
         let item = owner.flying.remove(flight);
-        let attempts = item.attempts + 1;
+        let attempts = item.attempts + i16::from(how != 4);
         let (ended, again) = match how {
             0 | 1 => (Ended::Accepted, None),
             2 if attempts < MOST_ATTEMPTS => (Ended::Postponed, Some(self.now + Duration::milliseconds(1_500))),
             3 => (Ended::Untried, None),
+            4 => (Ended::PutOff, Some(self.now + Duration::milliseconds(1_500))),
             _ => (Ended::GivenUp, None),
         };
         owner.schedule.finish(item.event, ended, self.now);
