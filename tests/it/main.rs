@@ -25,6 +25,7 @@ mod delivery_processes;
 mod endpoint_options;
 mod endpoints;
 mod event_stream;
+mod examples;
 mod faults;
 mod idempotency;
 mod identity;
