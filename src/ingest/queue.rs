@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::domain::event::{Item, Subject};
 use crate::ids::TenantId;
@@ -53,6 +55,8 @@ fn held(items: &[Item]) -> usize {
 /// Beside a batch that is under way, another is begun when so many bytes wait, about ten messages: a statement costs Postgres as
 /// much as fifteen rows do, and two small batches more than one that is larger (docs/adr/0005-no-linger.md).
 const WORTH_A_BATCH: usize = 12 * 1024;
+/// And after this, whatever waits: a batch that takes longer is held up by something that need not hold up the next.
+const LONG_FOR_A_BATCH: Duration = Duration::from_millis(10);
 
 /// The queue has no room for this POST.
 #[derive(Debug)]
@@ -151,9 +155,9 @@ impl Queue {
         let room = self.room.clone().try_acquire_many_owned(wanted).map_err(|_| Full)?;
         let (answer, receiver) = oneshot::channel();
         let submission = Submission { tenant, items, answer, bytes, cut, _turn: turn, _room: room };
-        self.queued.fetch_add(bytes, Ordering::AcqRel);
+        let is_first = self.queued.fetch_add(bytes, Ordering::AcqRel) == 0;
         self.sender.send(submission).map_err(|_| Full)?;
-        if self.is_worth_a_batch() {
+        if is_first || self.is_worth_a_batch() {
             self.under_way.moved.notify_one();
         }
         Ok(receiver)
@@ -161,12 +165,18 @@ impl Queue {
 
     /// Everything that waits, at least one POST, until `rows` or `bytes` are reached. Does not wait by the clock: a fixed waiting
     /// time costs throughput at every load that was measured (docs/adr/0005-no-linger.md). A batch that is under way is waited
-    /// for, unless [`WORTH_A_BATCH`] is there before it ends.
+    /// for, unless [`WORTH_A_BATCH`] is there before it ends, or it is [`LONG_FOR_A_BATCH`].
     pub(super) async fn next_batch(&self, rows: usize, bytes: usize) -> Batch {
         let mut receiver = self.receiver.lock().await;
-        while receiver.is_empty() || !self.is_worth_a_batch() {
+        while receiver.is_empty() {
             self.under_way.moved.notified().await;
         }
+        let is_worth_it = async {
+            while !self.is_worth_a_batch() {
+                self.under_way.moved.notified().await;
+            }
+        };
+        let _whether = timeout(LONG_FOR_A_BATCH, is_worth_it).await;
         self.under_way.batches.fetch_add(1, Ordering::AcqRel);
         let mut batch = Batch { submissions: Vec::new(), under_way: self.under_way.clone() };
         let (mut batch_rows, mut batch_bytes) = (0, 0);
