@@ -54,7 +54,6 @@ enum Happened {
     Recorded(Round, bool),
     Answered(Result<Option<OffsetDateTime>, StoreError>),
     Rung(bool),
-    Stopped,
     GraceIsOver,
     Woken,
 }
@@ -69,6 +68,10 @@ pub async fn run(deliverer: Deliverer, claimed: ClaimedLane, bell: Arc<Bell>, st
             return;
         }
         let stopping = stop.is_cancelled();
+        if stopping {
+            // Here, and not where the select below sees it: what else was ready may have been picked instead.
+            stopped_at.get_or_insert_with(tokio::time::Instant::now);
+        }
         work.start_what_may(stopping);
         if stopping && work.is_at_rest() {
             return;
@@ -82,7 +85,7 @@ pub async fn run(deliverer: Deliverer, claimed: ClaimedLane, bell: Arc<Bell>, st
             everything = bell.rung() => Happened::Rung(everything),
             () = wait_until(&deliverer, wake) => Happened::Woken,
             Ok(()) = changes.changed() => Happened::Woken,
-            () = stop.cancelled(), if !stopping => Happened::Stopped,
+            () = stop.cancelled(), if !stopping => Happened::Woken,
             () = grace(stopped_at) => Happened::GraceIsOver,
         };
         match happened {
@@ -95,7 +98,6 @@ pub async fn run(deliverer: Deliverer, claimed: ClaimedLane, bell: Arc<Bell>, st
                 work.schedule.retries.answered(&answer);
             }
             Happened::Rung(everything) => work.schedule.look_again(everything),
-            Happened::Stopped => stopped_at = Some(tokio::time::Instant::now()),
             Happened::GraceIsOver => {
                 work.flying.clear();
                 stopped_at = None;
