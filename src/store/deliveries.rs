@@ -95,17 +95,18 @@ impl Store {
                           -- The length of content that lies apart is known without fetching it.
                           sum(octet_length(p.payload)) OVER turn AS bytes
                    FROM (
+                       -- NOT IN over a set: it is hashed, where an array would be gone through for each row.
                        (SELECT false AS retried, event_id, part_day, event_xid, contact_id, NULL::timestamptz AS next_at,
                                0::int2 AS attempts
                         FROM delivery
-                        WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND event_id <> ALL($5)
-                          AND (contact_id IS NULL OR contact_id <> ALL($6))
+                        WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND event_id NOT IN (SELECT unnest($5::uuid[]))
+                          AND (contact_id IS NULL OR contact_id NOT IN (SELECT unnest($6::uuid[])))
                         ORDER BY event_id
                         LIMIT $7)
                        UNION ALL
                        (SELECT true, event_id, part_day, event_xid, contact_id, next_at, attempts
                         FROM delivery_retry
-                        WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND next_at <= $4 AND event_id <> ALL($5)
+                        WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND next_at <= $4 AND event_id NOT IN (SELECT unnest($5::uuid[]))
                         ORDER BY next_at, event_id
                         LIMIT $8)
                    ) d

@@ -122,9 +122,11 @@ impl Store {
                    WHERE tenant_id = $1 AND kind = 1 AND owner_id = $2 AND shard = $3 AND epoch = $4
                    FOR SHARE
                ), gone AS (
-                   DELETE FROM delivery
-                   WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND event_id = ANY($5)
-                     AND EXISTS (SELECT 1 FROM fence)
+                   -- One index look-up each: a plain condition may be planned to read all that waits.
+                   DELETE FROM delivery WHERE EXISTS (SELECT 1 FROM fence) AND ctid = ANY(ARRAY(
+                       SELECT d.ctid FROM UNNEST($5::uuid[]) AS t (event_id) CROSS JOIN LATERAL (
+                           SELECT r.ctid FROM delivery r
+                           WHERE (r.tenant_id, r.endpoint_id, r.shard, r.event_id) = ($1, $2, $3, t.event_id) LIMIT 1) d))
                )
                SELECT EXISTS (SELECT 1 FROM fence) AS "fenced!"
                WHERE set_config('synchronous_commit', 'off', true) = 'off'"#,
@@ -150,16 +152,16 @@ impl Store {
             r#"WITH fence AS (
                 SELECT 1 FROM lane WHERE tenant_id = $1 AND kind = 1 AND owner_id = $2 AND shard = $3 AND epoch = $4 FOR SHARE
             ), tried AS (
-                DELETE FROM delivery
-                WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND event_id = ANY($6) AND EXISTS (SELECT 1 FROM fence)
+                DELETE FROM delivery WHERE EXISTS (SELECT 1 FROM fence) AND ctid = ANY(ARRAY(
+                    SELECT d.ctid FROM UNNEST($6::uuid[]) AS t (event_id) CROSS JOIN LATERAL (SELECT r.ctid FROM delivery r
+                        WHERE (r.tenant_id, r.endpoint_id, r.shard, r.event_id) = ($1, $2, $3, t.event_id) LIMIT 1) d))
                 RETURNING event_id, part_day, event_xid, contact_id, 0::int2 AS attempts
             ), retried AS (
                 -- One index look-up each: a plain join may be planned to read all that waits.
                 DELETE FROM delivery_retry WHERE EXISTS (SELECT 1 FROM fence) AND ctid = ANY(ARRAY(
                     SELECT d.ctid FROM UNNEST($7::uuid[], $8::timestamptz[]) AS t (event_id, next_at) CROSS JOIN LATERAL (
-                        SELECT r.ctid FROM delivery_retry r
-                        WHERE (r.tenant_id, r.endpoint_id, r.shard, r.next_at, r.event_id) = ($1, $2, $3, t.next_at, t.event_id)
-                        LIMIT 1) d))
+                        SELECT r.ctid FROM delivery_retry r WHERE (r.tenant_id, r.endpoint_id, r.shard, r.next_at, r.event_id)
+                            = ($1, $2, $3, t.next_at, t.event_id) LIMIT 1) d))
                 RETURNING event_id, part_day, event_xid, contact_id, attempts
             ), leaving AS (
                 SELECT * FROM tried UNION ALL SELECT * FROM retried

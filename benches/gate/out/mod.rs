@@ -157,7 +157,18 @@ impl Out<'_> {
             endpoints.push(self.site.gateway.add_endpoint(consumer.address).await?);
             consumers.push(consumer);
         }
+        self.lanes_are_taken(endpoints.len()).await?;
         Ok(Audience { consumers, endpoints })
+    }
+
+    /// An endpoint that was just made waits for up to half a second until somebody takes its lane. That is not what is measured.
+    async fn lanes_are_taken(&self, endpoints: usize) -> anyhow::Result<()> {
+        let mut connection = self.site.database.connect().await?;
+        let taken = "SELECT count(*)::text FROM lane WHERE kind = 1 AND worker_id IS NOT NULL";
+        while ask(&mut connection, taken).await?.parse::<usize>()? < endpoints {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     async fn dismiss(&self, audience: Audience) -> anyhow::Result<()> {
