@@ -31,5 +31,6 @@ pub mod config;
 pub mod ids;
 pub mod secret;
 pub mod telemetry;
+pub mod tlog;
 
 pub mod simulator;

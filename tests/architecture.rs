@@ -17,7 +17,7 @@ const RINGS: &[&[&str]] = &[
     &["directory"],
     &["keyring"],
     &["egress", "meta", "store"],
-    &["crypto", "domain"],
+    &["crypto", "domain", "tlog"],
     &["clock", "config", "ids", "secret", "telemetry"],
 ];
 
