@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::door::Door;
 use crate::access::lookout::Lookout;
+use crate::audit::Audit;
 use crate::clock::SharedClock;
 use crate::config::{Config, KmsSource, read_key_file};
 use crate::crypto::kms::LocalKms;
@@ -47,6 +48,8 @@ pub struct Base {
     pub keyring: Keyring,
     /// The settings, read.
     pub directory: Directory,
+    /// Where acts are recorded.
+    pub audit: Audit,
     /// The one clock.
     pub clock: SharedClock,
 }
@@ -72,7 +75,15 @@ impl Base {
         keyring.tenant(TenantId::DEFAULT).await.context("the keys of the tenant could not be opened")?;
         let directory = Directory::new(store.clone(), keyring.clone(), clock.clone());
         directory.reload().await.context("the settings could not be read")?;
-        Ok(Self { store, keyring, directory, clock })
+        let audit = Audit::new(store.clone(), keyring.clone(), clock.clone());
+        Ok(Self { store, keyring, directory, audit, clock })
+    }
+
+    /// The door to stored content.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        let (store, keyring, directory) = (self.store.clone(), self.keyring.clone(), self.directory.clone());
+        Door::new(store, keyring, directory, self.audit.clone(), self.clock.clone())
     }
 
     /// What delivers, with bells of its own: outside of a gateway they wake nobody.
@@ -189,6 +200,7 @@ impl Gateway {
             clock: clock.clone(),
             max_in_flight: config.send.max_in_flight,
         };
+        let door = base.door();
         let worker = Worker {
             metrics: metrics.clone(),
             id: WorkerId::new(clock.now()),
@@ -197,6 +209,7 @@ impl Gateway {
             keyring: keyring.clone(),
             deliverer: deliverer.clone(),
             sender: sender.clone(),
+            refusals: door.refusals().clone(),
             ingest: ingest.clone(),
             clock: clock.clone(),
             lease: Lease::default(),
@@ -208,7 +221,7 @@ impl Gateway {
             store: store.clone(),
             directory: directory.clone(),
             ingest,
-            door: Door::new(store, keyring, directory),
+            door,
             readers: http::Readers::new(lookout.clone()),
             sender,
             egress: deliverer.client.clone(),

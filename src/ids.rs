@@ -114,6 +114,8 @@ own_ids! {
     AppId,
     /// An API key of a calling application.
     ApiKeyId,
+    /// An entry of the audit log.
+    AuditEntryId,
     /// A business phone number and its credentials.
     ChannelId,
     /// A person. Random to everyone but us; never derived from a number.

@@ -15,6 +15,7 @@ pub mod deliver;
 pub mod ingest;
 pub mod send;
 
+pub mod audit;
 pub mod directory;
 
 pub mod keyring;
@@ -25,12 +26,12 @@ pub mod store;
 
 pub mod crypto;
 pub mod domain;
+pub mod tlog;
 
 pub mod clock;
 pub mod config;
 pub mod ids;
 pub mod secret;
 pub mod telemetry;
-pub mod tlog;
 
 pub mod simulator;

@@ -14,7 +14,7 @@ const RINGS: &[&[&str]] = &[
     &["app"],
     &["http", "worker"],
     &["access", "deliver", "ingest", "send"],
-    &["directory"],
+    &["audit", "directory"],
     &["keyring"],
     &["egress", "meta", "store"],
     &["crypto", "domain", "tlog"],

@@ -1,4 +1,4 @@
--- A lane is the ordered queue that one worker owns at a time. kind: 1 endpoint, 2 channel, 3 replay.
+-- A lane is the ordered queue that one worker owns at a time. kind: 1 endpoint, 2 channel, 3 replay, 4 audit log.
 
 CREATE TABLE worker (
     worker_id   uuid        NOT NULL,
@@ -10,8 +10,8 @@ CREATE TABLE worker (
 
 CREATE TABLE lane (
     tenant_id uuid     NOT NULL REFERENCES tenant,
-    kind      smallint NOT NULL CHECK (kind IN (1, 2, 3)),
-    owner_id  uuid     NOT NULL,                -- the endpoint, the channel or the replay
+    kind      smallint NOT NULL CHECK (kind IN (1, 2, 3, 4)),
+    owner_id  uuid     NOT NULL,                -- the endpoint, the channel, the replay or the tenant
     shard     smallint NOT NULL,
     worker_id uuid,
     epoch     bigint   NOT NULL DEFAULT 0,      -- every write of a lane's owner carries it; a lost lane writes nothing

@@ -23,7 +23,7 @@ pub struct Caller {
 }
 
 /// Why a caller is not served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Denied {
     /// Its key lacks this permission.
     #[error("the key lacks the permission {0}")]
@@ -31,6 +31,17 @@ pub enum Denied {
     /// Its key is confined to channels, and this belongs to none.
     #[error("the key is confined to channels")]
     Confined,
+}
+
+impl Denied {
+    /// What was missing, in one word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Missing(permission) => permission.as_str(),
+            Self::Confined => "all_channels",
+        }
+    }
 }
 
 impl Caller {

@@ -1,13 +1,18 @@
 //! The one door. Whoever wants to read stored content for a person or an application passes here, with who asks and why, or
 //! gets none. (What is opened to be delivered or sent does not pass here: it was asked for when the endpoint was set up.)
 //!
-//! The audit log will stand in `Door::admit`: an entry for every read, written before anything is opened.
+//! The way through: `admit` asks for the permission, what is sealed is fetched, `record` leaves an entry in the audit log and commits it,
+//! and only what `record` returns lets anything be opened (`admission.rs`).
 
 use uuid::Uuid;
 
+use super::admission::{Reading, Recorded, Refusals};
+use super::errand::Errand;
 use super::open::Keys;
 use super::views::{ContactView, Content, Entry, EventCursor, EventView, MessageView, Page, one_more};
 use super::{Caller, Denied, Permission};
+use crate::audit::{Action, Audit, AuditError, Object};
+use crate::clock::SharedClock;
 use crate::crypto::envelope::Sealed;
 use crate::directory::Directory;
 use crate::directory::profile::Profile;
@@ -16,27 +21,8 @@ use crate::keyring::{Keyring, KeyringError, places};
 use crate::store::contacts::ContactRow;
 use crate::store::event_scan::EventFilter;
 use crate::store::events::EventRow;
+use crate::store::messages::MessageRow;
 use crate::store::{Store, StoreError};
-
-/// Why somebody reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// An application does its work through the API.
-    Application,
-    /// An operator looks, at the command line.
-    Operation,
-}
-
-impl Purpose {
-    /// The stable name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Application => "application",
-            Self::Operation => "operation",
-        }
-    }
-}
 
 /// Why nothing was opened.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +36,9 @@ pub enum DoorError {
     /// The keys are away.
     #[error("the content could not be opened")]
     Keys(#[from] KeyringError),
+    /// No entry, no plaintext.
+    #[error("the read could not be recorded")]
+    Audit(#[from] AuditError),
 }
 
 impl DoorError {
@@ -60,6 +49,7 @@ impl DoorError {
             Self::Denied(_) => false,
             Self::Store(error) => error.is_retryable(),
             Self::Keys(error) => error.is_retryable(),
+            Self::Audit(_) => true,
         }
     }
 }
@@ -84,25 +74,27 @@ pub struct EventQuery {
 pub struct Door {
     pub(super) store: Store,
     pub(super) keyring: Keyring,
+    pub(super) audit: Audit,
+    pub(super) refusals: Refusals,
     directory: Directory,
 }
 
 impl Door {
     /// A door to this store.
     #[must_use]
-    pub const fn new(store: Store, keyring: Keyring, directory: Directory) -> Self {
-        Self { store, keyring, directory }
+    pub fn new(store: Store, keyring: Keyring, directory: Directory, audit: Audit, clock: SharedClock) -> Self {
+        Self { store, keyring, refusals: Refusals::new(audit.clone(), clock), audit, directory }
+    }
+
+    /// Where refusals are noted that happen before the door.
+    #[must_use]
+    pub const fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Whether the tenant's keys are at hand, for readiness. Opens nothing.
     pub async fn check_keys(&self, tenant: TenantId) -> Result<(), KeyringError> {
         self.keyring.tenant(tenant).await.map(drop)
-    }
-
-    pub(super) fn admit(who: &Caller, why: Purpose, what: Permission) -> Result<(), DoorError> {
-        who.require(what)?;
-        tracing::debug!(key = %who.key, why = why.as_str(), what = what.as_str(), "content is opened");
-        Ok(())
     }
 
     /// The next events in commit order. Polled with the cursor of the page before, it yields each event once and none is
@@ -111,10 +103,10 @@ impl Door {
     pub async fn events(
         &self,
         who: &Caller,
-        why: Purpose,
+        errand: &Errand,
         query: &EventQuery,
     ) -> Result<Page<EventView, EventCursor>, DoorError> {
-        Self::admit(who, why, Permission::EventsRead)?;
+        self.admit(who, errand, Permission::EventsRead).await?;
         let channels = visible(who, query.channel);
         let contacts = match query.contact {
             Some(contact) => Some(self.same_person(who.tenant, contact).await?),
@@ -126,7 +118,10 @@ impl Door {
         let scan = self.store.page_of_events(who.tenant, after, filter, one_more(query.limit)).await?;
         let page = scan.into_page(after, query.limit);
         let (xid, event) = page.end;
-        let items = self.open_events(who.tenant, page.rows).await?;
+        let reading =
+            Reading::several(Action::EventsRead, "event").of(query.channel, page.rows.len(), people_in(&page.rows));
+        let recorded = self.record(who, errand, reading).await?;
+        let items = self.open_events(&recorded, page.rows).await?;
         Ok(Page { items, next: Some(EventCursor { xid, event }), has_more: page.has_more })
     }
 
@@ -141,11 +136,11 @@ impl Door {
     pub async fn contacts(
         &self,
         who: &Caller,
-        why: Purpose,
+        errand: &Errand,
         before: Option<Uuid>,
         limit: usize,
     ) -> Result<Page<ContactView, Uuid>, DoorError> {
-        Self::admit(who, why, Permission::ContactsRead)?;
+        self.admit(who, errand, Permission::ContactsRead).await?;
         let rows = self.store.page_of_contacts(who.tenant, before.unwrap_or(Uuid::max()), one_more(limit)).await?;
         let (mut rows, has_more) = cut(rows, limit);
         let next = rows.last().map(|row| row.contact_id).filter(|_| has_more);
@@ -153,19 +148,25 @@ impl Door {
         if let Some(met) = self.met(who, &ids).await? {
             rows.retain(|row| met.contains(&row.contact_id));
         }
-        Ok(Page { items: self.open_contacts(who.tenant, rows).await?, next, has_more })
+        let ids = rows.iter().map(|row| row.contact_id).collect();
+        let recorded = self
+            .record(who, errand, Reading::several(Action::ContactsRead, "contact").of(None, rows.len(), ids))
+            .await?;
+        Ok(Page { items: self.open_contacts(&recorded, rows).await?, next, has_more })
     }
 
     /// One contact. `None`: unknown, or never met in the caller's channels.
     pub async fn contact(
         &self,
         who: &Caller,
-        why: Purpose,
+        errand: &Errand,
         contact: ContactId,
     ) -> Result<Option<ContactView>, DoorError> {
-        Self::admit(who, why, Permission::ContactsRead)?;
+        self.admit(who, errand, Permission::ContactsRead).await?;
         let Some(row) = self.find_contact(who, contact).await? else { return Ok(None) };
-        Ok(self.open_contacts(who.tenant, vec![row]).await?.pop())
+        let reading = Reading::one(Action::ContactsRead, Object::one("contact", row.contact_id));
+        let recorded = self.record(who, errand, reading.of(None, 1, vec![row.contact_id])).await?;
+        Ok(self.open_contacts(&recorded, vec![row]).await?.pop())
     }
 
     /// What was said with a contact and with everyone who turned out to be the same person, newest first, older than
@@ -173,11 +174,11 @@ impl Door {
     pub async fn messages_of_contact(
         &self,
         who: &Caller,
-        why: Purpose,
+        errand: &Errand,
         contact: ContactId,
         (before, limit): (Option<Uuid>, usize),
     ) -> Result<Option<Page<Entry, Uuid>>, DoorError> {
-        Self::admit(who, why, Permission::MessagesRead)?;
+        self.admit(who, errand, Permission::MessagesRead).await?;
         let Some(row) = self.find_contact(who, contact).await? else { return Ok(None) };
         let kept = ContactId::from_uuid(row.merged_into.unwrap_or(row.contact_id));
         let people = self.store.find_merged(who.tenant, kept).await?;
@@ -195,9 +196,14 @@ impl Door {
         };
         // Events about our own messages are told by those messages.
         let shown = |event: &EventRow| event.event_id >= oldest && event.message_id.is_none();
-        let events = self.open_events(who.tenant, events.into_iter().filter(shown).collect()).await?;
-        let messages = messages.into_iter().filter(|message| message.message_id >= oldest).collect();
-        let messages = self.open_messages(who.tenant, messages).await?;
+        let events: Vec<EventRow> = events.into_iter().filter(shown).collect();
+        let messages: Vec<MessageRow> = messages.into_iter().filter(|message| message.message_id >= oldest).collect();
+        let mut about = people_of(&messages);
+        about.extend(people_in(&events));
+        let reading = Reading::one(Action::MessagesRead, Object::one("contact", row.contact_id));
+        let recorded = self.record(who, errand, reading.of(None, events.len() + messages.len(), about)).await?;
+        let events = self.open_events(&recorded, events).await?;
+        let messages = self.open_messages(&recorded, messages).await?;
         let entries = events.into_iter().map(|event| Entry::In(Box::new(event)));
         let mut items: Vec<Entry> = entries.chain(messages.into_iter().map(|out| Entry::Out(Box::new(out)))).collect();
         items.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.id()));
@@ -208,13 +214,16 @@ impl Door {
     pub async fn message(
         &self,
         who: &Caller,
-        why: Purpose,
+        errand: &Errand,
         message: MessageId,
     ) -> Result<Option<MessageView>, DoorError> {
-        Self::admit(who, why, Permission::MessagesRead)?;
+        self.admit(who, errand, Permission::MessagesRead).await?;
         let row = self.store.find_message(who.tenant, message).await?;
-        let row = row.filter(|row| who.may_use(ChannelId::from_uuid(row.channel_id)));
-        Ok(self.open_messages(who.tenant, row.into_iter().collect()).await?.pop())
+        let Some(row) = row.filter(|row| who.may_use(ChannelId::from_uuid(row.channel_id))) else { return Ok(None) };
+        let (channel, rows) = (ChannelId::from_uuid(row.channel_id), vec![row]);
+        let reading = Reading::one(Action::MessagesRead, Object::one("message", message.uuid()));
+        let recorded = self.record(who, errand, reading.of(Some(channel), 1, people_of(&rows))).await?;
+        Ok(self.open_messages(&recorded, rows).await?.pop())
     }
 
     async fn find_contact(&self, who: &Caller, contact: ContactId) -> Result<Option<ContactRow>, DoorError> {
@@ -232,7 +241,8 @@ impl Door {
         }
     }
 
-    async fn open_events(&self, tenant: TenantId, rows: Vec<EventRow>) -> Result<Vec<EventView>, DoorError> {
+    async fn open_events(&self, recorded: &Recorded, rows: Vec<EventRow>) -> Result<Vec<EventView>, DoorError> {
+        let tenant = recorded.tenant();
         let rows: Vec<(EventRow, Option<Sealed>)> = rows
             .into_iter()
             .map(|mut row| {
@@ -265,7 +275,8 @@ impl Door {
         Ok(rows.into_iter().map(view).collect())
     }
 
-    async fn open_contacts(&self, tenant: TenantId, rows: Vec<ContactRow>) -> Result<Vec<ContactView>, DoorError> {
+    async fn open_contacts(&self, recorded: &Recorded, rows: Vec<ContactRow>) -> Result<Vec<ContactView>, DoorError> {
+        let tenant = recorded.tenant();
         let rows: Vec<(ContactRow, Sealed)> = rows
             .into_iter()
             .map(|mut row| {
@@ -284,6 +295,16 @@ impl Door {
         };
         Ok(rows.into_iter().map(view).collect())
     }
+}
+
+/// Whom events are about.
+fn people_in(events: &[EventRow]) -> Vec<Uuid> {
+    events.iter().filter_map(|event| event.contact_id).collect()
+}
+
+/// Whom messages went to.
+fn people_of(messages: &[MessageRow]) -> Vec<Uuid> {
+    messages.iter().map(|message| message.contact_id).collect()
 }
 
 /// The channels that a caller sees, or the wanted one of them. `None`: everything, also what belongs to no channel.
@@ -310,12 +331,6 @@ mod tests {
     fn caller(channels: Vec<ChannelId>) -> Caller {
         let key = ApiKeyId::from_uuid(Uuid::nil());
         Caller { tenant: TenantId::DEFAULT, key, permissions: Permissions::default(), channels, expires_at: None }
-    }
-
-    #[test]
-    fn nobody_passes_without_the_permission() {
-        let denied = Door::admit(&caller(Vec::new()), Purpose::Application, Permission::EventsRead);
-        assert!(matches!(denied, Err(DoorError::Denied(Denied::Missing(Permission::EventsRead)))));
     }
 
     #[test]

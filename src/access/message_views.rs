@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::admission::Recorded;
 use super::door::{Door, DoorError};
 use super::open::Keys;
 use super::views::{MessageView, StatusView};
@@ -29,12 +30,13 @@ impl From<MessageRow> for Parts {
 }
 
 impl Door {
-    /// Opens messages of one tenant, in their order.
+    /// Opens messages whose reading was recorded, in their order.
     pub(super) async fn open_messages(
         &self,
-        tenant: TenantId,
+        recorded: &Recorded,
         rows: Vec<MessageRow>,
     ) -> Result<Vec<MessageView>, DoorError> {
+        let tenant = recorded.tenant();
         let mut statuses = self.statuses(tenant, &rows).await?;
         let parts: Vec<Parts> = rows.into_iter().map(Parts::from).collect();
         let sealed = parts.iter().flat_map(|parts| std::iter::once(&parts.request).chain(&parts.answer));

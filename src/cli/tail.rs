@@ -11,7 +11,7 @@ use super::endpoint::event_type_of;
 use super::moment::shown;
 use crate::access::door::EventQuery;
 use crate::access::views::{Content, EventCursor, one_more};
-use crate::access::{Caller, Door, Permission, Purpose};
+use crate::access::{Caller, Errand, Permission};
 use crate::app::Base;
 use crate::config::Config;
 use crate::domain::endpoint::Filter;
@@ -135,10 +135,10 @@ async fn opened(
         channels: Vec::new(),
         expires_at: None,
     };
-    let door = Door::new(base.store.clone(), base.keyring.clone(), base.directory.clone());
+    let door = base.door();
     let types = types.map(<[String]>::to_vec);
     let query = EventQuery { after, types, channel: args.channel, contact: None, limit };
-    let page = door.events(&operator, Purpose::Operation, &query).await?;
+    let page = door.events(&operator, &Errand::operation(), &query).await?;
     let line = |view: crate::access::views::EventView| Line {
         id: view.id.uuid(),
         event_type: view.event_type,

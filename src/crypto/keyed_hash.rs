@@ -4,8 +4,9 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
-use super::keys::KeyBytes;
+use super::keys::{Dek, KeyBytes};
 
 /// A prepared HMAC key. Without it, the hashes of all phone numbers of the world cannot be enumerated.
 #[derive(Clone)]
@@ -20,6 +21,13 @@ impl HashKey {
     #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
     pub fn new(key: &KeyBytes) -> Self {
         Self(Hmac::new_from_slice(key.as_slice()).expect("HMAC takes keys of any length"))
+    }
+
+    /// The hash key that a data key gives for a purpose, `HMAC-SHA-256(dek, "waxseal/hash/1" ‖ purpose)`: it is gone when the
+    /// data key is.
+    #[must_use]
+    pub fn of_dek(dek: &Dek, purpose: &str) -> Self {
+        Self::new(&Zeroizing::new(Self::new(&dek.to_bytes()).hash(&[b"waxseal/hash/1", purpose.as_bytes()])))
     }
 
     /// The first `N` ≤ 32 bytes of HMAC-SHA-256 over `parts`, each behind its length, so that no two lists collide.
@@ -46,7 +54,6 @@ impl fmt::Debug for HashKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zeroize::Zeroizing;
 
     #[test]
     fn the_borders_between_parts_count() {

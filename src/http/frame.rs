@@ -18,11 +18,15 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::api::problem::{Code, Problem};
+use crate::access::Errand;
 use crate::crypto::random;
 use crate::ids::ApiKeyId;
 
 /// Names a request in answers, problem documents and the log.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Entries of the audit log that tell of this request. Their ids, because where they stand in the tree is known later.
+const AUDIT_INDEX: HeaderName = HeaderName::from_static("x-audit-index");
 
 /// Lengths of ids that are taken over from a caller. Phone numbers have at most 15 digits (E.164).
 const ID_LENGTHS: std::ops::RangeInclusive<usize> = 16..=64;
@@ -56,7 +60,9 @@ async fn within<T>(deadline: Duration, leave: &Leave, work: impl Future<Output =
 /// The frame of the API: its problem documents name the request.
 pub(super) async fn api(mut request: Request, next: Next) -> Response {
     let (id, line, leave) = (request_id(&request), Line::begin(&request, "internal"), Leave::default());
+    let errand = Errand::application(&id);
     request.extensions_mut().insert(leave.clone());
+    request.extensions_mut().insert(errand.clone());
     let mut response = match within(DEADLINE, &leave, next.run(request)).await {
         Ok(response) => response,
         Err(_elapsed) => Problem::new(Code::TimedOut).respond(Some(&id)),
@@ -66,13 +72,27 @@ pub(super) async fn api(mut request: Request, next: Next) -> Response {
         response = problem.respond(Some(&id));
         key.and_then(|key| response.extensions_mut().insert(key));
     }
+    receipt(&mut response, &errand);
     finish(response, &id, &line)
 }
 
+/// Names the entries of the audit log that were left on the way.
+fn receipt(response: &mut Response, errand: &Errand) {
+    let receipts: Vec<String> = errand.receipts().iter().map(ToString::to_string).collect();
+    // Ids and commas are always a header.
+    if let Some(value) = HeaderValue::from_str(&receipts.join(",")).ok().filter(|value| !value.is_empty()) {
+        response.headers_mut().insert(AUDIT_INDEX, value);
+    }
+}
+
 /// The frame of the Graph mirror: no deadline but Meta's.
-pub(super) async fn mirror(request: Request, next: Next) -> Response {
+pub(super) async fn mirror(mut request: Request, next: Next) -> Response {
     let (id, line) = (request_id(&request), Line::begin(&request, "internal"));
-    finish(next.run(request).await, &id, &line)
+    let errand = Errand::application(&id);
+    request.extensions_mut().insert(errand.clone());
+    let mut response = next.run(request).await;
+    receipt(&mut response, &errand);
+    finish(response, &id, &line)
 }
 
 /// The frame of the public listener, whose refusals say nothing. `route` is the one it has.

@@ -128,7 +128,41 @@ impl Keyring {
         self.for_sealing(tenant, [name]).await?.remove(&name).ok_or(KeyringError::Gone)
     }
 
-    /// The same where a damaged key must not hold back its neighbours: what does not unwrap is left out like what is gone.
+    /// The keys under `names`, all of `tenant`, as far as there are any: none is made. A damaged one is left out.
+    pub async fn existing(
+        &self,
+        tenant: TenantId,
+        names: impl IntoIterator<Item = DekName>,
+    ) -> Result<HashMap<DekName, Arc<OwnedDek>>, KeyringError> {
+        let now = self.inner.clock.now();
+        let (mut found, mut missing) = (HashMap::new(), Vec::new());
+        for name in names {
+            match self.inner.cache.by_name(&name, now) {
+                Some(dek) => drop(found.insert(name, dek)),
+                None => missing.push(name),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        let keys = self.tenant(tenant).await?;
+        for row in self.inner.find_rows(tenant, &missing).await? {
+            match self.inner.unwrap_rows(tenant, &keys, std::slice::from_ref(&row), now).await {
+                Err(error) if error.is_retryable() => return Err(error),
+                Err(error) => tracing::error!(dek = %row.key.id, %error, "a data key does not open"),
+                Ok(unwrapped) => {
+                    for (name, dek) in unwrapped {
+                        self.inner.cache.keep_by_name(name, &dek, now);
+                        found.insert(name, dek);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// As [`Self::for_opening`], where a damaged key must not hold back its neighbours: what does not unwrap is left out like
+    /// what is gone.
     pub async fn whatever_opens(
         &self,
         tenant: TenantId,

@@ -4,6 +4,7 @@
 
 pub mod api_keys;
 pub mod attempts;
+pub mod audit_entries;
 pub mod bells;
 mod connection;
 pub mod contacts;

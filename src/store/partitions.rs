@@ -9,7 +9,7 @@ use time::{Date, Duration};
 use super::{Store, StoreError};
 
 /// Every table that is cut by day.
-const PARTITIONED: [&str; 4] = ["event", "event_payload", "attempt", "message"];
+const PARTITIONED: [&str; 6] = ["event", "event_payload", "attempt", "message", "audit_entry", "audit_subject"];
 /// Days before today that must be there: the oldest own timestamp that an event is filed under, and a day of clock error.
 pub const DAYS_BACK: i64 = 11;
 /// Days made ahead.

@@ -45,6 +45,7 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
     let (mut round, mut warned) = (0_u32, false);
     loop {
         gauges(&worker).await;
+        worker.refusals.flush().await;
         warned = horizon(&worker, warned).await;
         if round.is_multiple_of(WIPE_EVERY) {
             worker.keyring.sweep();

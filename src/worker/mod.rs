@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::access::Refusals;
 use crate::clock::SharedClock;
 use crate::deliver::Deliverer;
 use crate::directory::Directory;
@@ -38,6 +39,8 @@ pub struct Worker {
     pub deliverer: Deliverer,
     /// Sends to Meta.
     pub sender: Sender,
+    /// Refused callers, counted until there is an entry for them.
+    pub refusals: Refusals,
     /// Watched for the metrics.
     pub ingest: Ingest,
     /// Kept small while nobody reads them.

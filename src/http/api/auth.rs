@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::{Code, Problem};
-use crate::access::{Caller, Permission};
+use crate::access::{Caller, Errand, Permission};
 use crate::http::frame::CallerKey;
 use crate::http::state::AppState;
 
@@ -28,7 +28,12 @@ pub(super) async fn authorise(State(guard): State<Guard>, mut request: Request, 
     let Some(caller) = caller else { return Problem::new(Code::Unauthenticated).into_response() };
     let key = CallerKey(caller.key);
     let mut response = match caller.require(guard.permission) {
-        Err(denied) => Problem::from(denied).into_response(),
+        Err(denied) => {
+            if let Some(errand) = request.extensions().get::<Errand>() {
+                guard.state.door.refusals().note(&caller, errand, denied).await;
+            }
+            Problem::from(denied).into_response()
+        }
         Ok(()) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -54,6 +59,15 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
         // Absent only behind a route that is not in the table.
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::new(Code::Internal).into_response())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Errand {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
+        // Absent only outside of the frame.
         parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::new(Code::Internal).into_response())
     }
 }

@@ -14,7 +14,7 @@ use super::problem::{Code, Problem};
 use super::query::Params;
 use super::target::Target;
 use crate::access::views::{ContactView, Entry};
-use crate::access::{Caller, Door, Purpose};
+use crate::access::{Caller, Door, Errand};
 use crate::ids::ContactId;
 
 /// A person, as Meta last named them.
@@ -91,12 +91,13 @@ pub(super) enum EntryJson {
 )]
 pub(super) async fn list(
     who: Caller,
+    errand: Errand,
     State(door): State<Door>,
     mut params: Params,
 ) -> Result<Json<Page<ContactJson>>, Problem> {
     let (before, limit) = (params.cursor::<ContactCursor>(), params.limit());
     params.finish()?;
-    let page = door.contacts(&who, Purpose::Application, before.map(|cursor| cursor.0), limit).await?;
+    let page = door.contacts(&who, &errand, before.map(|cursor| cursor.0), limit).await?;
     let next_cursor = page.next.map(|next| ContactCursor(next).to_text());
     let data = page.items.into_iter().map(ContactJson::from).collect();
     Ok(Json(Page { data, next_cursor, has_more: page.has_more }))
@@ -110,12 +111,13 @@ pub(super) async fn list(
 )]
 pub(super) async fn show(
     who: Caller,
+    errand: Errand,
     State(door): State<Door>,
     Target(id): Target<ContactId>,
     params: Params,
 ) -> Result<Json<ContactJson>, Problem> {
     params.finish()?;
-    let contact = door.contact(&who, Purpose::Application, id).await?.ok_or(Problem::new(Code::NotFound))?;
+    let contact = door.contact(&who, &errand, id).await?.ok_or(Problem::new(Code::NotFound))?;
     Ok(Json(contact.into()))
 }
 
@@ -131,13 +133,14 @@ pub(super) async fn show(
 )]
 pub(super) async fn messages(
     who: Caller,
+    errand: Errand,
     State(door): State<Door>,
     Target(id): Target<ContactId>,
     mut params: Params,
 ) -> Result<Json<Page<EntryJson>>, Problem> {
     let (before, limit) = (params.cursor::<EntryCursor>().map(|cursor| cursor.0), params.limit());
     params.finish()?;
-    let page = door.messages_of_contact(&who, Purpose::Application, id, (before, limit)).await?;
+    let page = door.messages_of_contact(&who, &errand, id, (before, limit)).await?;
     let page = page.ok_or(Problem::new(Code::NotFound))?;
     let next_cursor = page.next.map(|next| EntryCursor(next).to_text());
     let data = page.items.into_iter().map(entry).collect::<Option<_>>().ok_or(Problem::new(Code::Internal))?;

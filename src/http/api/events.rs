@@ -13,8 +13,8 @@ use super::follower::Follower;
 use super::page::{Cursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;
-use crate::access::Caller;
 use crate::access::views::{Content, EventView};
+use crate::access::{Caller, Errand};
 use crate::domain::endpoint::Fields;
 use crate::egress::event_json::{self, EventMeta, Payload};
 use crate::egress::view::View;
@@ -108,6 +108,7 @@ struct EventDataDoc {
 )]
 pub(super) async fn list(
     who: Caller,
+    errand: Errand,
     State(state): State<AppState>,
     Extension(leave): Extension<Leave>,
     mut params: Params,
@@ -116,7 +117,7 @@ pub(super) async fn list(
     let (wanted, wait) = (Wanted::take(&mut params, limit), wait(&mut params));
     params.finish()?;
     let key = who.key;
-    let mut follower = Follower::new(&state, who, wanted);
+    let mut follower = Follower::new(&state, (who, errand), wanted);
     let look = if wait.is_zero() {
         follower.look().await?
     } else {

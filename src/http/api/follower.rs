@@ -13,7 +13,7 @@ use super::page::MAX_LIMIT;
 use super::problem::{Code, Problem};
 use crate::access::door::EventQuery;
 use crate::access::views::{EventCursor, EventView};
-use crate::access::{Caller, Door, DoorError, Purpose};
+use crate::access::{Caller, Door, DoorError, Errand};
 use crate::clock::SharedClock;
 use crate::directory::Directory;
 use crate::http::state::{AppState, Draining};
@@ -26,6 +26,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A reader.
 pub(super) struct Follower {
     who: Caller,
+    errand: Errand,
     wanted: Wanted,
     door: Door,
     directory: Directory,
@@ -75,7 +76,7 @@ impl From<Refusal> for Problem {
 }
 
 impl Follower {
-    pub(super) fn new(state: &AppState, who: Caller, wanted: Wanted) -> Self {
+    pub(super) fn new(state: &AppState, (who, errand): (Caller, Errand), wanted: Wanted) -> Self {
         Self {
             head: state.readers.lookout.watch(who.tenant),
             looks: state.readers.looks.clone(),
@@ -84,6 +85,7 @@ impl Follower {
             clock: state.clock.clone(),
             draining: state.draining.clone(),
             who,
+            errand,
             wanted,
         }
     }
@@ -106,7 +108,7 @@ impl Follower {
         match &self.wanted.predicate {
             Some(_) => self.look_inside().await,
             None => {
-                let page = self.door.events(&self.who, Purpose::Application, &self.wanted.query).await?;
+                let page = self.door.events(&self.who, &self.errand, &self.wanted.query).await?;
                 let events = page.items.iter().map(|event| self.told(event)).collect::<Result<_, _>>()?;
                 self.wanted.query.after = page.next.unwrap_or(self.wanted.query.after);
                 Ok(Look { events, has_more: page.has_more })
@@ -160,7 +162,7 @@ impl Follower {
         let mut look = Look::default();
         for _ in 0..MOST_PAGES {
             let query = EventQuery { limit: MAX_LIMIT, ..self.wanted.query.clone() };
-            let page = self.door.events(&self.who, Purpose::Application, &query).await?;
+            let page = self.door.events(&self.who, &self.errand, &query).await?;
             let is_full = page.items.len() == MAX_LIMIT;
             for event in &page.items {
                 if look.events.len() == self.wanted.query.limit {

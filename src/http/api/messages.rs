@@ -14,7 +14,7 @@ use super::problem::{Code, Problem};
 use super::query::Params;
 use super::target::Target;
 use crate::access::views::{Content, MessageView, StatusView};
-use crate::access::{Caller, Door, Purpose};
+use crate::access::{Caller, Door, Errand};
 use crate::domain::event::Status;
 use crate::ids::{ChannelId, ContactId, MessageId};
 use crate::send::{Idempotency, QueueError, Sender};
@@ -207,11 +207,12 @@ fn refusal(refused: QueueError) -> Problem {
 )]
 pub(super) async fn show(
     who: Caller,
+    errand: Errand,
     State(door): State<Door>,
     Target(id): Target<MessageId>,
     params: Params,
 ) -> Result<Json<MessageJson>, Problem> {
     params.finish()?;
-    let message = door.message(&who, Purpose::Application, id).await?.ok_or(Problem::new(Code::NotFound))?;
+    let message = door.message(&who, &errand, id).await?.ok_or(Problem::new(Code::NotFound))?;
     Ok(Json(message.into()))
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::{Denied, DoorError};
+use crate::audit::AuditError;
 use crate::directory::{LoadError, SaveError};
 use crate::keyring::KeyringError;
 use crate::store::StoreError;
@@ -212,7 +213,15 @@ impl From<DoorError> for Problem {
             DoorError::Denied(denied) => denied.into(),
             DoorError::Store(error) => error.into(),
             DoorError::Keys(error) => error.into(),
+            DoorError::Audit(error) => error.into(),
         }
+    }
+}
+
+impl From<AuditError> for Problem {
+    /// What cannot be recorded is not done now.
+    fn from(error: AuditError) -> Self {
+        Self::of_inside(&error, true)
     }
 }
 

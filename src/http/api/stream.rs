@@ -17,8 +17,8 @@ use super::follower::{Follower, Refusal, Told};
 use super::page::{Cursor, DEFAULT_LIMIT};
 use super::problem::{Code, Problem};
 use super::query::Params;
-use crate::access::Caller;
 use crate::access::views::EventCursor;
+use crate::access::{Caller, Errand};
 use crate::http::readers::Seat;
 use crate::http::state::AppState;
 
@@ -57,6 +57,7 @@ const GREETING: &str = "retry: 2000\n\n";
 )]
 pub(super) async fn stream(
     who: Caller,
+    errand: Errand,
     State(state): State<AppState>,
     headers: HeaderMap,
     mut params: Params,
@@ -67,7 +68,7 @@ pub(super) async fn stream(
     let wanted = Wanted::take(&mut params, DEFAULT_LIMIT);
     params.finish()?;
     let seat = state.readers.streams.take(who.key).ok_or(Problem::new(Code::TooManyReaders))?;
-    let feed = Feed::new(Follower::new(&state, who, wanted), seat);
+    let feed = Feed::new(Follower::new(&state, (who, errand), wanted), seat);
     let chunks = stream::unfold(feed, async |mut feed| {
         let chunk = feed.next().await?;
         Some((Ok::<_, Infallible>(chunk), feed))

@@ -1,0 +1,96 @@
+//! Why somebody reads or changes something, and for which request: what an entry of the audit log says beside who and what.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Caller;
+use crate::audit::{Act, Action, Actor, Object};
+use crate::ids::AuditEntryId;
+
+/// Why somebody reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// An application does its work through the API.
+    Application,
+    /// An operator looks, at the command line.
+    Operation,
+}
+
+impl Purpose {
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::Operation => "operation",
+        }
+    }
+}
+
+/// The purpose of one request or command, and the receipts for what was recorded on its way. Clones share the receipts.
+#[derive(Debug, Clone)]
+pub struct Errand {
+    purpose: Purpose,
+    /// A reason code out of a closed list; empty where none is asked for.
+    reason: &'static str,
+    request: Arc<str>,
+    receipts: Arc<Mutex<Vec<AuditEntryId>>>,
+}
+
+/// Receipts that are remembered for one request.
+const MOST_RECEIPTS: usize = 16;
+
+impl Errand {
+    /// That of a request with this id: hexadecimal digits and hyphens, because it stands in the log.
+    #[must_use]
+    pub fn application(request: &str) -> Self {
+        Self { purpose: Purpose::Application, reason: "", request: request.into(), receipts: Arc::default() }
+    }
+
+    /// That of somebody at the command line.
+    #[must_use]
+    pub fn operation() -> Self {
+        Self { purpose: Purpose::Operation, ..Self::application("") }
+    }
+
+    /// The same for a reason that was given, by its code.
+    #[must_use]
+    pub fn because(self, reason: &'static str) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// Why.
+    #[must_use]
+    pub const fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// What `who` does on this errand.
+    #[must_use]
+    pub fn act(&self, who: &Caller, action: Action, object: Object) -> Act {
+        let actor = match self.purpose {
+            Purpose::Application => Actor::key(who.key),
+            Purpose::Operation => Actor::OPERATOR,
+        };
+        Act {
+            purpose: Cow::Borrowed(self.purpose.as_str()),
+            reason: Cow::Borrowed(self.reason),
+            request: self.request.to_string(),
+            ..Act::new(who.tenant, actor, action, object)
+        }
+    }
+
+    /// Remembers an entry that was left on the way.
+    pub fn keep(&self, receipt: AuditEntryId) {
+        let mut receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        if receipts.len() < MOST_RECEIPTS {
+            receipts.push(receipt);
+        }
+    }
+
+    /// The entries that were left on the way, the first of them.
+    #[must_use]
+    pub fn receipts(&self) -> Vec<AuditEntryId> {
+        self.receipts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

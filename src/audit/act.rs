@@ -1,0 +1,252 @@
+//! What somebody did or wanted to do, in words of closed lists and ids of ours.
+
+use std::borrow::Cow;
+
+use uuid::Uuid;
+
+use crate::ids::{ApiKeyId, ChannelId, TenantId};
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+        /// What is done. The names are part of the format.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Action { $($(#[$doc])* $name),+ }
+
+        impl Action {
+            /// Every action, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The stable name.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+        }
+    };
+}
+
+actions! {
+    /// Events were read.
+    EventsRead = "events.read",
+    /// Names and identifiers of contacts were read.
+    ContactsRead = "contacts.read",
+    /// Messages were read, both ways.
+    MessagesRead = "messages.read",
+    /// The audit log was read.
+    AuditRead = "audit.read",
+    /// Something was asked for without the permission; `details` names it.
+    AccessRefused = "access.refused",
+    /// A message was handed over for Meta.
+    MessageSent = "message.sent",
+    /// An API key was made.
+    KeyCreated = "key.created",
+    /// An API key was taken back.
+    KeyRevoked = "key.revoked",
+    /// A Meta app was added.
+    AppCreated = "app.created",
+    /// A Meta app was changed.
+    AppChanged = "app.changed",
+    /// A Meta app was removed.
+    AppRemoved = "app.removed",
+    /// A channel was added.
+    ChannelCreated = "channel.created",
+    /// A channel was changed.
+    ChannelChanged = "channel.changed",
+    /// A channel was removed.
+    ChannelRemoved = "channel.removed",
+    /// An endpoint was added.
+    EndpointCreated = "endpoint.created",
+    /// An endpoint was changed.
+    EndpointChanged = "endpoint.changed",
+    /// An endpoint was removed.
+    EndpointRemoved = "endpoint.removed",
+    /// Dead letters are delivered after all.
+    DeadLettersRedriven = "dead_letters.redriven",
+    /// Dead letters were forgotten.
+    DeadLettersPurged = "dead_letters.purged",
+    /// Events of the past are delivered once more.
+    ReplayCreated = "replay.created",
+    /// A replay was ended.
+    ReplayCancelled = "replay.cancelled",
+    /// Events came in and were sealed; a sum of some seconds.
+    EventsStored = "events.stored",
+    /// Events were opened and handed to an endpoint; a sum of some seconds.
+    EventsDelivered = "events.delivered",
+}
+
+/// What sort of actor. The number is part of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ActorKind {
+    /// An application with an API key.
+    Key = 1,
+    /// Somebody at the command line.
+    Operator = 2,
+    /// The gateway itself, unasked.
+    Gateway = 3,
+}
+
+impl ActorKind {
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Operator => "operator",
+            Self::Gateway => "gateway",
+        }
+    }
+
+    pub(super) const fn of(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Key),
+            2 => Some(Self::Operator),
+            3 => Some(Self::Gateway),
+            _ => None,
+        }
+    }
+}
+
+/// Who.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Actor {
+    /// What sort.
+    pub kind: ActorKind,
+    /// Which; nil where there is but one.
+    pub id: Uuid,
+}
+
+impl Actor {
+    /// Somebody at the command line.
+    pub const OPERATOR: Self = Self { kind: ActorKind::Operator, id: Uuid::nil() };
+    /// The gateway itself.
+    pub const GATEWAY: Self = Self { kind: ActorKind::Gateway, id: Uuid::nil() };
+
+    /// The application with this key.
+    #[must_use]
+    pub const fn key(key: ApiKeyId) -> Self {
+        Self { kind: ActorKind::Key, id: key.uuid() }
+    }
+}
+
+/// Whether it was let happen. The number is part of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Decision {
+    /// It was.
+    Allowed = 1,
+    /// It was not.
+    Refused = 2,
+}
+
+impl Decision {
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Refused => "refused",
+        }
+    }
+
+    pub(super) const fn of(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Allowed),
+            2 => Some(Self::Refused),
+            _ => None,
+        }
+    }
+}
+
+/// To what.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Object {
+    /// Which sort of thing, as paths of the API have it: `contact`, `endpoint`.
+    pub class: Cow<'static, str>,
+    /// Which one; nil: several, or none in particular.
+    pub id: Uuid,
+}
+
+impl Object {
+    /// One thing.
+    #[must_use]
+    pub const fn one(class: &'static str, id: Uuid) -> Self {
+        Self { class: Cow::Borrowed(class), id }
+    }
+
+    /// Several things, or none in particular.
+    #[must_use]
+    pub const fn several(class: &'static str) -> Self {
+        Self::one(class, Uuid::nil())
+    }
+}
+
+/// Something that is done, as far as it is told. Texts are words of ours, never what somebody typed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Act {
+    /// In whose data.
+    pub tenant: TenantId,
+    /// Who.
+    pub actor: Actor,
+    /// What: the name of an [`Action`], of this release or another.
+    pub action: Cow<'static, str>,
+    /// To what.
+    pub object: Object,
+    /// In which channel alone; nil: not one alone.
+    pub channel: Uuid,
+    /// Why: the name of a purpose.
+    pub purpose: Cow<'static, str>,
+    /// A reason code, where one is asked for; may be empty.
+    pub reason: Cow<'static, str>,
+    /// The request's id, hexadecimal; empty where there is none.
+    pub request: String,
+    /// Which members were changed, or which permission was missing: words between commas.
+    pub details: String,
+    /// Whether it was let happen.
+    pub decision: Decision,
+    /// How many things.
+    pub count: u32,
+}
+
+impl Act {
+    /// Something that is allowed, once, for no request.
+    #[must_use]
+    pub const fn new(tenant: TenantId, actor: Actor, action: Action, object: Object) -> Self {
+        Self {
+            tenant,
+            actor,
+            action: Cow::Borrowed(action.as_str()),
+            object,
+            channel: Uuid::nil(),
+            purpose: Cow::Borrowed("operation"),
+            reason: Cow::Borrowed(""),
+            request: String::new(),
+            details: String::new(),
+            decision: Decision::Allowed,
+            count: 1,
+        }
+    }
+
+    /// The same in one channel.
+    #[must_use]
+    pub const fn in_channel(mut self, channel: Option<ChannelId>) -> Self {
+        if let Some(channel) = channel {
+            self.channel = channel.uuid();
+        }
+        self
+    }
+
+    /// The same for so many things.
+    #[must_use]
+    pub fn times(mut self, count: usize) -> Self {
+        self.count = u32::try_from(count).unwrap_or(u32::MAX);
+        self
+    }
+
+    /// The same with these words.
+    #[must_use]
+    pub fn with(mut self, details: &[&str]) -> Self {
+        self.details = details.join(",");
+        self
+    }
+}

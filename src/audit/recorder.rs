@@ -1,0 +1,69 @@
+//! Writes entries. Whoever is told `Ok` may go on; whoever is not must not.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::act::Act;
+use super::entry::{Entry, SALT};
+use super::queue::Queue;
+use super::subjects;
+use crate::clock::SharedClock;
+use crate::crypto::random;
+use crate::ids::AuditEntryId;
+use crate::keyring::{Keyring, KeyringError};
+use crate::store::audit_entries::NewAuditEntry;
+use crate::store::{Store, StoreError};
+
+/// Why there is no entry. Whatever it is, what should have been recorded must not happen now, and may later.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The database.
+    #[error("the audit entry could not be stored")]
+    Store(#[from] StoreError),
+    /// The keys of the contacts it is about.
+    #[error("the audit entry could not be tied to its contacts")]
+    Keys(#[from] KeyringError),
+}
+
+/// The log, for those who leave entries. Clones share the queue.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    keyring: Keyring,
+    clock: SharedClock,
+    queue: Arc<Queue>,
+}
+
+impl Audit {
+    /// A log in this store.
+    #[must_use]
+    pub fn new(store: Store, keyring: Keyring, clock: SharedClock) -> Self {
+        Self { keyring, queue: Queue::new(store, clock.clone()), clock }
+    }
+
+    /// Records an act about nobody in particular. When this returns `Ok`, the entry is committed.
+    pub async fn record(&self, act: Act) -> Result<AuditEntryId, AuditError> {
+        self.record_about(act, Vec::new()).await
+    }
+
+    /// Records an act about these contacts. When this returns `Ok`, the entry is committed.
+    pub async fn record_about(&self, act: Act, mut contacts: Vec<Uuid>) -> Result<AuditEntryId, AuditError> {
+        contacts.sort_unstable();
+        contacts.dedup();
+        let now = self.clock.now();
+        let id = AuditEntryId::new(now);
+        let subjects = subjects::commit(&self.keyring, act.tenant, id, &mut contacts).await?;
+        let entry = Entry { id, at: now, act, subjects };
+        let new = NewAuditEntry {
+            tenant: entry.act.tenant,
+            id,
+            actor: entry.act.actor.id,
+            action: entry.act.action.to_string(),
+            entry: entry.encode(),
+            salt: random::bytes::<SALT>(),
+            subjects: contacts,
+        };
+        self.queue.append(new).await?;
+        Ok(id)
+    }
+}

@@ -1,0 +1,68 @@
+//! Entries of the audit log: inserted by many, changed by nobody.
+
+use time::Date;
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::ids::{AuditEntryId, TenantId};
+
+/// An entry to be stored.
+#[derive(Debug)]
+pub struct NewAuditEntry {
+    /// Whose log.
+    pub tenant: TenantId,
+    /// Id; the day inside it is the partition.
+    pub id: AuditEntryId,
+    /// The API key; nil: none.
+    pub actor: Uuid,
+    /// Name of the action.
+    pub action: String,
+    /// Canonical bytes.
+    pub entry: Vec<u8>,
+    /// Hides the entry in its leaf.
+    pub salt: [u8; 32],
+    /// Contacts that it is about, each once.
+    pub subjects: Vec<Uuid>,
+}
+
+fn column<'e, T>(entries: &'e [NewAuditEntry], field: impl Fn(&'e NewAuditEntry) -> T) -> Vec<T> {
+    entries.iter().map(field).collect()
+}
+
+impl Store {
+    /// Stores entries of any tenants in one transaction. When this returns `Ok`, they are committed. Those that are there
+    /// already stay as they are, so that it may be repeated.
+    pub async fn insert_audit_entries(&self, entries: &[NewAuditEntry]) -> Result<(), StoreError> {
+        let links: Vec<(Uuid, Date, Uuid, Uuid)> = entries
+            .iter()
+            .flat_map(|entry| {
+                let of = |contact: &Uuid| (entry.tenant.uuid(), entry.id.day(), *contact, entry.id.uuid());
+                entry.subjects.iter().map(of)
+            })
+            .collect();
+        sqlx::query!(
+            r#"WITH entries AS (
+                   INSERT INTO audit_entry (tenant_id, part_day, entry_id, actor_id, action, entry, salt)
+                   SELECT * FROM UNNEST($1::uuid[], $2::date[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[])
+                   ON CONFLICT DO NOTHING
+               )
+               INSERT INTO audit_subject (tenant_id, part_day, contact_id, entry_id)
+               SELECT * FROM UNNEST($8::uuid[], $9::date[], $10::uuid[], $11::uuid[])
+               ON CONFLICT DO NOTHING"#,
+            &column(entries, |e| e.tenant.uuid()),
+            &column(entries, |e| e.id.day()),
+            &column(entries, |e| e.id.uuid()),
+            &column(entries, |e| e.actor),
+            &column(entries, |e| e.action.as_str()) as _,
+            &column(entries, |e| e.entry.as_slice()) as _,
+            &column(entries, |e| e.salt.as_slice()) as _,
+            &links.iter().map(|link| link.0).collect::<Vec<_>>(),
+            &links.iter().map(|link| link.1).collect::<Vec<_>>(),
+            &links.iter().map(|link| link.2).collect::<Vec<_>>(),
+            &links.iter().map(|link| link.3).collect::<Vec<_>>(),
+        )
+        .execute(&self.data)
+        .await?;
+        Ok(())
+    }
+}
