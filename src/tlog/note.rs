@@ -103,14 +103,16 @@ impl VerifierKey {
         std::array::from_fn(|at| hash.get(at).copied().unwrap_or(0))
     }
 
-    fn verifies(&self, text: &str, signature: &[u8]) -> Option<Option<u64>> {
+    /// Returns the time that a witness signed.
+    fn verifies(&self, text: &str, signature: &[u8]) -> Result<Option<u64>, NoteError> {
         let key = UnparsedPublicKey::new(&ED25519, self.public);
         match self.used {
-            Use::Log => key.verify(text.as_bytes(), signature).ok().map(|()| None),
+            Use::Log => key.verify(text.as_bytes(), signature).map(|()| None).map_err(|_| NoteError::Wrong),
             Use::Witness => {
-                let (time, signature) = signature.split_at_checked(8)?;
-                let time = u64::from_be_bytes(time.try_into().ok()?);
-                key.verify(timed(text, time).as_bytes(), signature).ok().map(|()| Some(time))
+                let (time, signature) = signature.split_first_chunk::<8>().ok_or(NoteError::Wrong)?;
+                let time = u64::from_be_bytes(*time);
+                let signed = key.verify(timed(text, time).as_bytes(), signature);
+                signed.map(|()| Some(time)).map_err(|_| NoteError::Wrong)
             }
         }
     }
@@ -251,8 +253,8 @@ impl Note {
         if own.peek().is_none() {
             return Err(NoteError::Unsigned);
         }
-        let times: Option<Vec<Option<u64>>> = own.map(|one| key.verifies(&self.text, &one.bytes)).collect();
-        times.and_then(|times| times.into_iter().max()).ok_or(NoteError::Wrong)
+        let times: Vec<Option<u64>> = own.map(|one| key.verifies(&self.text, &one.bytes)).collect::<Result<_, _>>()?;
+        Ok(times.into_iter().max().flatten())
     }
 
     /// The note without the signatures that none of these keys made.

@@ -70,9 +70,10 @@ impl Policy {
             }
             reading.line(line).map_err(fault)?;
         }
-        match reading.has_quorum {
-            true => Ok(reading.policy),
-            false => Err(BadPolicy { line: 0, what: "there is no quorum line" }),
+        if reading.has_quorum {
+            Ok(reading.policy)
+        } else {
+            Err(BadPolicy { line: 0, what: "there is no quorum line" })
         }
     }
 
@@ -209,10 +210,8 @@ impl Reading {
         if self.policy.names.len() >= MOST_NAMES {
             return Err("more names than are read");
         }
-        match name != "none" && self.policy.names.insert(name.to_owned(), member).is_none() {
-            true => Ok(()),
-            false => Err("the name is taken"),
-        }
+        let is_new = name != "none" && self.policy.names.insert(name.to_owned(), member).is_none();
+        if is_new { Ok(()) } else { Err("the name is taken") }
     }
 }
 

@@ -70,9 +70,10 @@ impl Proof {
     pub fn verify(&self, leaf: &Hash, policy: &Policy) -> Result<Checkpoint, Unproved> {
         let checkpoint = policy.accept(&self.checkpoint)?;
         let head = checkpoint.head;
-        match is_included(leaf, self.index, head.size, &self.path, &head.root) {
-            true => Ok(checkpoint),
-            false => Err(Unproved::NotIncluded),
+        if is_included(leaf, self.index, head.size, &self.path, &head.root) {
+            Ok(checkpoint)
+        } else {
+            Err(Unproved::NotIncluded)
         }
     }
 }
