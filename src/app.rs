@@ -76,6 +76,7 @@ impl Base {
         let directory = Directory::new(store.clone(), keyring.clone(), clock.clone());
         directory.reload().await.context("the settings could not be read")?;
         let audit = Audit::new(store.clone(), keyring.clone(), clock.clone());
+        audit.found(TenantId::DEFAULT).await.context("the audit log could not be founded")?;
         Ok(Self { store, keyring, directory, audit, clock })
     }
 
@@ -209,6 +210,7 @@ impl Gateway {
             keyring: keyring.clone(),
             deliverer: deliverer.clone(),
             sender: sender.clone(),
+            audit: base.audit.clone(),
             refusals: door.refusals().clone(),
             ingest: ingest.clone(),
             clock: clock.clone(),
@@ -222,6 +224,7 @@ impl Gateway {
             directory: directory.clone(),
             ingest,
             door,
+            audit: base.audit.clone(),
             readers: http::Readers::new(lookout.clone()),
             sender,
             egress: deliverer.client.clone(),

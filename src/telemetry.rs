@@ -46,6 +46,10 @@ pub const SENDS: &str = "waxseal_sends_total";
 pub const EVENT_READERS: &str = "waxseal_event_readers";
 /// How long the oldest event is held back from readers, because an older transaction is open on the server.
 pub const EVENTS_HELD_BACK_SECONDS: &str = "waxseal_events_held_back_seconds";
+/// Entries put into the tree of the audit log.
+pub const AUDIT_SEQUENCED: &str = "waxseal_audit_sequenced_total";
+/// How long the oldest entry waits that is in no tree yet.
+pub const AUDIT_LAG_SECONDS: &str = "waxseal_audit_lag_seconds";
 /// Unwrapped data keys in memory.
 pub const CACHED_KEYS: &str = "waxseal_cached_keys";
 /// Database connections by `state`: used, open.
@@ -98,6 +102,8 @@ fn describe() {
     describe_counter!(SENDS, "Messages to Meta by outcome.");
     describe_gauge!(EVENT_READERS, "Requests that wait for events, and open streams.");
     describe_gauge!(EVENTS_HELD_BACK_SECONDS, "How long the oldest event is held back from readers.");
+    describe_counter!(AUDIT_SEQUENCED, "Entries put into the tree of the audit log.");
+    describe_gauge!(AUDIT_LAG_SECONDS, "How long the oldest audit entry waits for its place in the tree.");
     describe_gauge!(CACHED_KEYS, "Unwrapped data keys in memory.");
     describe_gauge!(POOL_CONNECTIONS, "Database connections by state.");
     describe_histogram!(POOL_WAIT_SECONDS, "Wait of a batch for a database connection.");

@@ -52,6 +52,8 @@ permissions! {
     AppsRead = "apps:read",
     /// Add, change and remove Meta apps and their secrets: whoever may can forge webhooks.
     AppsManage = "apps:manage",
+    /// Read the audit log: who read or changed what, and the proofs.
+    AuditRead = "audit:read",
     /// See which API keys there are. Their secrets are never shown again.
     KeysRead = "keys:read",
     /// Make and take back API keys, within the maker's own permissions.

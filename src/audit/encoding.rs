@@ -89,7 +89,7 @@ impl Rest<'_> {
         let length = usize::from(u16::from_be_bytes(self.array()?));
         let (text, rest) = self.0.split_at_checked(length).filter(|_| length <= LONGEST_TEXT)?;
         self.0 = rest;
-        let is_plain = text.iter().all(|byte| byte.is_ascii_graphic());
+        let is_plain = text.iter().all(u8::is_ascii_graphic);
         is_plain.then(|| String::from_utf8_lossy(text).into_owned())
     }
 }

@@ -6,11 +6,17 @@
 mod act;
 mod encoding;
 mod entry;
+mod founding;
 mod queue;
+mod reader;
 mod recorder;
+mod sequencer;
 mod subjects;
 
 pub use act::{Act, Action, Actor, ActorKind, Decision, Object};
 pub use entry::{Entry, SALT, commitment};
+pub use founding::FoundingError;
+pub use reader::{Logged, ProofError, Which};
 pub use recorder::{Audit, AuditError};
+pub use sequencer::run_lane;
 pub use subjects::Subjects;

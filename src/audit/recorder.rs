@@ -29,8 +29,9 @@ pub enum AuditError {
 /// The log, for those who leave entries. Clones share the queue.
 #[derive(Debug, Clone)]
 pub struct Audit {
-    keyring: Keyring,
-    clock: SharedClock,
+    pub(super) store: Store,
+    pub(super) keyring: Keyring,
+    pub(super) clock: SharedClock,
     queue: Arc<Queue>,
 }
 
@@ -38,7 +39,7 @@ impl Audit {
     /// A log in this store.
     #[must_use]
     pub fn new(store: Store, keyring: Keyring, clock: SharedClock) -> Self {
-        Self { keyring, queue: Queue::new(store, clock.clone()), clock }
+        Self { queue: Queue::new(store.clone(), clock.clone()), store, keyring, clock }
     }
 
     /// Records an act about nobody in particular. When this returns `Ok`, the entry is committed.

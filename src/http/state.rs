@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::readers::Readers;
 use crate::access::Door;
+use crate::audit::Audit;
 use crate::clock::SharedClock;
 use crate::deliver::Deliveries;
 use crate::directory::Directory;
@@ -23,6 +24,8 @@ pub struct AppState {
     pub ingest: Ingest,
     /// Opens content.
     pub door: Door,
+    /// Records what is done, and shows what was.
+    pub audit: Audit,
     /// Those who stay to be told of events.
     pub readers: Readers,
     /// Takes messages for Meta.
@@ -83,6 +86,7 @@ parts! {
     directory: Directory,
     ingest: Ingest,
     door: Door,
+    audit: Audit,
     sender: Sender,
     deliveries: Deliveries,
     egress: EgressClient,

@@ -19,6 +19,8 @@ pub enum Kind {
     Channel = 2,
     /// Events that an endpoint is to be owed once more.
     Replay = 3,
+    /// Entries of the audit log that are not in its tree yet; the owner is the tenant.
+    Audit = 4,
 }
 
 impl Kind {
@@ -26,6 +28,7 @@ impl Kind {
         match number {
             2 => Self::Channel,
             3 => Self::Replay,
+            4 => Self::Audit,
             _ => Self::Endpoint,
         }
     }
@@ -38,7 +41,7 @@ pub struct OwnedLane {
     pub tenant: TenantId,
     /// What is in it.
     pub kind: Kind,
-    /// The endpoint, channel or replay.
+    /// The endpoint, channel, replay or tenant.
     pub owner: Uuid,
     /// Part of it.
     pub shard: i16,

@@ -5,6 +5,8 @@
 pub mod api_keys;
 pub mod attempts;
 pub mod audit_entries;
+pub mod audit_reads;
+pub mod audit_tree;
 pub mod bells;
 mod connection;
 pub mod contacts;

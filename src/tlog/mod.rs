@@ -2,6 +2,7 @@
 //! signed notes, cosignatures of witnesses, proofs that verify offline. Knows nothing of what is logged.
 
 pub mod checkpoint;
+pub mod edge;
 pub mod merkle;
 pub mod note;
 pub mod policy;

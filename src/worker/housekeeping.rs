@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Worker;
+use crate::ids::AuditEntryId;
 use crate::telemetry;
 
 /// A change made through another process is seen after at most this.
@@ -23,6 +24,8 @@ const HELD_BACK_LONG: time::Duration = time::Duration::minutes(1);
 const LEDGER_DAYS: i64 = 400;
 /// Replays are remembered for so many days after their end.
 const REPLAY_DAYS: i64 = 90;
+/// Checkpoints of so many days are all kept, for those who compare; of older days the last.
+const CHECKPOINT_DAYS: i64 = 7;
 
 pub(super) async fn settings(worker: Worker, stop: CancellationToken) {
     let mut failing = false;
@@ -81,6 +84,11 @@ async fn gauges(worker: &Worker) {
         let age = oldest.map_or(0.0, |event| (worker.clock.now() - event.made_at()).as_seconds_f64().max(0.0));
         metrics::gauge!(telemetry::OLDEST_UNDELIVERED_SECONDS).set(age);
     }
+    if let Ok(oldest) = worker.store.audit_backlog().await {
+        let made_at = oldest.map(|entry| AuditEntryId::from_uuid(entry).made_at());
+        let age = made_at.map_or(0.0, |made_at| (worker.clock.now() - made_at).as_seconds_f64().max(0.0));
+        metrics::gauge!(telemetry::AUDIT_LAG_SECONDS).set(age);
+    }
     if let Ok((fresh, postponed)) = worker.store.owed_estimate().await {
         metrics::gauge!(telemetry::OWED, "kind" => "fresh").set(fresh as f64);
         metrics::gauge!(telemetry::OWED, "kind" => "postponed").set(postponed as f64);
@@ -112,6 +120,7 @@ async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {
     worker.store.sweep_idempotency(worker.clock.now()).await?;
     worker.store.sweep_replays(worker.clock.now() - time::Duration::days(REPLAY_DAYS)).await?;
     worker.store.sweep_dead_orphans().await?;
+    worker.store.thin_audit_checkpoints(today - time::Duration::days(CHECKPOINT_DAYS)).await?;
     worker.store.sweep_workers().await
 }
 

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::access::Refusals;
+use crate::audit::Audit;
 use crate::clock::SharedClock;
 use crate::deliver::Deliverer;
 use crate::directory::Directory;
@@ -39,6 +40,8 @@ pub struct Worker {
     pub deliverer: Deliverer,
     /// Sends to Meta.
     pub sender: Sender,
+    /// Puts entries into the tree of the audit log.
+    pub audit: Audit,
     /// Refused callers, counted until there is an entry for them.
     pub refusals: Refusals,
     /// Watched for the metrics.

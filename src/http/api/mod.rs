@@ -2,6 +2,7 @@
 
 mod apps;
 mod attempts;
+mod audit;
 mod auth;
 mod body;
 mod channels;

@@ -44,6 +44,8 @@ pub(super) fn document(table: Vec<Route>) -> OpenApi {
     for Route { permission, served: (schemas, paths, _) } in table {
         components.schemas.extend(schemas);
         for (path, mut item) in paths.paths {
+            // The router's word for "and all that follows" is none of OpenAPI's.
+            let path = path.replace("{*", "{");
             for operation in operations(&mut item) {
                 complete(operation, &path, permission);
             }
@@ -127,6 +129,7 @@ mod tests {
             for (path, mut item) in paths.paths {
                 let methods =
                     [("GET", &item.get), ("POST", &item.post), ("PATCH", &item.patch), ("DELETE", &item.delete)];
+                let path = path.replace("{*", "{");
                 for (method, _) in methods.iter().filter(|(_, operation)| operation.is_some()) {
                     assert!(lines.insert(format!("{method} {path} {permission}")), "twice: {method} {path}");
                 }

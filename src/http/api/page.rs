@@ -92,6 +92,8 @@ id_cursors! {
     EntryCursor = b'm',
     /// In a list of settings, oldest first.
     SettingCursor = b's',
+    /// In the audit log, newest first.
+    AuditCursor = b'u',
     /// In a list of replays, newest first.
     ReplayCursor = b'r',
 }

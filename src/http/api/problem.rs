@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::{Denied, DoorError};
-use crate::audit::AuditError;
+use crate::audit::{AuditError, ProofError};
 use crate::directory::{LoadError, SaveError};
 use crate::keyring::KeyringError;
 use crate::store::StoreError;
@@ -63,6 +63,8 @@ codes! {
     Conflict = ("conflict", CONFLICT, "The value is taken, or the resource is in use or changed"),
     /// A request with the same `Idempotency-Key` is being stored at this moment. Ask again after a second: the answer will be its.
     IdempotencyInProgress = ("idempotency_in_progress", CONFLICT, "The same request is in progress"),
+    /// The entry is in the log, but not in its tree yet. Ask again after a second.
+    NotInTree = ("not_in_tree", CONFLICT, "The entry is not in the tree yet"),
     /// The body is longer than 1 MiB.
     BodyTooLarge = ("body_too_large", PAYLOAD_TOO_LARGE, "The body is too large"),
     /// The body is not declared as `application/json`.
@@ -214,6 +216,17 @@ impl From<DoorError> for Problem {
             DoorError::Store(error) => error.into(),
             DoorError::Keys(error) => error.into(),
             DoorError::Audit(error) => error.into(),
+        }
+    }
+}
+
+impl From<ProofError> for Problem {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Unknown => Self::new(Code::NotFound),
+            ProofError::NotYet => Self::new(Code::NotInTree),
+            ProofError::Damaged => Self::of_inside(&error, false),
+            ProofError::Store(error) => error.into(),
         }
     }
 }

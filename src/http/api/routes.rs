@@ -11,7 +11,8 @@ use utoipa_axum::routes;
 use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
-    apps, attempts, channels, contacts, dead_letters, docs, endpoints, events, keys, messages, openapi, replays, stream,
+    apps, attempts, audit, channels, contacts, dead_letters, docs, endpoints, events, keys, messages, openapi, replays,
+    stream,
 };
 use crate::access::Permission;
 use crate::http::state::AppState;
@@ -67,6 +68,10 @@ pub(super) fn table() -> Vec<Route> {
         needs(Permission::AppsManage, routes!(apps::create)),
         needs(Permission::AppsManage, routes!(apps::change)),
         needs(Permission::AppsManage, routes!(apps::remove)),
+        needs(Permission::AuditRead, routes!(audit::list)),
+        needs(Permission::AuditRead, routes!(audit::checkpoint)),
+        needs(Permission::AuditRead, routes!(audit::proof)),
+        needs(Permission::AuditRead, routes!(audit::tile)),
         needs(Permission::KeysRead, routes!(keys::list)),
         needs(Permission::KeysManage, routes!(keys::create)),
         needs(Permission::KeysManage, routes!(keys::revoke)),

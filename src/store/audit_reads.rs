@@ -1,0 +1,153 @@
+//! The audit log as it is read: lists, places, tiles, checkpoints.
+
+use time::Date;
+use uuid::Uuid;
+
+use super::audit_tree::{self, TileRow};
+use super::{Store, StoreError};
+use crate::ids::{AuditEntryId, TenantId};
+
+/// Which entries. `None`: all.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Of this API key.
+    pub actor: Option<Uuid>,
+    /// Of these actions.
+    pub actions: Option<Vec<String>>,
+    /// About any of these contacts.
+    pub contacts: Option<Vec<Uuid>>,
+    /// With this id or a later one.
+    pub from: Option<Uuid>,
+}
+
+/// An entry and where it stands.
+#[derive(Debug)]
+pub struct AuditEntryRow {
+    /// Id.
+    pub entry_id: Uuid,
+    /// As in the entry.
+    pub actor_id: Uuid,
+    /// As in the entry.
+    pub action: String,
+    /// Canonical bytes.
+    pub entry: Vec<u8>,
+    /// Salt.
+    pub salt: Vec<u8>,
+    /// Where it stands in the tree; absent: nowhere yet.
+    pub leaf_index: Option<i64>,
+}
+
+/// A published head.
+#[derive(Debug)]
+pub struct CheckpointRow {
+    /// Leaves.
+    pub size: i64,
+    /// Signed note.
+    pub note: String,
+}
+
+impl Store {
+    /// Entries, newest first, older than `before`.
+    pub async fn page_of_audit_entries(
+        &self,
+        tenant: TenantId,
+        before: Uuid,
+        filter: &AuditFilter,
+        limit: i64,
+    ) -> Result<Vec<AuditEntryRow>, StoreError> {
+        let from = filter.from.unwrap_or(Uuid::nil());
+        let rows = sqlx::query_as!(
+            AuditEntryRow,
+            r#"SELECT e.entry_id, e.actor_id, e.action, e.entry, e.salt, l.leaf_index AS "leaf_index?"
+               FROM audit_entry e LEFT JOIN audit_leaf l ON l.tenant_id = e.tenant_id AND l.entry_id = e.entry_id
+               WHERE e.tenant_id = $1 AND e.part_day BETWEEN $2 AND $3 AND e.entry_id < $4 AND e.entry_id >= $5
+                 AND ($6::uuid IS NULL OR e.actor_id = $6)
+                 AND ($7::text[] IS NULL OR e.action = ANY($7))
+                 AND ($8::uuid[] IS NULL OR EXISTS (
+                     SELECT 1 FROM audit_subject s
+                     WHERE s.tenant_id = e.tenant_id AND s.part_day = e.part_day AND s.contact_id = ANY($8)
+                       AND s.entry_id = e.entry_id))
+               ORDER BY e.part_day DESC, e.entry_id DESC
+               LIMIT $9"#,
+            tenant.uuid(),
+            day_of(from),
+            day_of(before),
+            before,
+            from,
+            filter.actor,
+            filter.actions.as_deref(),
+            filter.contacts.as_deref(),
+            limit,
+        );
+        Ok(rows.fetch_all(&self.data).await?)
+    }
+
+    /// One entry.
+    pub async fn find_audit_entry(
+        &self,
+        tenant: TenantId,
+        entry: AuditEntryId,
+    ) -> Result<Option<AuditEntryRow>, StoreError> {
+        let row = sqlx::query_as!(
+            AuditEntryRow,
+            r#"SELECT e.entry_id, e.actor_id, e.action, e.entry, e.salt, l.leaf_index AS "leaf_index?"
+               FROM audit_entry e LEFT JOIN audit_leaf l ON l.tenant_id = e.tenant_id AND l.entry_id = e.entry_id
+               WHERE e.tenant_id = $1 AND e.part_day = $2 AND e.entry_id = $3"#,
+            tenant.uuid(),
+            entry.day(),
+            entry.uuid(),
+        );
+        Ok(row.fetch_optional(&self.data).await?)
+    }
+
+    /// Which entry stands at an index.
+    pub async fn find_audit_leaf(&self, tenant: TenantId, index: i64) -> Result<Option<AuditEntryId>, StoreError> {
+        let entry = sqlx::query_scalar!(
+            "SELECT entry_id FROM audit_leaf WHERE tenant_id = $1 AND leaf_index = $2",
+            tenant.uuid(),
+            index,
+        );
+        Ok(entry.fetch_optional(&self.data).await?.map(AuditEntryId::from_uuid))
+    }
+
+    /// The newest published checkpoint of at most `size` leaves.
+    pub async fn find_audit_checkpoint(
+        &self,
+        tenant: TenantId,
+        size: i64,
+    ) -> Result<Option<CheckpointRow>, StoreError> {
+        let row = sqlx::query_as!(
+            CheckpointRow,
+            "SELECT size, note FROM audit_checkpoint WHERE tenant_id = $1 AND size <= $2 AND published
+             ORDER BY size DESC LIMIT 1",
+            tenant.uuid(),
+            size,
+        );
+        Ok(row.fetch_optional(&self.data).await?)
+    }
+
+    /// Tiles at these places, as far as they are there.
+    pub async fn audit_tiles(
+        &self,
+        tenant: TenantId,
+        levels: &[i16],
+        indexes: &[i64],
+    ) -> Result<Vec<TileRow>, StoreError> {
+        audit_tree::tiles(&mut self.connection().await?, tenant, levels, indexes).await
+    }
+
+    /// A bundle.
+    pub async fn audit_bundle(&self, tenant: TenantId, index: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        audit_tree::bundle(&mut self.connection().await?, tenant, index).await
+    }
+}
+
+/// The day inside an id, as far as Postgres has such days.
+fn day_of(id: Uuid) -> Date {
+    const FIRST: Date = time::macros::date!(1970 - 01 - 01);
+    const LAST: Date = time::macros::date!(9999 - 12 - 31);
+    if id == Uuid::max() {
+        return LAST;
+    }
+    AuditEntryId::from_uuid(id).day().clamp(FIRST, LAST)
+}
