@@ -9,10 +9,11 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::access::door::Door;
 use crate::access::lookout::Lookout;
-use crate::audit::Audit;
+use crate::audit::{Act, Action, Actor, Audit, AuditError, Object};
 use crate::clock::SharedClock;
 use crate::config::{Config, KmsSource, read_key_file};
 use crate::crypto::kms::LocalKms;
@@ -87,12 +88,19 @@ impl Base {
         Door::new(store, keyring, directory, self.audit.clone(), self.clock.clone())
     }
 
+    /// Records what an operator is about to do at the command line.
+    pub async fn note(&self, action: Action, class: &'static str, id: Uuid) -> Result<(), AuditError> {
+        let act = Act::new(TenantId::DEFAULT, Actor::OPERATOR, action, Object::one(class, id));
+        self.audit.record(act).await.map(drop)
+    }
+
     /// What delivers, with bells of its own: outside of a gateway they wake nobody.
     pub fn deliverer(&self, config: &Config) -> anyhow::Result<Deliverer> {
         Ok(Deliverer {
             store: self.store.clone(),
             keyring: self.keyring.clone(),
             directory: self.directory.clone(),
+            audit: self.audit.clone(),
             client: EgressClient::new(address_policy(config), self.clock.clone(), egress_settings(config)?)?,
             brokers: Brokers::new(address_policy(config)),
             // Nobody hears what is rung: the lanes look by themselves once a second.
@@ -185,6 +193,7 @@ impl Gateway {
             keyring: keyring.clone(),
             directory: directory.clone(),
             contacts: contacts.clone(),
+            audit: base.audit.clone(),
             bells: bells.clone(),
             clock: clock.clone(),
         };
@@ -269,6 +278,7 @@ impl Gateway {
         if !done {
             tracing::warn!("not everything was finished in time; it is done again after the next start");
         }
+        let _told = tokio::time::timeout(Duration::from_secs(1), self.base.audit.tell_sums()).await;
         let close = tokio::time::timeout(Duration::from_secs(1), self.base.store.close());
         // Statements that still run are broken off with the process.
         let _closed = close.await;

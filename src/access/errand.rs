@@ -34,6 +34,8 @@ pub struct Errand {
     /// A reason code out of a closed list; empty where none is asked for.
     reason: &'static str,
     request: Arc<str>,
+    /// Names of members of the request's body, none of them invented by the caller.
+    members: Arc<Mutex<String>>,
     receipts: Arc<Mutex<Vec<AuditEntryId>>>,
 }
 
@@ -44,7 +46,13 @@ impl Errand {
     /// That of a request with this id: hexadecimal digits and hyphens, because it stands in the log.
     #[must_use]
     pub fn application(request: &str) -> Self {
-        Self { purpose: Purpose::Application, reason: "", request: request.into(), receipts: Arc::default() }
+        Self {
+            purpose: Purpose::Application,
+            reason: "",
+            request: request.into(),
+            members: Arc::default(),
+            receipts: Arc::default(),
+        }
     }
 
     /// That of somebody at the command line.
@@ -76,8 +84,14 @@ impl Errand {
             purpose: Cow::Borrowed(self.purpose.as_str()),
             reason: Cow::Borrowed(self.reason),
             request: self.request.to_string(),
+            details: self.members.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             ..Act::new(who.tenant, actor, action, object)
         }
+    }
+
+    /// Names the members of the body: all of them members that we know, and no values.
+    pub fn touch(&self, members: &[String]) {
+        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = members.join(",");
     }
 
     /// Remembers an entry that was left on the way.

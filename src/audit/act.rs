@@ -58,6 +58,8 @@ actions! {
     EndpointCreated = "endpoint.created",
     /// An endpoint was changed.
     EndpointChanged = "endpoint.changed",
+    /// An endpoint was given a new secret.
+    SecretRotated = "endpoint.secret_rotated",
     /// An endpoint was removed.
     EndpointRemoved = "endpoint.removed",
     /// Dead letters are delivered after all.

@@ -12,6 +12,7 @@ mod reader;
 mod recorder;
 mod sequencer;
 mod subjects;
+mod sums;
 
 pub use act::{Act, Action, Actor, ActorKind, Decision, Object};
 pub use entry::{Entry, SALT, commitment};

@@ -86,6 +86,12 @@ impl Audit {
         Ok(rows.into_iter().map(Logged::from).collect())
     }
 
+    /// The entries that stand from one index up to, and without, another, as far as they are still kept.
+    pub async fn entries_between(&self, tenant: TenantId, from: u64, end: u64) -> Result<Vec<Logged>, StoreError> {
+        let rows = self.store.audit_entries_between(tenant, from.cast_signed(), end.cast_signed()).await?;
+        Ok(rows.into_iter().map(Logged::from).collect())
+    }
+
     /// Everyone who is the same person as this contact, for filters.
     pub async fn same_person(&self, tenant: TenantId, contact: ContactId) -> Result<Vec<Uuid>, StoreError> {
         let known = self.store.find_contact(tenant, contact).await?;

@@ -8,6 +8,7 @@ use super::act::Act;
 use super::entry::{Entry, SALT};
 use super::queue::Queue;
 use super::subjects;
+use super::sums::Sums;
 use crate::clock::SharedClock;
 use crate::crypto::random;
 use crate::ids::AuditEntryId;
@@ -32,6 +33,7 @@ pub struct Audit {
     pub(super) store: Store,
     pub(super) keyring: Keyring,
     pub(super) clock: SharedClock,
+    pub(super) sums: Sums,
     queue: Arc<Queue>,
 }
 
@@ -39,7 +41,7 @@ impl Audit {
     /// A log in this store.
     #[must_use]
     pub fn new(store: Store, keyring: Keyring, clock: SharedClock) -> Self {
-        Self { queue: Queue::new(store.clone(), clock.clone()), store, keyring, clock }
+        Self { queue: Queue::new(store.clone(), clock.clone()), sums: Sums::default(), store, keyring, clock }
     }
 
     /// Records an act about nobody in particular. When this returns `Ok`, the entry is committed.

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use super::endpoint::find;
 use super::moment::{Moment, shown};
 use super::table::Table;
+use crate::audit::Action;
 use crate::config::Config;
 use crate::deliver::Deliveries;
 use crate::ids::{EndpointId, EventId};
@@ -108,6 +109,7 @@ pub(super) async fn run(config: &Config, verb: DeadLetterVerb, out: Out<'_>) -> 
             // Fixed at the beginning, so that what dies again meanwhile is not chosen again.
             let (endpoint, filter) = (find(&base, endpoint)?, chosen.filter(now)?);
             let filter = DeadLetterFilter { until: Some(filter.until.unwrap_or(now)), ..filter };
+            base.note(Action::DeadLettersRedriven, "endpoint", endpoint.id.uuid()).await?;
             let mut redriven = 0;
             loop {
                 let count = deliveries.redrive(&endpoint, filter.clone()).await?;
@@ -120,6 +122,7 @@ pub(super) async fn run(config: &Config, verb: DeadLetterVerb, out: Out<'_>) -> 
         }
         DeadLetterVerb::Purge { endpoint, chosen } => {
             let (endpoint, filter) = (find(&base, endpoint)?, chosen.filter(now)?);
+            base.note(Action::DeadLettersPurged, "endpoint", endpoint.id.uuid()).await?;
             let mut purged = 0;
             loop {
                 let count = deliveries.purge(&endpoint, &filter).await?;

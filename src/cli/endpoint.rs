@@ -13,6 +13,7 @@ use url::Url;
 use super::moment::shown;
 use super::table::Table;
 use crate::app::Base;
+use crate::audit::Action;
 use crate::config::Config;
 use crate::deliver::Deliveries;
 use crate::domain::endpoint::{Credentials, Endpoint, EndpointUrl, Fields, Filter, Format, Pace, State};
@@ -121,6 +122,7 @@ pub(super) async fn run(config: &Config, verb: EndpointVerb, out: Out<'_>) -> an
         EndpointVerb::Pause { id } => set_state(&base, id, State::Paused).await?,
         EndpointVerb::Resume { id } => set_state(&base, id, State::Active).await?,
         EndpointVerb::Remove { id } => {
+            base.note(Action::EndpointRemoved, "endpoint", id.uuid()).await?;
             ensure!(base.directory.remove_endpoint(TENANT, id).await?, "no such endpoint");
         }
         EndpointVerb::RotateSecret { id, grace_hours, secret_file } => {
@@ -234,6 +236,7 @@ async fn add(base: &Base, config: &Config, new: NewEndpoint, out: Out<'_>) -> an
         disabled_reason: None,
         changed_at: None,
     };
+    base.note(Action::EndpointCreated, "endpoint", endpoint.id.uuid()).await?;
     base.directory.save_endpoint(&endpoint).await?;
     writeln!(out, "endpoint {}; its secret is shown this once:", endpoint.id)?;
     writeln!(out, "{}", endpoint.secret.expose())?;
@@ -256,6 +259,7 @@ async fn verify(client: &EgressClient, url: &Url, format: Format, token: Option<
 
 async fn set_state(base: &Base, id: EndpointId, state: State) -> anyhow::Result<()> {
     let endpoint = Endpoint { state, disabled_reason: None, ..find(base, id)? };
+    base.note(Action::EndpointChanged, "endpoint", id.uuid()).await?;
     Ok(base.directory.save_endpoint(&endpoint).await?)
 }
 
@@ -274,6 +278,7 @@ async fn rotate(
     let until: OffsetDateTime = base.clock.now() + time::Duration::hours(grace_hours.into());
     let previous = std::mem::replace(&mut endpoint.secret, secret);
     endpoint.previous_secret = (grace_hours > 0).then_some((previous, until));
+    base.note(Action::SecretRotated, "endpoint", endpoint.id.uuid()).await?;
     base.directory.save_endpoint(&endpoint).await?;
     match grace_hours {
         0 => writeln!(out, "the old secret signs no longer; the new one is shown this once:")?,

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use super::endpoint::{event_type_of, find};
 use super::moment::{Moment, shown};
 use super::table::Table;
+use crate::audit::Action;
 use crate::config::Config;
 use crate::deliver::{Deliveries, Wanted, WantedEvents};
 use crate::ids::{ChannelId, ContactId, EndpointId, EventId, ReplayId, TenantId};
@@ -102,6 +103,7 @@ pub(super) async fn run(config: &Config, verb: ReplayVerb, out: Out<'_>) -> anyh
                 writeln!(out, "{at_least}{} events", count.counted)?;
                 return Ok(());
             }
+            base.note(Action::ReplayCreated, "endpoint", endpoint.id.uuid()).await?;
             table(&[deliveries.replay(&endpoint, &wanted).await?], out)?;
         }
         ReplayVerb::Status { id: Some(id), .. } => {
@@ -118,6 +120,7 @@ pub(super) async fn run(config: &Config, verb: ReplayVerb, out: Out<'_>) -> anyh
         }
         ReplayVerb::Cancel { id } => {
             deliveries.find_any_replay(TENANT, id).await?.context("no such replay")?;
+            base.note(Action::ReplayCancelled, "replay", id.uuid()).await?;
             deliveries.cancel(TENANT, id).await?;
             table(&[deliveries.find_any_replay(TENANT, id).await?.context("no such replay")?], out)?;
         }

@@ -13,6 +13,7 @@ use super::table::Table;
 use crate::access::api_key::{self, Grant};
 use crate::access::permissions::{ADMIN, Permission, Permissions};
 use crate::app::Base;
+use crate::audit::Action;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::directory::App;
@@ -162,6 +163,7 @@ pub(super) async fn app(config: &Config, verb: AppVerb, out: Out<'_>) -> anyhow:
                 None => data_encoding::HEXLOWER.encode(&crate::crypto::random::bytes::<16>()),
             };
             let app = App::new(TENANT, AppId::new(now), name, secret, VerifyToken::new(token.clone()), now);
+            base.note(Action::AppCreated, "app", app.id.uuid()).await?;
             base.directory.save_app(&app).await?;
             writeln!(out, "app           {}", app.id)?;
             if made {
@@ -178,10 +180,12 @@ pub(super) async fn app(config: &Config, verb: AppVerb, out: Out<'_>) -> anyhow:
         }
         AppVerb::Rotate { id, secret } => {
             let app = snapshot.apps.iter().find(|app| app.tenant == TENANT && app.id == id).context("no such app")?;
+            base.note(Action::AppChanged, "app", id.uuid()).await?;
             base.directory.save_app(&app.rotated(AppSecret::new(secret.read("the app secret")?))).await?;
             writeln!(out, "the old secret is still accepted")?;
         }
         AppVerb::Remove { id } => {
+            base.note(Action::AppRemoved, "app", id.uuid()).await?;
             anyhow::ensure!(base.directory.remove_app(TENANT, id).await?, "no such app");
         }
     }
@@ -202,6 +206,7 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
                 token: Some(AccessToken::new(secret.read("the access token")?)),
                 changed_at: None,
             };
+            base.note(Action::ChannelCreated, "channel", channel.id.uuid()).await?;
             base.directory.save_channel(&channel).await?;
             writeln!(out, "channel  {}", channel.id)?;
         }
@@ -222,9 +227,11 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
         ChannelVerb::SetToken { id, secret } => {
             let mut channel = Channel::clone(snapshot.channel(TENANT, id).context("no such channel")?);
             channel.token = Some(AccessToken::new(secret.read("the access token")?));
+            base.note(Action::ChannelChanged, "channel", id.uuid()).await?;
             base.directory.save_channel(&channel).await?;
         }
         ChannelVerb::Remove { id } => {
+            base.note(Action::ChannelRemoved, "channel", id.uuid()).await?;
             anyhow::ensure!(base.directory.remove_channel(TENANT, id).await?, "no such channel");
         }
     }
@@ -240,6 +247,7 @@ pub(super) async fn key(config: &Config, verb: KeyVerb, out: Out<'_>) -> anyhow:
             let expires_at = days.map(|days| now + time::Duration::days(i64::from(days)));
             let made = api_key::generate(Grant { tenant: TENANT, name, permissions, channels, expires_at }, now);
             let id = made.record.id;
+            base.note(Action::KeyCreated, "key", id.uuid()).await?;
             base.directory.save_api_key(made.record).await?;
             writeln!(out, "key {id}; its secret is shown this once:")?;
             writeln!(out, "{}", made.shown.expose())?;
@@ -261,6 +269,7 @@ pub(super) async fn key(config: &Config, verb: KeyVerb, out: Out<'_>) -> anyhow:
             table.write(out)?;
         }
         KeyVerb::Revoke { id } => {
+            base.note(Action::KeyRevoked, "key", id.uuid()).await?;
             anyhow::ensure!(base.directory.revoke_api_key(TENANT, id).await?, "no such valid key");
         }
     }

@@ -22,6 +22,7 @@ pub use test_send::TestRefused;
 
 use std::time::Duration;
 
+use crate::audit::Audit;
 use crate::clock::SharedClock;
 use crate::directory::{Bells, Directory};
 use crate::egress::brokers::Brokers;
@@ -38,6 +39,8 @@ pub struct Deliverer {
     pub keyring: Keyring,
     /// To whom.
     pub directory: Directory,
+    /// Where it is told that it was opened.
+    pub audit: Audit,
     /// How it gets there.
     pub client: EgressClient,
     /// How it gets to brokers.

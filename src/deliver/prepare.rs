@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use super::Deliverer;
 use super::transport::Parcel;
+use crate::audit::Action;
 use crate::crypto::envelope::{self, Sealed};
 use crate::domain::endpoint::{Endpoint, Format};
 use crate::domain::event::{EventType, OWN_ENVELOPE};
@@ -65,6 +66,8 @@ impl Deliverer {
             };
             prepared.push(Prepared { event, attempts: row.attempts, stored_at: row.received_at, body });
         }
+        let opened = prepared.iter().filter(|one| matches!(one.body, Ready::Post(_))).count();
+        self.audit.add(tenant, Action::EventsDelivered, "endpoint", endpoint.id.uuid(), opened);
         Ok(prepared)
     }
 

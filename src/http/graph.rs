@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::AppState;
+use super::api::trail::Trail;
 use super::frame::CallerKey;
-use crate::access::{Caller, Permission};
+use crate::access::{Caller, Errand, Permission};
 use crate::ids::PhoneNumberId;
 use crate::meta::answer::Answer;
 use crate::send::{Fault, MirrorError};
@@ -147,9 +148,11 @@ async fn send(
     number: String,
     request: Request,
 ) -> Result<Answer, GraphError> {
-    caller
-        .require(Permission::MessagesSend)
-        .map_err(|_| GraphError::new(StatusCode::FORBIDDEN, 10, "This Waxseal key may not send messages"))?;
+    let errand = request.extensions().get::<Errand>().cloned().unwrap_or_else(|| Errand::application(""));
+    if let Err(denied) = caller.require(Permission::MessagesSend) {
+        state.door.refusals().note(caller, &errand, denied).await;
+        return Err(GraphError::new(StatusCode::FORBIDDEN, 10, "This Waxseal key may not send messages"));
+    }
     let snapshot = state.directory.snapshot();
     let channel = snapshot
         .channel_by_number(caller.tenant, &PhoneNumberId::new(number))
@@ -163,6 +166,10 @@ async fn send(
         Ok(Err(_)) => return Err(GraphError::new(StatusCode::BAD_REQUEST, 100, UNREAD)),
         Err(_elapsed) => return Err(GraphError::new(StatusCode::REQUEST_TIMEOUT, 100, UNREAD)),
     };
+    Trail::new(errand, state.audit.clone()).leave_message(caller, channel).await.map_err(|error| {
+        tracing::warn!(%error, "a message was not sent, because that could not be recorded");
+        GraphError::from(MirrorError::Unavailable)
+    })?;
     Ok(state.sender.mirror(caller.tenant, channel, version, body).await?)
 }
 

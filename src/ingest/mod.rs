@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::Audit;
 use crate::clock::SharedClock;
 use crate::directory::{Bells, Contacts, Directory};
 use crate::ids::TenantId;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub directory: Directory,
     /// Whom they are about.
     pub contacts: Contacts,
+    /// Where it is told how many came.
+    pub audit: Audit,
     /// Wakes the lanes.
     pub bells: Bells,
     /// When.

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Parts, file};
+use crate::audit::Action;
 use crate::crypto::envelope;
 use crate::directory::contacts::{Hashed, ResolveError};
 use crate::directory::{Contacts, OwnEvent, Resolved, Snapshot};
@@ -185,6 +186,7 @@ impl Writer {
         batch.extend(self.seal_merges(filing, resolved).await?);
         let stored = insert(connection, filing, &mut batch).await?;
         count(&batch, &stored);
+        self.parts.audit.add(filing.tenant, Action::EventsStored, "event", Uuid::nil(), stored.len());
         let mut owed: Vec<Uuid> =
             batch.iter().flat_map(|event| &event.owed_to).map(|(owner, _)| owner.uuid()).collect();
         owed.sort_unstable();

@@ -1,4 +1,4 @@
-//! Small regular work: settings every half second, gauges every five, wiping of keys and of what nobody is owed every
+//! Small regular work: settings every half second, gauges and sums of the audit log every five, wiping of keys and of what nobody is owed every
 //! minute, partitions every hour.
 
 use std::time::Duration;
@@ -49,6 +49,7 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
     loop {
         gauges(&worker).await;
         worker.refusals.flush().await;
+        worker.audit.tell_sums().await;
         warned = horizon(&worker, warned).await;
         if round.is_multiple_of(WIPE_EVERY) {
             worker.keyring.sweep();

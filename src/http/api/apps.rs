@@ -14,7 +14,9 @@ use super::page::{self, Page};
 use super::problem::{Code, Problem, settled};
 use super::query::Params;
 use super::target::Target;
+use super::trail::Trail;
 use crate::access::Caller;
+use crate::audit::Action;
 use crate::clock::SharedClock;
 use crate::crypto::random;
 use crate::directory::{App, Directory};
@@ -130,6 +132,7 @@ pub(super) async fn show(
 )]
 pub(super) async fn create(
     who: Caller,
+    trail: Trail,
     State(directory): State<Directory>,
     State(clock): State<SharedClock>,
     params: Params,
@@ -140,6 +143,7 @@ pub(super) async fn create(
     let verify_token = new.verify_token.map_or_else(|| HEXLOWER.encode(&random::bytes::<24>()), |token| token.0);
     let (now, secret) = (clock.now(), AppSecret::new(new.app_secret.0));
     let app = App::new(who.tenant, AppId::new(now), new.name.0, secret, VerifyToken::new(verify_token.as_str()), now);
+    trail.leave(&who, Action::AppCreated, "app", app.id.uuid()).await?;
     settled(directory.save_app(&app).await, ())?;
     Ok((StatusCode::CREATED, Json(CreatedApp { app: (&app).into(), verify_token })))
 }
@@ -158,6 +162,7 @@ pub(super) async fn create(
 )]
 pub(super) async fn change(
     who: Caller,
+    trail: Trail,
     State(directory): State<Directory>,
     Target(id): Target<AppId>,
     params: Params,
@@ -181,6 +186,7 @@ pub(super) async fn change(
     if let Some(token) = change.verify_token {
         app.verify_token = VerifyToken::new(token.0);
     }
+    trail.leave(&who, Action::AppChanged, "app", id.uuid()).await?;
     settled(directory.save_app(&app).await, ())?;
     Ok(Json((&app).into()))
 }
@@ -193,12 +199,14 @@ pub(super) async fn change(
 )]
 pub(super) async fn remove(
     who: Caller,
+    trail: Trail,
     State(directory): State<Directory>,
     Target(id): Target<AppId>,
     params: Params,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
     who.require_unconfined()?;
+    trail.leave(&who, Action::AppRemoved, "app", id.uuid()).await?;
     let there = settled(directory.remove_app(who.tenant, id).await, true)?;
     if there { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::new(Code::NotFound)) }
 }

@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use serde_json::value::RawValue;
 
 use super::problem::{Code, Fault, Problem};
+use crate::access::Errand;
 
 /// A body that was read.
 pub(super) struct Json<T>(pub(super) T);
@@ -153,12 +154,13 @@ pub(super) fn object<T: Body>(json: &RawValue, at: &str, faults: &mut Faults) ->
 }
 
 /// Reads a whole body.
-fn read<T: Body>(bytes: &[u8]) -> Result<T, Problem> {
+fn read<T: Body>(bytes: &[u8]) -> Result<(T, Vec<String>), Problem> {
     let mut fields = Fields::parse(bytes)?;
+    let names = fields.left.keys().cloned().collect();
     let body = T::read(&mut fields);
     fields.finish().refuse()?;
-    // A body without faults is whole.
-    body.ok_or(Problem::new(Code::Internal))
+    // A body without faults is whole, and every name in it is ours.
+    Ok((body.ok_or(Problem::new(Code::Internal))?, names))
 }
 
 impl<S: Send + Sync, T: Body> FromRequest<S> for Json<T> {
@@ -170,13 +172,18 @@ impl<S: Send + Sync, T: Body> FromRequest<S> for Json<T> {
         if !essence.eq_ignore_ascii_case("application/json") {
             return Err(Problem::new(Code::UnsupportedMediaType));
         }
+        let errand = request.extensions().get::<Errand>().cloned();
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
             match rejection.into_response().status() {
                 StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::BodyTooLarge),
                 _ => Problem::new(Code::InvalidJson).with_detail("the body broke off"),
             }
         })?;
-        read(&bytes).map(Self)
+        let (body, names) = read(&bytes)?;
+        if let Some(errand) = errand {
+            errand.touch(&names);
+        }
+        Ok(Self(body))
     }
 }
 
@@ -222,10 +229,11 @@ mod tests {
 
     #[test]
     fn a_body_without_faults_is_read() {
-        let body: Sample = read(br#"{"name":"a","names":["b"],"note":null}"#).unwrap();
+        let (body, names) = read::<Sample>(br#"{"name":"a","names":["b"],"note":null}"#).unwrap();
+        assert_eq!(names, ["name", "names", "note"]);
         assert_eq!((body.name.0.as_str(), body.names.map(|names| names.len())), ("a", Some(1)));
         assert!(matches!(body.note, Change::Clear));
-        let body: Sample = read(br#"{"name":"a","names":null}"#).unwrap();
+        let (body, _) = read::<Sample>(br#"{"name":"a","names":null}"#).unwrap();
         assert!(body.names.is_none() && matches!(body.note, Change::Keep));
     }
 

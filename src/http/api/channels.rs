@@ -12,7 +12,9 @@ use super::page::{self, Page};
 use super::problem::{Code, Problem, settled};
 use super::query::Params;
 use super::target::Target;
+use super::trail::Trail;
 use crate::access::Caller;
+use crate::audit::Action;
 use crate::clock::SharedClock;
 use crate::directory::Directory;
 use crate::domain::channel::Channel;
@@ -140,6 +142,7 @@ pub(super) async fn show(
 )]
 pub(super) async fn create(
     who: Caller,
+    trail: Trail,
     State(directory): State<Directory>,
     State(clock): State<SharedClock>,
     params: Params,
@@ -156,6 +159,7 @@ pub(super) async fn create(
         token: new.access_token.map(|token| AccessToken::new(token.0)),
         changed_at: None,
     };
+    trail.leave(&who, Action::ChannelCreated, "channel", channel.id.uuid()).await?;
     Ok((StatusCode::CREATED, save(&directory, &channel).await?))
 }
 
@@ -171,6 +175,7 @@ pub(super) async fn create(
 )]
 pub(super) async fn change(
     who: Caller,
+    trail: Trail,
     State(directory): State<Directory>,
     Target(id): Target<ChannelId>,
     params: Params,
@@ -191,6 +196,7 @@ pub(super) async fn change(
         Change::Clear => channel.token = None,
         Change::Set(token) => channel.token = Some(AccessToken::new(token.0)),
     }
+    trail.leave(&who, Action::ChannelChanged, "channel", id.uuid()).await?;
     save(&directory, &channel).await
 }
 
@@ -205,6 +211,7 @@ pub(super) async fn change(
 )]
 pub(super) async fn remove(
     who: Caller,
+    trail: Trail,
     State(directory): State<Directory>,
     Target(id): Target<ChannelId>,
     params: Params,
@@ -214,6 +221,7 @@ pub(super) async fn remove(
     if who.require_unconfined().is_err() {
         find(&directory, &who, id)?;
     }
+    trail.leave(&who, Action::ChannelRemoved, "channel", id.uuid()).await?;
     let there = settled(directory.remove_channel(who.tenant, id).await, true)?;
     if there { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::new(Code::NotFound)) }
 }

@@ -14,7 +14,9 @@ use super::page::{self, DeadLetterCursor, Page};
 use super::problem::Problem;
 use super::query::Params;
 use super::target::Target;
+use super::trail::Trail;
 use crate::access::Caller;
+use crate::audit::Action;
 use crate::deliver::{Count, Deliveries};
 use crate::directory::Directory;
 use crate::ids::{EndpointId, EventId};
@@ -143,7 +145,7 @@ fn filter(params: &mut Params) -> DeadLetterFilter {
     responses((status = 200, description = "How many are owed again.", body = Redriven)),
 )]
 pub(super) async fn redrive(
-    who: Caller,
+    (who, trail): (Caller, Trail),
     State(directory): State<Directory>,
     State(deliveries): State<Deliveries>,
     Target(id): Target<EndpointId>,
@@ -163,6 +165,7 @@ pub(super) async fn redrive(
         faults.note("/all", "required", "true, or another field that says which").unwrap_or(());
     }
     faults.refuse()?;
+    trail.leave(&who, Action::DeadLettersRedriven, "endpoint", id.uuid()).await?;
     let Count { counted, complete } = deliveries.redrive(&endpoint, filter).await?;
     Ok(Json(Redriven { redriven: counted, complete }))
 }
@@ -192,6 +195,7 @@ pub(super) fn checked(ids: &[EventId], faults: &mut Faults) -> Vec<Uuid> {
 )]
 pub(super) async fn purge(
     who: Caller,
+    trail: Trail,
     State(directory): State<Directory>,
     State(deliveries): State<Deliveries>,
     Target(id): Target<EndpointId>,
@@ -206,6 +210,7 @@ pub(super) async fn purge(
         params.fault("all", "required", "true, or another parameter that says which");
         params.finish()?;
     }
+    trail.leave(&who, Action::DeadLettersPurged, "endpoint", id.uuid()).await?;
     let Count { counted, complete } = deliveries.purge(&endpoint, &filter).await?;
     Ok(Json(Purged { purged: counted, complete }))
 }

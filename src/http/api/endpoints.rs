@@ -11,8 +11,10 @@ use super::page::{self, Page};
 use super::problem::{Code, Problem, settled};
 use super::query::Params;
 use super::target::Target;
+use super::trail::Trail;
 use super::verification::{self, Address};
 use crate::access::Caller;
+use crate::audit::Action;
 use crate::clock::SharedClock;
 use crate::directory::Directory;
 use crate::domain::endpoint::{
@@ -82,7 +84,7 @@ pub(super) async fn show(
     ),
 )]
 pub(super) async fn create(
-    who: Caller,
+    (who, trail): (Caller, Trail),
     State(directory): State<Directory>,
     State(egress): State<EgressClient>,
     State(clock): State<SharedClock>,
@@ -123,6 +125,7 @@ pub(super) async fn create(
     let address = Address { url: endpoint.url.expose(), format, verify_token: new.verify_token.as_ref() };
     verification::check(&egress, &address, faults).await?;
     verification::challenge(&egress, &address).await?;
+    trail.leave(&who, Action::EndpointCreated, "endpoint", endpoint.id.uuid()).await?;
     settled(directory.save_endpoint(&endpoint).await, ())?;
     Ok((StatusCode::CREATED, Json(CreatedEndpoint::new(&endpoint, &who))))
 }
@@ -143,7 +146,7 @@ fn texts(types: Option<Vec<super::fields::EventTypeText>>) -> Vec<String> {
     ),
 )]
 pub(super) async fn change(
-    who: Caller,
+    (who, trail): (Caller, Trail),
     State(directory): State<Directory>,
     State(egress): State<EgressClient>,
     Target(id): Target<EndpointId>,
@@ -187,6 +190,7 @@ pub(super) async fn change(
     if let Some(state) = change.state {
         (endpoint.state, endpoint.disabled_reason) = (state.0, None);
     }
+    trail.leave(&who, Action::EndpointChanged, "endpoint", id.uuid()).await?;
     settled(directory.save_endpoint(&endpoint).await, ())?;
     Ok(Json(EndpointJson::for_caller(&endpoint, &who)))
 }
@@ -199,6 +203,7 @@ pub(super) async fn change(
 )]
 pub(super) async fn remove(
     who: Caller,
+    trail: Trail,
     State(directory): State<Directory>,
     Target(id): Target<EndpointId>,
     params: Params,
@@ -208,6 +213,7 @@ pub(super) async fn remove(
     if who.require_unconfined().is_err() {
         find(&directory, &who, id)?;
     }
+    trail.leave(&who, Action::EndpointRemoved, "endpoint", id.uuid()).await?;
     let there = settled(directory.remove_endpoint(who.tenant, id).await, true)?;
     if there { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::new(Code::NotFound)) }
 }
@@ -223,7 +229,7 @@ pub(super) async fn remove(
     ),
 )]
 pub(super) async fn rotate_secret(
-    who: Caller,
+    (who, trail): (Caller, Trail),
     State(directory): State<Directory>,
     State(clock): State<SharedClock>,
     Target(id): Target<EndpointId>,
@@ -244,6 +250,7 @@ pub(super) async fn rotate_secret(
     let previous = std::mem::replace(&mut endpoint.secret, secret);
     // Of the secret before the previous one nothing is left: two sign at most.
     endpoint.previous_secret = grace.is_positive().then(|| (previous, clock.now() + grace));
+    trail.leave(&who, Action::SecretRotated, "endpoint", id.uuid()).await?;
     settled(directory.save_endpoint(&endpoint).await, ())?;
     Ok(Json(RotatedSecret::of(&endpoint)))
 }

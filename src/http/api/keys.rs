@@ -13,8 +13,10 @@ use super::page::{self, Page};
 use super::problem::{Code, Problem, settled};
 use super::query::Params;
 use super::target::Target;
+use super::trail::Trail;
 use crate::access::api_key::{self, Grant};
 use crate::access::{Caller, Denied, Permissions};
+use crate::audit::Action;
 use crate::clock::SharedClock;
 use crate::directory::{ApiKey, Directory};
 use crate::ids::{ApiKeyId, ChannelId};
@@ -106,6 +108,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn create(
     who: Caller,
+    trail: Trail,
     State(directory): State<Directory>,
     State(clock): State<SharedClock>,
     params: Params,
@@ -116,6 +119,7 @@ pub(super) async fn create(
     let grant = grant(&who, &directory, new, now)?;
     let made = api_key::generate(grant, now);
     let created = CreatedKey { id: made.record.id, key: made.shown.expose().to_owned() };
+    trail.leave(&who, Action::KeyCreated, "key", created.id.uuid()).await?;
     settled(directory.save_api_key(made.record).await, ())?;
     Ok((StatusCode::CREATED, Json(created)))
 }
@@ -151,6 +155,7 @@ fn grant(who: &Caller, directory: &Directory, new: NewKey, now: OffsetDateTime) 
 )]
 pub(super) async fn revoke(
     who: Caller,
+    trail: Trail,
     State(directory): State<Directory>,
     Target(id): Target<ApiKeyId>,
     params: Params,
@@ -165,6 +170,7 @@ pub(super) async fn revoke(
     if let Some(missing) = who.permissions.lacks(Permissions::of_scopes(key.scopes.iter().map(String::as_str))) {
         return Err(Denied::Missing(missing).into());
     }
+    trail.leave(&who, Action::KeyRevoked, "key", id.uuid()).await?;
     // Revoking twice is revoking once.
     settled(directory.revoke_api_key(who.tenant, id).await, true)?;
     Ok(StatusCode::NO_CONTENT)

@@ -13,6 +13,7 @@ use super::body::{self, Faults, request};
 use super::problem::{Code, Problem};
 use super::query::Params;
 use super::target::Target;
+use super::trail::Trail;
 use crate::access::views::{Content, MessageView, StatusView};
 use crate::access::{Caller, Door, Errand};
 use crate::domain::event::Status;
@@ -153,6 +154,7 @@ fn raw(content: &Content) -> Option<Box<RawValue>> {
 )]
 pub(super) async fn send(
     who: Caller,
+    trail: Trail,
     State(sender): State<Sender>,
     params: Params,
     headers: HeaderMap,
@@ -164,6 +166,7 @@ pub(super) async fn send(
         return Err(refusal(QueueError::UnknownChannel));
     }
     let idempotency = key.map(|key| Idempotency { caller: who.key, key });
+    trail.leave_message(&who, new.channel_id).await?;
     let queued = sender.queue(who.tenant, new.channel_id, new.message.get(), idempotency).await.map_err(refusal)?;
     let answer = (StatusCode::ACCEPTED, Json(QueuedMessage { id: queued.message, state: "queued" }));
     Ok(if queued.is_repetition { ([(REPLAYED, "true")], answer).into_response() } else { answer.into_response() })

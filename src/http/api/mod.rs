@@ -27,6 +27,7 @@ mod replays;
 mod routes;
 mod stream;
 mod target;
+pub(super) mod trail;
 mod verification;
 
 pub(super) use routes::router;

@@ -16,7 +16,9 @@ use super::page::{self, Page, ReplayCursor};
 use super::problem::{Code, Problem};
 use super::query::Params;
 use super::target::{Target, Targets};
+use super::trail::Trail;
 use crate::access::Caller;
+use crate::audit::Action;
 use crate::deliver::{Deliveries, ReplayRefused, Wanted, WantedEvents};
 use crate::directory::Directory;
 use crate::ids::{ChannelId, ContactId, EndpointId, EventId, ReplayId};
@@ -131,7 +133,7 @@ impl From<ReplayRefused> for Problem {
     ),
 )]
 pub(super) async fn create(
-    who: Caller,
+    (who, trail): (Caller, Trail),
     State(directory): State<Directory>,
     State(deliveries): State<Deliveries>,
     Target(id): Target<EndpointId>,
@@ -150,6 +152,7 @@ pub(super) async fn create(
         let count = deliveries.count(&endpoint, &wanted).await?;
         return Ok(Json(DryRun { counted: count.counted, complete: count.complete }).into_response());
     }
+    trail.leave(&who, Action::ReplayCreated, "endpoint", id.uuid()).await?;
     let replay = deliveries.replay(&endpoint, &wanted).await?;
     Ok((StatusCode::ACCEPTED, Json(ReplayJson::from(replay))).into_response())
 }
@@ -232,6 +235,7 @@ pub(super) async fn show(
 )]
 pub(super) async fn cancel(
     who: Caller,
+    trail: Trail,
     State(directory): State<Directory>,
     State(deliveries): State<Deliveries>,
     Targets(id, replay): Targets<EndpointId, ReplayId>,
@@ -241,6 +245,7 @@ pub(super) async fn cancel(
     let endpoint = find(&directory, &who, id)?;
     let missing = || Problem::new(Code::NotFound);
     deliveries.find_replay(&endpoint, replay).await?.ok_or_else(missing)?;
+    trail.leave(&who, Action::ReplayCancelled, "replay", replay.uuid()).await?;
     deliveries.cancel(who.tenant, replay).await?;
     let row = deliveries.find_replay(&endpoint, replay).await?.ok_or_else(missing)?;
     Ok(Json(row.into()))

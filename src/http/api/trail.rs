@@ -1,0 +1,53 @@
+//! What a handler leaves in the audit log before it changes something: no entry, no change.
+
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::request::Parts;
+use axum::response::Response;
+use uuid::Uuid;
+
+use crate::access::{Caller, Errand};
+use crate::audit::{Action, Audit, AuditError, Object};
+use crate::ids::ChannelId;
+
+/// The log, and the errand of this request.
+pub(in crate::http) struct Trail {
+    errand: Errand,
+    audit: Audit,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Trail
+where
+    Audit: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        Ok(Self { errand: Errand::from_request_parts(parts, state).await?, audit: Audit::from_ref(state) })
+    }
+}
+
+impl Trail {
+    /// Both, where there is no extractor.
+    pub(in crate::http) const fn new(errand: Errand, audit: Audit) -> Self {
+        Self { errand, audit }
+    }
+
+    /// Records that `who` does this to one thing. The members of the body, if there is one, are named.
+    pub(in crate::http) async fn leave(
+        &self,
+        who: &Caller,
+        action: Action,
+        class: &'static str,
+        id: Uuid,
+    ) -> Result<(), AuditError> {
+        self.errand.keep(self.audit.record(self.errand.act(who, action, Object::one(class, id))).await?);
+        Ok(())
+    }
+
+    /// Records that `who` hands over a message for this channel.
+    pub(in crate::http) async fn leave_message(&self, who: &Caller, channel: ChannelId) -> Result<(), AuditError> {
+        let act = self.errand.act(who, Action::MessageSent, Object::several("message")).in_channel(Some(channel));
+        self.errand.keep(self.audit.record(act).await?);
+        Ok(())
+    }
+}
