@@ -1,5 +1,6 @@
 //! The command line: what the binary can be asked to do.
 
+mod audit;
 mod dead_letters;
 mod dev;
 mod dev_postgres;
@@ -13,6 +14,7 @@ mod settings;
 mod simulate;
 mod table;
 mod tail;
+mod verify;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -69,6 +71,12 @@ enum Verb {
     DeadLetters(dead_letters::DeadLetterVerb),
     /// Print events as they come.
     Tail(tail::TailArgs),
+    /// Who read or changed what, and the proofs.
+    #[command(subcommand)]
+    Audit(audit::AuditVerb),
+    /// Check what the audit log gave out: offline, with files alone.
+    #[command(subcommand)]
+    Verify(verify::VerifyVerb),
 }
 
 /// Where the configuration comes from.
@@ -124,6 +132,8 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Replay(verb) => replay::run(&config()?, verb, out).await?,
         Verb::DeadLetters(verb) => dead_letters::run(&config()?, verb, out).await?,
         Verb::Tail(args) => tail::run(&config()?, args, out).await?,
+        Verb::Audit(verb) => audit::run(&config()?, verb, out).await?,
+        Verb::Verify(verb) => return verify::run(verb, out),
     }
     Ok(ExitCode::SUCCESS)
 }

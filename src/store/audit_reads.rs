@@ -100,6 +100,39 @@ impl Store {
         Ok(row.fetch_optional(&self.data).await?)
     }
 
+    /// The entries that stand from one index up to, and without, another, in their order, as far as they are still kept.
+    pub async fn audit_entries_between(
+        &self,
+        tenant: TenantId,
+        from: i64,
+        end: i64,
+    ) -> Result<Vec<AuditEntryRow>, StoreError> {
+        let leaves = sqlx::query!(
+            "SELECT leaf_index, entry_id FROM audit_leaf WHERE tenant_id = $1 AND leaf_index >= $2 AND leaf_index < $3",
+            tenant.uuid(),
+            from,
+            end,
+        );
+        let leaves = leaves.fetch_all(&self.data).await?;
+        let ids: Vec<AuditEntryId> = leaves.iter().map(|leaf| AuditEntryId::from_uuid(leaf.entry_id)).collect();
+        let rows = sqlx::query_as!(
+            AuditEntryRow,
+            r#"SELECT e.entry_id, e.actor_id, e.action, e.entry, e.salt, l.leaf_index AS "leaf_index?"
+               FROM UNNEST($2::int8[], $3::date[], $4::uuid[]) AS l (leaf_index, part_day, entry_id)
+               -- LATERAL with LIMIT: one index look-up each, in one partition.
+               CROSS JOIN LATERAL (
+                   SELECT entry_id, actor_id, action, entry, salt FROM audit_entry
+                   WHERE tenant_id = $1 AND part_day = l.part_day AND entry_id = l.entry_id LIMIT 1
+               ) e
+               ORDER BY l.leaf_index"#,
+            tenant.uuid(),
+            &leaves.iter().map(|leaf| leaf.leaf_index).collect::<Vec<_>>(),
+            &ids.iter().map(|id| id.day()).collect::<Vec<_>>(),
+            &ids.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
+        );
+        Ok(rows.fetch_all(&self.data).await?)
+    }
+
     /// Which entry stands at an index.
     pub async fn find_audit_leaf(&self, tenant: TenantId, index: i64) -> Result<Option<AuditEntryId>, StoreError> {
         let entry = sqlx::query_scalar!(
