@@ -77,7 +77,7 @@ impl Base {
         let directory = Directory::new(store.clone(), keyring.clone(), clock.clone());
         directory.reload().await.context("the settings could not be read")?;
         let audit = Audit::new(store.clone(), keyring.clone(), clock.clone());
-        audit.found(TenantId::DEFAULT).await.context("the audit log could not be founded")?;
+        Box::pin(audit.found(TenantId::DEFAULT)).await.context("the audit log could not be founded")?;
         Ok(Self { store, keyring, directory, audit, clock })
     }
 
@@ -182,7 +182,7 @@ impl Gateway {
     /// Starts everything. When this returns, all three listeners answer.
     pub async fn start(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
         let metrics = telemetry::install_metrics()?;
-        let base = Base::open(config, clock.clone()).await?;
+        let base = Box::pin(Base::open(config, clock.clone())).await?;
         base.bootstrap(config).await?;
         let (store, keyring, directory) = (base.store.clone(), base.keyring.clone(), base.directory.clone());
         let (contacts, (bells, rung)) = (Contacts::new(keyring.clone(), clock.clone()), Bells::new());

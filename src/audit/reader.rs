@@ -1,6 +1,7 @@
 //! The log as it is shown: entries, and what proves that they are in the tree.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use uuid::Uuid;
 
@@ -11,9 +12,9 @@ use super::sequencer::{cut, stored};
 use crate::ids::{AuditEntryId, ContactId, TenantId};
 use crate::store::StoreError;
 use crate::store::audit_reads::{AuditEntryRow, AuditFilter};
-use crate::tlog::merkle::{Hash, fold, inclusion, subtrees};
+use crate::tlog::merkle::{Hash, consistency, fold, inclusion, subtrees};
 use crate::tlog::note::Note;
-use crate::tlog::proof::Proof;
+use crate::tlog::proof::{AddCheckpoint, Proof};
 use crate::tlog::tile::{self, Tile, node_in};
 
 /// An entry and where it stands.
@@ -121,6 +122,20 @@ impl Audit {
         Ok(Proof { extra: row.map(|row| [row.salt, row.entry].concat()), index, path, checkpoint })
     }
 
+    /// What a witness is asked that signed the tree of `old` leaves last.
+    pub async fn witness_request(&self, tenant: TenantId, old: u64) -> Result<AddCheckpoint, ProofError> {
+        let newest = self.store.find_audit_checkpoint(tenant, i64::MAX).await?.ok_or(ProofError::NotYet)?;
+        let path = match old {
+            0 => Vec::new(),
+            old => {
+                let ranges = consistency(old, newest.size.unsigned_abs()).ok_or(ProofError::Unknown)?;
+                self.hashes(tenant, ranges).await?
+            }
+        };
+        let checkpoint = Note::parse(&newest.note).map_err(|_| ProofError::Damaged)?;
+        Ok(AddCheckpoint { old, path, checkpoint })
+    }
+
     async fn place(&self, tenant: TenantId, which: Which) -> Result<(u64, Option<AuditEntryRow>), ProofError> {
         let id = match which {
             Which::Id(id) => id,
@@ -138,7 +153,11 @@ impl Audit {
 
     /// The hashes beside the way from a leaf to the root.
     async fn path(&self, tenant: TenantId, index: u64, size: u64) -> Result<Vec<Hash>, ProofError> {
-        let ranges = inclusion(index, size).ok_or(ProofError::Unknown)?;
+        self.hashes(tenant, inclusion(index, size).ok_or(ProofError::Unknown)?).await
+    }
+
+    /// The hashes of ranges of leaves, out of the tiles.
+    async fn hashes(&self, tenant: TenantId, ranges: Vec<Range<u64>>) -> Result<Vec<Hash>, ProofError> {
         let nodes: Vec<_> = ranges.into_iter().map(subtrees).collect();
         let mut places: Vec<(u32, u64)> = nodes.iter().flatten().map(|node| Tile::place_of(*node)).collect();
         places.sort_unstable();

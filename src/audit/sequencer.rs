@@ -14,7 +14,7 @@ use crate::store::{Connection, Store, StoreError};
 use crate::telemetry;
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::edge::{self, Edge, Piece};
-use crate::tlog::merkle::{Hash, leaf_hash};
+use crate::tlog::merkle::{Hash, Head, leaf_hash};
 use crate::tlog::note::{Note, Signer};
 use crate::tlog::tile::WIDTH;
 
@@ -108,6 +108,10 @@ impl Grown {
         let (levels, indexes): (Vec<i16>, Vec<i64>) = places.into_iter().map(stored).unzip();
         let tiles = audit_tree::tiles(connection, lane.tenant, &levels, &indexes).await?;
         let mut edge = Edge::new(size, tiles.into_iter().map(piece).collect()).ok_or(StepError::Damaged)?;
+        let signed = audit_tree::checkpoint(connection, lane.tenant, place.size).await?;
+        if size > 0 && signed.as_deref().and_then(head) != Some(edge.head()) {
+            return Err(StepError::Damaged);
+        }
         let (index, width) = ((size / WIDTH).cast_signed(), (size % WIDTH) as usize);
         let mut bytes = match width {
             0 => Vec::new(),
@@ -149,6 +153,11 @@ impl Grown {
             at: now,
         })
     }
+}
+
+/// The head that a stored note tells of.
+fn head(note: &str) -> Option<Head> {
+    Checkpoint::parse(Note::parse(note).ok()?.text()).map(|checkpoint| checkpoint.head)
 }
 
 fn piece((level, index, hashes): TileRow) -> Piece {

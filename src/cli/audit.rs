@@ -60,6 +60,12 @@ pub(super) enum AuditVerb {
         /// Its place in the tree, or its id.
         entry: String,
     },
+    /// Print what a witness is to be asked (C2SP tlog-witness): to be posted to its `/add-checkpoint`.
+    WitnessRequest {
+        /// The size that the witness signed last; 0: it never signed.
+        #[arg(long, default_value_t = 0)]
+        old: u64,
+    },
     /// Write checkpoint, tiles and entries into a folder, to be verified elsewhere.
     Export {
         /// A folder that does not exist yet.
@@ -97,6 +103,7 @@ pub(super) async fn run(config: &Config, verb: AuditVerb, out: Out<'_>) -> anyho
             let which = entry.parse().ok().map(Which::Index).or_else(by_id).context("not an index, and not an id")?;
             write!(out, "{}", base.audit.proof(TENANT, which).await?)?;
         }
+        AuditVerb::WitnessRequest { old } => write!(out, "{}", base.audit.witness_request(TENANT, old).await?)?,
         AuditVerb::Export { folder } => export(&base, &folder, out).await?,
     }
     Ok(())

@@ -15,6 +15,7 @@ mod simulate;
 mod table;
 mod tail;
 mod verify;
+mod witness;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -77,6 +78,8 @@ enum Verb {
     /// Check what the audit log gave out: offline, with files alone.
     #[command(subcommand)]
     Verify(verify::VerifyVerb),
+    /// Sign the checkpoints of other people's logs, as long as they only grow.
+    Witness(witness::WitnessArgs),
 }
 
 /// Where the configuration comes from.
@@ -134,6 +137,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Tail(args) => tail::run(&config()?, args, out).await?,
         Verb::Audit(verb) => audit::run(&config()?, verb, out).await?,
         Verb::Verify(verb) => return verify::run(verb, out),
+        Verb::Witness(args) => return witness::run(args, out).await,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `waxseal verify`: checks what the audit log gave out, offline: files alone, no network, no database, no configuration.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ use data_encoding::BASE64;
 use serde::Deserialize;
 
 use crate::audit::{Entry, SALT, commitment};
+use crate::ids::AuditEntryId;
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::merkle::{Hash, Head, fold, leaf_hash, node_hash, subtrees};
 use crate::tlog::note::{Note, VerifierKey};
@@ -246,6 +247,7 @@ fn leaves(bundle: &Path, size: u64) -> Checked<Vec<Hash>> {
 #[derive(Deserialize)]
 struct Line {
     index: u64,
+    id: AuditEntryId,
     entry: String,
     salt: String,
 }
@@ -283,21 +285,24 @@ fn check_tiles(bundle: &Path, size: u64, leaves: Vec<Hash>) -> Checked<()> {
 fn check_entries(bundle: &Path, committed: &[Hash]) -> Checked<usize> {
     let text = String::from_utf8(part(bundle, "entries.jsonl")?);
     let text = text.map_err(|_| Verdict::Invalid("entries.jsonl is no text".to_owned()))?;
-    let mut seen = BTreeMap::new();
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Err(Verdict::Diverged("entries.jsonl was cut".to_owned()));
+    }
+    let mut seen = BTreeSet::new();
     for (number, line) in text.lines().enumerate() {
         let fault = |what: &str| format!("entries.jsonl, line {}: {what}", number + 1);
         let (index, found) = entry(line).ok_or_else(|| Verdict::Diverged(fault("this is no entry")))?;
         if usize::try_from(index).ok().and_then(|at| committed.get(at)) != Some(&found) {
             return Err(Verdict::Diverged(fault("the tree holds another entry at this place")));
         }
-        if seen.insert(index, ()).is_some() {
+        if !seen.insert(index) {
             return Err(Verdict::Diverged(fault("it is there twice")));
         }
     }
-    // Retention drops what is old, so that whatever is there is the end of the log.
-    let first = seen.keys().next().copied().unwrap_or(committed.len() as u64);
+    // What is dropped with age is the oldest, so that whatever is there is the end of the log.
+    let first = seen.first().copied().unwrap_or_default();
     if committed.len() as u64 - first != seen.len() as u64 {
-        return Err(Verdict::Diverged("entries.jsonl has gaps".to_owned()));
+        return Err(Verdict::Diverged("entries are missing".to_owned()));
     }
     Ok(seen.len())
 }
@@ -307,6 +312,6 @@ fn entry(line: &str) -> Option<(u64, Hash)> {
     let line: Line = serde_json::from_str(line).ok()?;
     let bytes = BASE64.decode(line.entry.as_bytes()).ok()?;
     let salt: [u8; SALT] = BASE64.decode(line.salt.as_bytes()).ok()?.try_into().ok()?;
-    Entry::decode(&bytes)?;
-    Some((line.index, commitment(&bytes, &salt)))
+    let is_its_own = Entry::decode(&bytes)?.id == line.id;
+    is_its_own.then(|| (line.index, commitment(&bytes, &salt)))
 }

@@ -59,7 +59,10 @@ impl Store {
         let rows = sqlx::query_as!(
             AuditEntryRow,
             r#"SELECT e.entry_id, e.actor_id, e.action, e.entry, e.salt, l.leaf_index AS "leaf_index?"
-               FROM audit_entry e LEFT JOIN audit_leaf l ON l.tenant_id = e.tenant_id AND l.entry_id = e.entry_id
+               FROM audit_entry e LEFT JOIN LATERAL (
+                   -- LATERAL with LIMIT: one index look-up each.
+                   SELECT leaf_index FROM audit_leaf WHERE tenant_id = e.tenant_id AND entry_id = e.entry_id LIMIT 1
+               ) l ON true
                WHERE e.tenant_id = $1 AND e.part_day BETWEEN $2 AND $3 AND e.entry_id < $4 AND e.entry_id >= $5
                  AND ($6::uuid IS NULL OR e.actor_id = $6)
                  AND ($7::text[] IS NULL OR e.action = ANY($7))
@@ -91,7 +94,10 @@ impl Store {
         let row = sqlx::query_as!(
             AuditEntryRow,
             r#"SELECT e.entry_id, e.actor_id, e.action, e.entry, e.salt, l.leaf_index AS "leaf_index?"
-               FROM audit_entry e LEFT JOIN audit_leaf l ON l.tenant_id = e.tenant_id AND l.entry_id = e.entry_id
+               FROM audit_entry e LEFT JOIN LATERAL (
+                   -- LATERAL with LIMIT: one index look-up each.
+                   SELECT leaf_index FROM audit_leaf WHERE tenant_id = e.tenant_id AND entry_id = e.entry_id LIMIT 1
+               ) l ON true
                WHERE e.tenant_id = $1 AND e.part_day = $2 AND e.entry_id = $3"#,
             tenant.uuid(),
             entry.day(),

@@ -152,7 +152,11 @@ pub async fn tiles(
 ) -> Result<Vec<TileRow>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT t.level, t.tile_index, t.hashes FROM UNNEST($2::int2[], $3::int8[]) AS wanted (level, tile_index)
-           JOIN audit_tile t ON t.tenant_id = $1 AND t.level = wanted.level AND t.tile_index = wanted.tile_index"#,
+           -- LATERAL with LIMIT: one index look-up each.
+           CROSS JOIN LATERAL (
+               SELECT level, tile_index, hashes FROM audit_tile
+               WHERE tenant_id = $1 AND level = wanted.level AND tile_index = wanted.tile_index LIMIT 1
+           ) t"#,
         tenant.uuid(),
         levels,
         indexes,
@@ -168,6 +172,20 @@ pub async fn bundle(connection: &mut Connection, tenant: TenantId, index: i64) -
         index,
     );
     Ok(found.fetch_optional(connection).await?)
+}
+
+/// The checkpoint of a tree of this size.
+pub async fn checkpoint(
+    connection: &mut Connection,
+    tenant: TenantId,
+    size: i64,
+) -> Result<Option<String>, StoreError> {
+    let note = sqlx::query_scalar!(
+        "SELECT note FROM audit_checkpoint WHERE tenant_id = $1 AND size = $2",
+        tenant.uuid(),
+        size
+    );
+    Ok(note.fetch_optional(connection).await?)
 }
 
 /// Writes a step. The caller commits.

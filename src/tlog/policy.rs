@@ -242,10 +242,8 @@ mod tests {
         let witnesses: Vec<Signer> =
             (2..5).map(|seed| signer(&format!("w{seed}.example"), Use::Witness, seed)).collect();
         let mut text = format!("# who\nlog {} https://log.example\n\n", log.verifier());
-        for (at, witness) in witnesses.iter().enumerate() {
-            text += &format!("witness W{at} {}\n", witness.verifier());
-        }
-        text += &format!("\tgroup two 2 W0 W1 W2\nquorum {quorum}");
+        let lines = witnesses.iter().enumerate().map(|(at, witness)| format!("witness W{at} {}\n", witness.verifier()));
+        text.extend(lines.chain([format!("\tgroup two 2 W0 W1 W2\nquorum {quorum}")]));
         World { policy: Policy::parse(&text).unwrap(), log, witnesses }
     }
 
@@ -253,7 +251,9 @@ mod tests {
         let head = Head { size: 0, root: empty_root() };
         let text = Checkpoint { origin: "example.com/log".into(), head }.to_string();
         let mut note = Note::unsigned(&text).unwrap();
-        signers.iter().for_each(|signer| note.add(&signer.line(&text, 9)).unwrap());
+        for signer in signers {
+            note.add(&signer.line(&text, 9)).unwrap();
+        }
         note
     }
 

@@ -27,18 +27,18 @@ pub(super) async fn authorise(State(guard): State<Guard>, mut request: Request, 
         .and_then(|key| Caller::authenticate(&guard.state.directory.snapshot(), key, guard.state.clock.now()));
     let Some(caller) = caller else { return Problem::new(Code::Unauthenticated).into_response() };
     let key = CallerKey(caller.key);
+    let errand = request.extensions().get::<Errand>().cloned();
     let mut response = match caller.require(guard.permission) {
-        Err(denied) => {
-            if let Some(errand) = request.extensions().get::<Errand>() {
-                guard.state.door.refusals().note(&caller, errand, denied).await;
-            }
-            Problem::from(denied).into_response()
-        }
+        Err(denied) => Problem::from(denied).into_response(),
         Ok(()) => {
-            request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(caller.clone());
             next.run(request).await
         }
     };
+    let refused = response.extensions().get::<Problem>().and_then(Problem::unrecorded);
+    if let (Some(denied), Some(errand)) = (refused, errand) {
+        guard.state.door.refusals().note(&caller, &errand, denied).await;
+    }
     response.extensions_mut().insert(key);
     response
 }

@@ -107,6 +107,8 @@ pub(in crate::http) struct Problem {
     code: Code,
     detail: Option<String>,
     errors: Vec<Fault>,
+    /// What the caller may not, where no entry tells of it yet.
+    unrecorded: Option<Denied>,
 }
 
 /// The document that every refusal carries, as `application/problem+json` (RFC 9457).
@@ -135,7 +137,7 @@ pub(in crate::http) struct Document<'a> {
 
 impl Problem {
     pub(in crate::http) const fn new(code: Code) -> Self {
-        Self { code, detail: None, errors: Vec::new() }
+        Self { code, detail: None, errors: Vec::new(), unrecorded: None }
     }
 
     pub(in crate::http) fn with_detail(self, detail: impl Into<String>) -> Self {
@@ -143,7 +145,12 @@ impl Problem {
     }
 
     pub(in crate::http) const fn with_errors(code: Code, errors: Vec<Fault>) -> Self {
-        Self { code, detail: None, errors }
+        Self { code, detail: None, errors, unrecorded: None }
+    }
+
+    /// What the caller may not, to be recorded.
+    pub(in crate::http) const fn unrecorded(&self) -> Option<Denied> {
+        self.unrecorded
     }
 
     pub(in crate::http) fn json(&self, request_id: Option<&str>) -> Vec<u8> {
@@ -205,14 +212,15 @@ impl IntoResponse for Problem {
 
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
-        Self::new(Code::Forbidden).with_detail(denied.to_string())
+        Self { unrecorded: Some(denied), ..Self::new(Code::Forbidden).with_detail(denied.to_string()) }
     }
 }
 
 impl From<DoorError> for Problem {
     fn from(error: DoorError) -> Self {
         match error {
-            DoorError::Denied(denied) => denied.into(),
+            // The door has recorded it.
+            DoorError::Denied(denied) => Self { unrecorded: None, ..denied.into() },
             DoorError::Store(error) => error.into(),
             DoorError::Keys(error) => error.into(),
             DoorError::Audit(error) => error.into(),
