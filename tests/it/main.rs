@@ -14,6 +14,7 @@
 
 mod support;
 
+mod audit;
 mod authorisation;
 mod canary;
 mod cli_delivery;

@@ -126,3 +126,11 @@ pub async fn count(url: &str, statement: &str) -> i64 {
         sqlx::query_as(AssertSqlSafe(statement.to_owned())).fetch_one(&mut connection).await.expect("a number");
     row.0
 }
+
+/// One text out of the database.
+pub async fn text(url: &str, statement: &str) -> String {
+    let mut connection = PgConnection::connect(url).await.expect("the server answers");
+    let row: (String,) =
+        sqlx::query_as(AssertSqlSafe(statement.to_owned())).fetch_one(&mut connection).await.expect("a text");
+    row.0
+}
