@@ -45,26 +45,26 @@ const fn place(tenant: TenantId) -> Context {
 impl Audit {
     /// Sees to it that the tenant has a log with a key and a name of its own.
     pub async fn found(&self, tenant: TenantId) -> Result<(), FoundingError> {
-        if self.store.find_audit_log(tenant).await?.is_some() {
+        if self.inner.store.find_audit_log(tenant).await?.is_some() {
             return Ok(());
         }
         let (origin, seed) = (format!("waxseal/{}", random_key_id().simple()), random_key());
         let signer = Signer::new(&origin, Use::Log, seed.clone()).ok_or(FoundingError::Damaged)?;
-        let key = self.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
+        let key = self.inner.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
         let row = AuditLogRow {
             verifier_key: signer.verifier().to_string(),
             signing_key: envelope::seal(&key.dek, &place(tenant), seed.as_slice()).into_bytes(),
             origin,
         };
-        Ok(self.store.found_audit_log(tenant, &row, self.clock.now()).await?)
+        Ok(self.inner.store.found_audit_log(tenant, &row, self.inner.clock.now()).await?)
     }
 
     /// Whoever signs for the tenant's log.
     pub(super) async fn signer(&self, tenant: TenantId) -> Result<Signer, FoundingError> {
-        let row = self.store.find_audit_log(tenant).await?.ok_or(FoundingError::Damaged)?;
+        let row = self.inner.store.find_audit_log(tenant).await?.ok_or(FoundingError::Damaged)?;
         let sealed = Sealed::from_stored(row.signing_key);
         let id = sealed.dek_id().ok_or(FoundingError::Damaged)?;
-        let keys = self.keyring.for_opening(tenant, [id]).await?;
+        let keys = self.inner.keyring.for_opening(tenant, [id]).await?;
         let key = keys.get(&id).ok_or(KeyringError::Gone)?;
         let seed = envelope::open(&key.dek, &place(tenant), &sealed).map_err(|_| FoundingError::Damaged)?;
         let seed = Zeroizing::new(<[u8; 32]>::try_from(seed.as_slice()).map_err(|_| FoundingError::Damaged)?);

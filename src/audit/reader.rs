@@ -83,39 +83,39 @@ impl Audit {
         filter: &AuditFilter,
         limit: i64,
     ) -> Result<Vec<Logged>, StoreError> {
-        let rows = self.store.page_of_audit_entries(tenant, before.unwrap_or(Uuid::max()), filter, limit).await?;
+        let rows = self.inner.store.page_of_audit_entries(tenant, before.unwrap_or(Uuid::max()), filter, limit).await?;
         Ok(rows.into_iter().map(Logged::from).collect())
     }
 
     /// The entries that stand from one index up to, and without, another, as far as they are still kept.
     pub async fn entries_between(&self, tenant: TenantId, from: u64, end: u64) -> Result<Vec<Logged>, StoreError> {
-        let rows = self.store.audit_entries_between(tenant, from.cast_signed(), end.cast_signed()).await?;
+        let rows = self.inner.store.audit_entries_between(tenant, from.cast_signed(), end.cast_signed()).await?;
         Ok(rows.into_iter().map(Logged::from).collect())
     }
 
     /// Everyone who is the same person as this contact, for filters.
     pub async fn same_person(&self, tenant: TenantId, contact: ContactId) -> Result<Vec<Uuid>, StoreError> {
-        let known = self.store.find_contact(tenant, contact).await?;
+        let known = self.inner.store.find_contact(tenant, contact).await?;
         let kept = known.and_then(|row| row.merged_into).map_or(contact, ContactId::from_uuid);
-        let mut all = self.store.find_merged(tenant, kept).await?;
+        let mut all = self.inner.store.find_merged(tenant, kept).await?;
         all.extend([kept.uuid(), contact.uuid()]);
         Ok(all)
     }
 
     /// The newest published checkpoint: a signed note. `None`: nothing was logged yet.
     pub async fn checkpoint(&self, tenant: TenantId) -> Result<Option<String>, StoreError> {
-        Ok(self.store.find_audit_checkpoint(tenant, i64::MAX).await?.map(|row| row.note))
+        Ok(self.inner.store.find_audit_checkpoint(tenant, i64::MAX).await?.map(|row| row.note))
     }
 
     /// The key that verifies this log's checkpoints, as C2SP writes it.
     pub async fn verifier_key(&self, tenant: TenantId) -> Result<String, FoundingError> {
-        Ok(self.store.find_audit_log(tenant).await?.ok_or(FoundingError::Damaged)?.verifier_key)
+        Ok(self.inner.store.find_audit_log(tenant).await?.ok_or(FoundingError::Damaged)?.verifier_key)
     }
 
     /// The proof of an entry, with its salt and bytes as `extra`, so that it stands alone.
     pub async fn proof(&self, tenant: TenantId, which: Which) -> Result<Proof, ProofError> {
         let (index, row) = self.place(tenant, which).await?;
-        let newest = self.store.find_audit_checkpoint(tenant, i64::MAX).await?;
+        let newest = self.inner.store.find_audit_checkpoint(tenant, i64::MAX).await?;
         let newest = newest.filter(|newest| newest.size.unsigned_abs() > index).ok_or(ProofError::NotYet)?;
         let path = self.path(tenant, index, newest.size.unsigned_abs()).await?;
         let checkpoint = Note::parse(&newest.note).map_err(|_| ProofError::Damaged)?;
@@ -124,7 +124,7 @@ impl Audit {
 
     /// What a witness is asked that signed the tree of `old` leaves last.
     pub async fn witness_request(&self, tenant: TenantId, old: u64) -> Result<AddCheckpoint, ProofError> {
-        let newest = self.store.find_audit_checkpoint(tenant, i64::MAX).await?.ok_or(ProofError::NotYet)?;
+        let newest = self.inner.store.find_audit_checkpoint(tenant, i64::MAX).await?.ok_or(ProofError::NotYet)?;
         let path = match old {
             0 => Vec::new(),
             old => {
@@ -141,12 +141,12 @@ impl Audit {
             Which::Id(id) => id,
             Which::Index(index) => {
                 let at = i64::try_from(index).map_err(|_| ProofError::Unknown)?;
-                let id = self.store.find_audit_leaf(tenant, at).await?.ok_or(ProofError::Unknown)?;
+                let id = self.inner.store.find_audit_leaf(tenant, at).await?.ok_or(ProofError::Unknown)?;
                 // The entry may have been dropped with age; its leaf stays.
-                return Ok((index, self.store.find_audit_entry(tenant, id).await?));
+                return Ok((index, self.inner.store.find_audit_entry(tenant, id).await?));
             }
         };
-        let row = self.store.find_audit_entry(tenant, id).await?.ok_or(ProofError::Unknown)?;
+        let row = self.inner.store.find_audit_entry(tenant, id).await?.ok_or(ProofError::Unknown)?;
         let index = row.leaf_index.ok_or(ProofError::NotYet)?.unsigned_abs();
         Ok((index, Some(row)))
     }
@@ -164,6 +164,7 @@ impl Audit {
         places.dedup();
         let (levels, indexes): (Vec<i16>, Vec<i64>) = places.into_iter().map(stored).unzip();
         let tiles: HashMap<(i16, i64), Vec<Hash>> = self
+            .inner
             .store
             .audit_tiles(tenant, &levels, &indexes)
             .await?
@@ -183,12 +184,12 @@ impl Audit {
         if let Some(path) = path.strip_prefix("entries/") {
             let Some((index, width)) = tile::parse_bundle(path) else { return Ok(None) };
             let Ok(at) = i64::try_from(index) else { return Ok(None) };
-            let found = self.store.audit_bundle(tenant, at).await?;
+            let found = self.inner.store.audit_bundle(tenant, at).await?;
             return Ok(found.and_then(|bundle| bundle.get(..width as usize * 32).map(lengths)));
         }
         let Some(Tile { level, index, width }) = Tile::parse(path) else { return Ok(None) };
         let Ok(at) = i64::try_from(index) else { return Ok(None) };
-        let found = self.store.audit_tiles(tenant, &[level as i16], &[at]).await?.pop();
+        let found = self.inner.store.audit_tiles(tenant, &[level as i16], &[at]).await?.pop();
         Ok(found.and_then(|(_, _, hashes)| hashes.get(..width as usize * 32).map(<[u8]>::to_vec)))
     }
 }

@@ -27,9 +27,14 @@ pub enum AuditError {
     Keys(#[from] KeyringError),
 }
 
-/// The log, for those who leave entries. Clones share the queue.
+/// The log, for those who leave entries. Clones are one.
 #[derive(Debug, Clone)]
 pub struct Audit {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
     pub(super) store: Store,
     pub(super) keyring: Keyring,
     pub(super) clock: SharedClock,
@@ -41,7 +46,8 @@ impl Audit {
     /// A log in this store.
     #[must_use]
     pub fn new(store: Store, keyring: Keyring, clock: SharedClock) -> Self {
-        Self { queue: Queue::new(store.clone(), clock.clone()), sums: Sums::default(), store, keyring, clock }
+        let queue = Queue::new(store.clone(), clock.clone());
+        Self { inner: Arc::new(Inner { store, keyring, clock, sums: Sums::default(), queue }) }
     }
 
     /// Records an act about nobody in particular. When this returns `Ok`, the entry is committed.
@@ -53,9 +59,9 @@ impl Audit {
     pub async fn record_about(&self, act: Act, mut contacts: Vec<Uuid>) -> Result<AuditEntryId, AuditError> {
         contacts.sort_unstable();
         contacts.dedup();
-        let now = self.clock.now();
+        let now = self.inner.clock.now();
         let id = AuditEntryId::new(now);
-        let subjects = subjects::commit(&self.keyring, act.tenant, id, &mut contacts).await?;
+        let subjects = subjects::commit(&self.inner.keyring, act.tenant, id, &mut contacts).await?;
         let entry = Entry { id, at: now, act, subjects };
         let new = NewAuditEntry {
             tenant: entry.act.tenant,
@@ -66,7 +72,7 @@ impl Audit {
             salt: random::bytes::<SALT>(),
             subjects: contacts,
         };
-        self.queue.append(new).await?;
+        self.inner.queue.append(new).await?;
         Ok(id)
     }
 }

@@ -69,7 +69,9 @@ pub async fn run_lane(audit: Audit, lane: OwnedLane, stop: CancellationToken) {
 
 impl Audit {
     async fn step(&self, lane: OwnedLane, signer: &mut Option<Signer>) -> Result<Next, StepError> {
-        let Some((mut transaction, place)) = self.store.begin_audit_step(lane).await? else { return Ok(Next::Leave) };
+        let Some((mut transaction, place)) = self.inner.store.begin_audit_step(lane).await? else {
+            return Ok(Next::Leave);
+        };
         let pending = audit_tree::pending(&mut transaction, lane.tenant, place, STEP as u32).await?;
         let Some(last) = pending.last() else { return Ok(Next::Wait) };
         let next = if pending.len() == STEP { Next::Go } else { Next::Wait };
@@ -81,7 +83,7 @@ impl Audit {
         let grown = Grown::read(&mut transaction, lane, place, &pending).await?;
         let (added, size) = (pending.len(), place.size.saturating_add_unsigned(pending.len() as u64));
         let place = AuditPlace { size, xid: last.xid, entry: last.entry_id };
-        let step = grown.step(place, pending, signer, self.clock.now()).ok_or(StepError::Damaged)?;
+        let step = grown.step(place, pending, signer, self.inner.clock.now()).ok_or(StepError::Damaged)?;
         audit_tree::write(&mut transaction, lane.tenant, &step).await?;
         Store::commit(transaction).await?;
         metrics::counter!(telemetry::AUDIT_SEQUENCED).increment(added as u64);

@@ -3,7 +3,7 @@
 //! of its own.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
@@ -13,9 +13,9 @@ use crate::ids::TenantId;
 
 type Key = (TenantId, Action, &'static str, Uuid);
 
-/// Sums that no entry tells of yet. Clones add to the same.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Sums(Arc<Mutex<HashMap<Key, usize>>>);
+/// Sums that no entry tells of yet.
+#[derive(Debug, Default)]
+pub(super) struct Sums(Mutex<HashMap<Key, usize>>);
 
 impl Sums {
     fn add(&self, key: Key, count: usize) {
@@ -31,7 +31,7 @@ impl Audit {
     /// Adds to what the gateway did unasked, to one thing or (nil) to none in particular.
     pub fn add(&self, tenant: TenantId, action: Action, class: &'static str, id: Uuid, count: usize) {
         if count > 0 {
-            self.sums.add((tenant, action, class, id), count);
+            self.inner.sums.add((tenant, action, class, id), count);
         }
     }
 
@@ -41,10 +41,10 @@ impl Audit {
             let (tenant, action, class, id) = key;
             let act = Act::new(tenant, Actor::GATEWAY, action, Object::one(class, id)).times(count);
             if self.record(act).await.is_err() {
-                self.sums.add(key, count);
+                self.inner.sums.add(key, count);
             }
         };
         // Together, so that they share transactions.
-        futures_util::future::join_all(self.sums.take().into_iter().map(tell)).await;
+        futures_util::future::join_all(self.inner.sums.take().into_iter().map(tell)).await;
     }
 }
