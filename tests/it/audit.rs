@@ -5,13 +5,14 @@ mod verify;
 mod witness;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use waxseal::access::{Permission, Permissions};
-use waxseal::audit::{Entry, commitment};
+use waxseal::audit::{Act, Action, Actor, Entry, Object, commitment};
+use waxseal::ids::TenantId;
 use waxseal::tlog::merkle::leaf_hash;
 use waxseal::tlog::note::VerifierKey;
 use waxseal::tlog::policy::Policy;
@@ -209,4 +210,20 @@ async fn a_key_that_is_confined_to_channels_reads_nothing_of_the_log() {
     assert_eq!((refused.len(), &refused[0]["said"]["details"]), (1, &json!(["all_channels"])));
     let all = api_key_with(&app.gateway, Permissions::admin()).await;
     assert_eq!(app.api_as(&all, Method::GET, "/v1/audit").send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_leave_entries_at_once_share_transactions() {
+    const ACTS: usize = 5000;
+    let app = TestApp::spawn().await;
+    let (audit, before) = (&app.gateway.base().audit, entries(&app).await);
+    let act = || Act::new(TenantId::DEFAULT, Actor::GATEWAY, Action::AuditRead, Object::several("audit_entry"));
+    let began = Instant::now();
+    let recorded = futures_util::future::join_all((0..ACTS).map(|_| audit.record(act()))).await;
+    let took = began.elapsed();
+    let ids: BTreeSet<_> = recorded.into_iter().map(Result::unwrap).collect();
+    assert_eq!((ids.len(), entries(&app).await), (ACTS, before + 5000));
+    let transactions = database::count(&app.database, "SELECT count(DISTINCT xid::text) FROM audit_entry").await;
+    assert!(transactions < 200, "{transactions} transactions");
+    println!("{ACTS} entries in {took:?}, in {transactions} transactions");
 }
