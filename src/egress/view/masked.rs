@@ -8,13 +8,10 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::rewrite::{Rule, Shown};
+use crate::domain::mask::{self, DOTS};
 
-/// Stands for what is not shown.
-const DOTS: &str = "•••";
 /// From so many digits on, a text may be a telephone number.
 const DIGITS: usize = 7;
-/// From so many digits on, the first two and the last two do not tell whose number it is.
-const LONG: usize = 9;
 
 /// What is masked at a place.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,8 +56,8 @@ impl Rule for Mask {
     fn string(self, text: Option<&str>) -> Shown {
         let Some(text) = text else { return Shown::Instead(Cow::Borrowed(DOTS)) };
         match self {
-            Self::Hidden | Self::Card | Self::Referral => Shown::Instead(masked(text)),
-            Self::Plain | Self::Matter | Self::Note if is_telling(text) => Shown::Instead(masked(text)),
+            Self::Hidden | Self::Card | Self::Referral => Shown::Instead(mask::text(text)),
+            Self::Plain | Self::Matter | Self::Note if is_telling(text) => Shown::Instead(mask::text(text)),
             Self::Words | Self::Plain | Self::Matter | Self::Note => Shown::AsIs,
         }
     }
@@ -68,11 +65,11 @@ impl Rule for Mask {
     fn number(self, text: &str) -> Shown {
         match self {
             Self::Words => Shown::AsIs,
-            Self::Hidden | Self::Card | Self::Referral => Shown::Instead(masked(text)),
+            Self::Hidden | Self::Card | Self::Referral => Shown::Instead(mask::text(text)),
             Self::Plain | Self::Matter | Self::Note => {
                 let is_whole = text.bytes().all(|byte| byte.is_ascii_digit());
                 let may_be_a_phone = is_whole && text.len() >= DIGITS && !is_time(text);
-                if may_be_a_phone { Shown::Instead(masked(text)) } else { Shown::AsIs }
+                if may_be_a_phone { Shown::Instead(mask::text(text)) } else { Shown::AsIs }
             }
         }
     }
@@ -172,15 +169,4 @@ fn has_number(text: &str) -> bool {
         }
     }
     false
-}
-
-/// `+49 ••• ••• 99` for a number, dots for everything else.
-fn masked(text: &str) -> Cow<'static, str> {
-    let written_for_people = |byte: u8| matches!(byte, b' ' | b'-' | b'(' | b')' | b'.' | b'/' | b'+');
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || written_for_people(byte));
-    match (digits.get(..2), digits.get(digits.len().saturating_sub(2)..)) {
-        (Some(first), Some(last)) if is_number && digits.len() >= LONG => format!("+{first} ••• ••• {last}").into(),
-        _ => DOTS.into(),
-    }
 }
