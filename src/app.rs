@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::access::door::Door;
 use crate::access::lookout::Lookout;
+use crate::access::usage::Usage;
 use crate::audit::{Act, Action, Actor, Audit, AuditError, Object};
 use crate::clock::SharedClock;
 use crate::config::{Config, KmsSource, read_key_file};
@@ -184,6 +185,8 @@ impl Gateway {
         let metrics = telemetry::install_metrics()?;
         let base = Box::pin(Base::open(config, clock.clone())).await?;
         base.bootstrap(config).await?;
+        // Before the rest is made: what waits here is kept small.
+        let bound = bind(config).await?;
         let (store, keyring, directory) = (base.store.clone(), base.keyring.clone(), base.directory.clone());
         let (contacts, (bells, rung)) = (Contacts::new(keyring.clone(), clock.clone()), Bells::new());
         let [listeners, admin, ingest_stage, worker_stage] = std::array::from_fn(|_| Stage::default());
@@ -210,13 +213,13 @@ impl Gateway {
             clock: clock.clone(),
             max_in_flight: config.send.max_in_flight,
         };
-        let door = base.door();
+        let (door, usage) = (base.door(), Usage::default());
         let worker = Worker {
             metrics: metrics.clone(),
             id: WorkerId::new(clock.now()),
             store: store.clone(),
             directory: directory.clone(),
-            keyring: keyring.clone(),
+            keyring,
             deliverer: deliverer.clone(),
             sender: sender.clone(),
             audit: base.audit.clone(),
@@ -224,13 +227,14 @@ impl Gateway {
             ingest: ingest.clone(),
             clock: clock.clone(),
             lease: Lease::default(),
+            usage: usage.clone(),
             notify: config.deliver.notify,
         };
         let draining = http::Draining::default();
         let lookout = Lookout::new(store.clone(), bells);
         let state = http::AppState {
-            store: store.clone(),
-            directory: directory.clone(),
+            store,
+            directory,
             ingest,
             door,
             audit: base.audit.clone(),
@@ -241,8 +245,10 @@ impl Gateway {
             clock,
             metrics,
             draining: draining.clone(),
+            proxies: http::TrustedProxies::new(&config.server.trusted_proxies),
+            usage,
+            reports: http::Reports::default(),
         };
-        let bound = bind(config).await?;
         worker.start(rung, &worker_stage.tasks, &worker_stage.stop);
         listeners.tasks.spawn(lookout.run(listeners.stop.clone()));
         let addresses = serve(bound, &state, &listeners, &admin)?;

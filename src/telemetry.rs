@@ -50,6 +50,12 @@ pub const EVENTS_HELD_BACK_SECONDS: &str = "waxseal_events_held_back_seconds";
 pub const AUDIT_SEQUENCED: &str = "waxseal_audit_sequenced_total";
 /// How long the oldest entry waits that is in no tree yet.
 pub const AUDIT_LAG_SECONDS: &str = "waxseal_audit_lag_seconds";
+/// API keys that were locked because their read budget was exceeded.
+pub const KEYS_LOCKED: &str = "waxseal_keys_locked_total";
+/// API keys that were revoked because somebody reported them as leaked.
+pub const KEYS_REPORTED: &str = "waxseal_keys_reported_total";
+/// Requests of the API that were refused, by `reason`: unauthenticated, forbidden, locked.
+pub const REFUSED: &str = "waxseal_refused_total";
 /// Unwrapped data keys in memory.
 pub const CACHED_KEYS: &str = "waxseal_cached_keys";
 /// Database connections by `state`: used, open.
@@ -104,6 +110,9 @@ fn describe() {
     describe_gauge!(EVENTS_HELD_BACK_SECONDS, "How long the oldest event is held back from readers.");
     describe_counter!(AUDIT_SEQUENCED, "Entries put into the tree of the audit log.");
     describe_gauge!(AUDIT_LAG_SECONDS, "How long the oldest audit entry waits for its place in the tree.");
+    describe_counter!(KEYS_LOCKED, "API keys locked because their read budget was exceeded.");
+    describe_counter!(KEYS_REPORTED, "API keys revoked because they were reported as leaked.");
+    describe_counter!(REFUSED, "Refused requests of the API, by reason.");
     describe_gauge!(CACHED_KEYS, "Unwrapped data keys in memory.");
     describe_gauge!(POOL_CONNECTIONS, "Database connections by state.");
     describe_histogram!(POOL_WAIT_SECONDS, "Wait of a batch for a database connection.");

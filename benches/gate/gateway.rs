@@ -144,7 +144,7 @@ pub(crate) fn more_settings() -> String {
 }
 
 async fn make_key(settings: &[(String, String)]) -> anyhow::Result<String> {
-    let arguments = ["key", "create", "--name", "bench", "--scope", "endpoints:manage"];
+    let arguments = ["key", "create", "--name", "bench", "--scope", "endpoints:manage", "--unmasked"];
     let output = command(settings).args(arguments).stdout(Stdio::piped()).output().await?;
     ensure!(output.status.success(), "no API key was made ({}); {SHOW_LOG}=1 shows why", output.status);
     let text = String::from_utf8(output.stdout)?;

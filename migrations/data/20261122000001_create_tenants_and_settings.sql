@@ -70,20 +70,37 @@ CREATE TABLE endpoint (
     PRIMARY KEY (tenant_id, endpoint_id)
 );
 
--- Keys of calling applications. hash = SHA-256 of a 160-bit random secret, so a stolen table opens nothing.
+-- Keys of calling applications. hash = SHA-256 of a 190-bit random secret, so a stolen table opens nothing.
 CREATE TABLE api_key (
-    tenant_id   uuid        NOT NULL REFERENCES tenant,
-    key_id      uuid        NOT NULL,
-    lookup      text        NOT NULL CHECK (length(lookup) = 12),
-    name        text        NOT NULL,
-    hash        bytea       NOT NULL CHECK (octet_length(hash) = 32),
-    scopes      text[]      NOT NULL,
-    channel_ids uuid[]      NOT NULL,           -- empty: all
-    created_at  timestamptz NOT NULL,
-    expires_at  timestamptz,
-    revoked_at  timestamptz,
+    tenant_id    uuid        NOT NULL REFERENCES tenant,
+    key_id       uuid        NOT NULL,
+    lookup       text        NOT NULL CHECK (length(lookup) = 12),
+    name         text        NOT NULL,
+    hash         bytea       NOT NULL CHECK (octet_length(hash) = 32),
+    role         text        CHECK (role IN ('owner', 'admin', 'agent', 'auditor', 'privacy_officer', 'service')),
+    scopes       text[]      NOT NULL CHECK (role IS NULL OR scopes = '{}'), -- what a key without a role may do
+    field_class  text        NOT NULL CHECK (field_class IN ('public', 'internal', 'personal', 'sensitive')),
+    unmasked     boolean     NOT NULL,
+    channel_ids  uuid[]      NOT NULL,          -- empty: all
+    cidrs        text[]      NOT NULL,          -- networks it is used from; empty: all
+    budget       integer     CHECK (budget > 0), -- contacts in an hour; absent: no limit
+    created_at   timestamptz NOT NULL,
+    expires_at   timestamptz NOT NULL,
+    revoked_at   timestamptz,
+    locked_at    timestamptz,                   -- its budget was exceeded
+    rotated_from uuid,                          -- the key in whose place it is
+    last_used_on date,                          -- written apart from settings_version: no process holds it in memory
     PRIMARY KEY (tenant_id, key_id),
     UNIQUE (tenant_id, lookup)
+);
+
+-- Whom a key with a budget was shown, for as long as it counts: an hour. The hash is keyed and differs from key to key.
+CREATE TABLE key_read (
+    tenant_id    uuid        NOT NULL,
+    key_id       uuid        NOT NULL,
+    contact_hash bytea       NOT NULL CHECK (octet_length(contact_hash) = 16),
+    seen_at      timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, key_id, contact_hash)
 );
 
 -- One row that every change to the tables above steps; processes compare it to know that their snapshot is old.

@@ -2,14 +2,17 @@
 //! no secret. The secret holds 190 bits, so that its SHA-256 may be stored without salt or stretching. The checksum (CRC-32
 //! over all before it) tells a typo or a truncated key from a stranger's, and lets scanners recognise a leaked key.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-use super::Permissions;
+use super::{Permissions, Role, Sight};
 use crate::crypto::random;
-use crate::directory::{ApiKey, NewApiKey};
+use crate::directory::ApiKey;
 use crate::ids::{ApiKeyId, ChannelId, TenantId};
 use crate::secret::ApiKeySecret;
 
@@ -26,7 +29,48 @@ pub struct NewKey {
     /// The key itself, for its owner. It is nowhere else and cannot be shown again.
     pub shown: ApiKeySecret,
     /// What is stored of it.
-    pub record: NewApiKey,
+    pub record: ApiKey,
+}
+
+/// The longest life of a key, and its life when nothing is said. A key that nobody replaces is one that nobody knows any more.
+pub const LONGEST_LIFE: Duration = Duration::days(365);
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Powers {
+    /// What the matrix gives this role, also in a later release.
+    Role(Role),
+    /// These and no other.
+    Scopes(Permissions),
+}
+
+impl Powers {
+    /// As permissions.
+    #[must_use]
+    pub fn permissions(self) -> Permissions {
+        match self {
+            Self::Role(role) => role.permissions(),
+            Self::Scopes(permissions) => permissions,
+        }
+    }
+
+    /// The most that a key with these may see.
+    #[must_use]
+    pub const fn sight(self) -> Sight {
+        match self {
+            Self::Role(role) => role.sight(),
+            Self::Scopes(_) => Sight::FULL,
+        }
+    }
+
+    /// Those of a stored key. A role of a later release may do nothing here.
+    #[must_use]
+    pub fn of(record: &ApiKey) -> Self {
+        match record.role.as_deref() {
+            Some(role) => Role::parse(role).map_or(Self::Scopes(Permissions::default()), Self::Role),
+            None => Self::Scopes(Permissions::of_scopes(record.scopes.iter().map(String::as_str))),
+        }
+    }
 }
 
 /// What a new key is for.
@@ -37,28 +81,94 @@ pub struct Grant {
     /// Free text.
     pub name: String,
     /// What it may do.
-    pub permissions: Permissions,
+    pub powers: Powers,
+    /// What it sees. More than its powers allow is not given.
+    pub sight: Sight,
     /// Where; empty: everywhere.
     pub channels: Vec<ChannelId>,
-    /// Until when.
+    /// Networks it may be used from; empty: all.
+    pub cidrs: Vec<IpNet>,
+    /// How many contacts it may be shown in an hour; `None`: no limit.
+    pub budget: Option<u32>,
+    /// Until when; at most, and when absent, for [`LONGEST_LIFE`].
     pub expires_at: Option<OffsetDateTime>,
+    /// The key in whose place it is.
+    pub rotated_from: Option<ApiKeyId>,
+}
+
+impl Grant {
+    /// A key that is confined to nothing and sees as much as its powers allow, with names and numbers masked.
+    #[must_use]
+    pub const fn new(tenant: TenantId, name: String, powers: Powers) -> Self {
+        let sight = Sight { class: powers.sight().class, unmasked: false };
+        Self {
+            tenant,
+            name,
+            powers,
+            sight,
+            channels: Vec::new(),
+            cidrs: Vec::new(),
+            budget: None,
+            expires_at: None,
+            rotated_from: None,
+        }
+    }
+
+    /// The same as another key, in whose place it is, and for as long as that was made for.
+    #[must_use]
+    pub fn instead_of(record: &ApiKey, now: OffsetDateTime) -> Self {
+        Self {
+            sight: sight(record),
+            channels: record.channels.clone(),
+            cidrs: record.cidrs.clone(),
+            budget: record.budget,
+            expires_at: Some(now + (record.expires_at - record.created_at)),
+            rotated_from: Some(record.id),
+            ..Self::new(record.tenant, record.name.clone(), Powers::of(record))
+        }
+    }
+}
+
+/// What a stored key sees: what was given, as far as its powers still allow.
+#[must_use]
+pub fn sight(record: &ApiKey) -> Sight {
+    within(Powers::of(record), Sight { class: record.field_class, unmasked: record.unmasked })
+}
+
+fn within(powers: Powers, wanted: Sight) -> Sight {
+    let most = powers.sight();
+    Sight { class: wanted.class.min(most.class), unmasked: wanted.unmasked && most.unmasked }
 }
 
 /// Makes a key.
 #[must_use]
 pub fn generate(grant: Grant, now: OffsetDateTime) -> NewKey {
+    let (role, scopes) = match grant.powers {
+        Powers::Role(role) => (Some(role.as_str().to_owned()), Vec::new()),
+        Powers::Scopes(permissions) => (None, permissions.scopes()),
+    };
+    let sight = within(grant.powers, grant.sight);
     let (lookup, secret) = (base62::<LOOKUP>(), base62::<SECRET>());
     let body = Zeroizing::new(format!("{PREFIX}{}_{}", lookup.as_str(), secret.as_str()));
     let text = format!("{}{}", body.as_str(), checksum(&body));
-    let record = NewApiKey {
+    let record = ApiKey {
         tenant: grant.tenant,
         id: ApiKeyId::new(now),
         lookup: lookup.to_string(),
         name: grant.name,
         hash: Sha256::digest(text.as_bytes()).into(),
-        scopes: grant.permissions.scopes(),
+        role,
+        scopes,
+        field_class: sight.class,
+        unmasked: sight.unmasked,
         channels: grant.channels,
-        expires_at: grant.expires_at,
+        cidrs: grant.cidrs,
+        budget: grant.budget,
+        created_at: now,
+        expires_at: grant.expires_at.unwrap_or(now + LONGEST_LIFE).min(now + LONGEST_LIFE),
+        revoked_at: None,
+        locked_at: None,
+        rotated_from: grant.rotated_from,
     };
     NewKey { shown: ApiKeySecret::new(text), record }
 }
@@ -95,18 +205,37 @@ impl<'t> Presented<'t> {
         self.lookup
     }
 
-    /// Whether this is the key of that record, and valid at `now`. The comparison takes the same time for every secret.
+    /// Whether this is the key of that record. The comparison takes the same time for every secret.
+    #[must_use]
+    pub fn is_of(&self, record: &ApiKey) -> bool {
+        let hash: [u8; 32] = Sha256::digest(self.text.as_bytes()).into();
+        hash.ct_eq(&record.hash).into()
+    }
+
+    /// Whether this is the key of that record, and valid at `now`.
     #[must_use]
     pub fn opens(&self, record: &ApiKey, now: OffsetDateTime) -> bool {
-        let hash: [u8; 32] = Sha256::digest(self.text.as_bytes()).into();
-        let is_it: bool = hash.ct_eq(&record.hash).into();
-        is_it && is_in_force(record, now)
+        self.is_of(record) && is_in_force(record, now)
     }
 }
 
-/// Whether a key was neither taken back nor has run out.
-pub(super) fn is_in_force(record: &ApiKey, now: OffsetDateTime) -> bool {
-    record.revoked_at.is_none() && record.expires_at.is_none_or(|end| now < end)
+/// A network from what people write: `10.0.0.0/8`, or one address. Bits behind the prefix are dropped.
+#[must_use]
+pub fn network(text: &str) -> Option<IpNet> {
+    let one = || text.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
+    text.parse::<IpNet>().ok().map(|network| network.trunc()).or_else(one)
+}
+
+/// Whether a key was neither taken back nor has run out. A locked one is in force, and does nothing.
+#[must_use]
+pub fn is_in_force(record: &ApiKey, now: OffsetDateTime) -> bool {
+    record.revoked_at.is_none() && now < record.expires_at
+}
+
+/// Whether a key may be used from this address. An address that is not known is in no network.
+pub(super) fn is_from_home(record: &ApiKey, from: Option<IpAddr>) -> bool {
+    let at_home = |from: IpAddr| record.cidrs.iter().any(|network| network.contains(&from.to_canonical()));
+    record.cidrs.is_empty() || from.is_some_and(at_home)
 }
 
 impl std::fmt::Debug for Presented<'_> {
@@ -141,28 +270,14 @@ fn checksum(body: &str) -> String {
 mod tests {
     use super::*;
     use crate::access::Permission;
-    use time::Duration;
     use time::macros::datetime;
 
     const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
 
     fn new_key(expires_at: Option<OffsetDateTime>) -> (NewKey, ApiKey) {
-        let permissions = [Permission::EventsRead].into_iter().collect();
-        let grant =
-            Grant { tenant: TenantId::DEFAULT, name: "crm".into(), permissions, channels: Vec::new(), expires_at };
-        let new = generate(grant, NOW);
-        let record = ApiKey {
-            tenant: new.record.tenant,
-            id: new.record.id,
-            name: new.record.name.clone(),
-            lookup: new.record.lookup.clone(),
-            hash: new.record.hash,
-            scopes: new.record.scopes.clone(),
-            channels: Vec::new(),
-            created_at: NOW,
-            expires_at,
-            revoked_at: None,
-        };
+        let powers = Powers::Scopes([Permission::EventsRead].into_iter().collect());
+        let new = generate(Grant { expires_at, ..Grant::new(TenantId::DEFAULT, "crm".into(), powers) }, NOW);
+        let record = new.record.clone();
         (new, record)
     }
 
@@ -206,6 +321,42 @@ mod tests {
         assert!(!presented.opens(&record, NOW + Duration::HOUR));
         record.revoked_at = Some(NOW);
         assert!(!presented.opens(&record, NOW));
+    }
+
+    #[test]
+    fn a_key_lives_a_year_at_most_and_that_long_when_nothing_is_said() {
+        assert_eq!(new_key(None).1.expires_at, NOW + LONGEST_LIFE);
+        assert_eq!(new_key(Some(NOW + Duration::days(999))).1.expires_at, NOW + LONGEST_LIFE);
+        let (_, short) = new_key(Some(NOW + Duration::HOUR));
+        let later = NOW + Duration::DAY;
+        assert_eq!(generate(Grant::instead_of(&short, later), later).record.expires_at, later + Duration::HOUR);
+    }
+
+    #[test]
+    fn a_key_sees_no_more_than_its_role_whatever_is_written_beside_it() {
+        let owner =
+            Grant { sight: Sight::FULL, ..Grant::new(TenantId::DEFAULT, "o".into(), Powers::Role(Role::Owner)) };
+        let mut record = generate(owner, NOW).record;
+        assert_eq!(sight(&record), Role::Owner.sight());
+        (record.field_class, record.unmasked) = (crate::access::FieldClass::Sensitive, true);
+        assert_eq!(sight(&record), Role::Owner.sight());
+        record.role = Some("emperor".into());
+        assert_eq!(Powers::of(&record).permissions(), Permissions::default());
+    }
+
+    #[test]
+    fn a_key_with_networks_is_used_from_them_alone() {
+        let (_, mut record) = new_key(None);
+        let from = |text: &str| Some(text.parse().unwrap());
+        assert!(is_from_home(&record, None) && is_from_home(&record, from("203.0.113.7")));
+        record.cidrs = ["10.0.0.0/8", "2001:db8::/32"].map(|text| text.parse().unwrap()).to_vec();
+        for home in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::7"] {
+            assert!(is_from_home(&record, from(home)), "{home}");
+        }
+        assert!(!is_from_home(&record, None));
+        for away in ["203.0.113.7", "::ffff:203.0.113.7", "2001:db9::7", "::1"] {
+            assert!(!is_from_home(&record, from(away)), "{away}");
+        }
     }
 
     #[test]

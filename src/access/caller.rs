@@ -1,9 +1,13 @@
 //! Who calls: an application with a valid API key.
 
-use time::OffsetDateTime;
+use std::net::IpAddr;
 
-use super::api_key::{self, Presented};
-use super::{Permission, Permissions};
+use ipnet::IpNet;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::api_key::{self, Powers, Presented};
+use super::{FieldClass, Permission, Permissions, Sight};
 use crate::directory::{ApiKey, Snapshot};
 use crate::ids::{ApiKeyId, ChannelId, TenantId};
 
@@ -16,8 +20,14 @@ pub struct Caller {
     pub key: ApiKeyId,
     /// What it may do.
     pub permissions: Permissions,
+    /// What it sees of what it may read.
+    pub sight: Sight,
     /// Channels it is confined to; empty: not confined.
     pub channels: Vec<ChannelId>,
+    /// Networks that its key is used from; empty: all. Keys it makes are used from no other.
+    pub cidrs: Vec<IpNet>,
+    /// How many contacts it may be shown in an hour; `None`: no limit.
+    pub budget: Option<u32>,
     /// When its key ends. A key it makes ends no later.
     pub expires_at: Option<OffsetDateTime>,
 }
@@ -31,6 +41,37 @@ pub enum Denied {
     /// Its key is confined to channels, and this belongs to none.
     #[error("the key is confined to channels")]
     Confined,
+    /// Its key sees no fields of this class.
+    #[error("the key sees no {} fields", .0.as_str())]
+    Class(FieldClass),
+    /// It would give more than its key sees.
+    #[error("this shows more than the key itself may see")]
+    Wider,
+    /// Its key has a budget, and a key that it made would have another.
+    #[error("a key with a budget makes no keys")]
+    Budgeted,
+}
+
+/// Why nobody is there to be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No key, or none that is valid, or not here; which of them is not told.
+    #[error("there is no valid key")]
+    Unknown,
+    /// The key is valid, but locked.
+    #[error("the key is locked")]
+    Locked,
+}
+
+impl Refused {
+    /// Why, in one word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unauthenticated",
+            Self::Locked => "locked",
+        }
+    }
 }
 
 impl Denied {
@@ -40,27 +81,55 @@ impl Denied {
         match self {
             Self::Missing(permission) => permission.as_str(),
             Self::Confined => "all_channels",
+            Self::Class(_) => "field_class",
+            Self::Wider => "sight",
+            Self::Budgeted => "unlimited_reads",
         }
     }
 }
 
 impl Caller {
-    /// The caller behind the text of a key. `None` for texts that are no key, unknown keys and keys that ended; which of them
-    /// it was is not told.
+    /// The caller behind the text of a key that was sent from this address, as far as that is known.
+    pub fn authenticate(
+        snapshot: &Snapshot,
+        text: &str,
+        from: Option<IpAddr>,
+        now: OffsetDateTime,
+    ) -> Result<Self, Refused> {
+        let presented = Presented::parse(text).ok_or(Refused::Unknown)?;
+        let record = snapshot.api_key(presented.lookup()).filter(|record| presented.opens(record, now));
+        match record.filter(|record| api_key::is_from_home(record, from)) {
+            None => Err(Refused::Unknown),
+            Some(record) if record.locked_at.is_some() => Err(Refused::Locked),
+            Some(record) => Ok(Self::of(record)),
+        }
+    }
+
+    /// Whoever is at the command line of the machine, and has its keys anyway.
     #[must_use]
-    pub fn authenticate(snapshot: &Snapshot, text: &str, now: OffsetDateTime) -> Option<Self> {
-        let presented = Presented::parse(text)?;
-        let record = snapshot.api_key(presented.lookup()).filter(|record| presented.opens(record, now))?;
-        Some(Self::of(record))
+    pub const fn operator(tenant: TenantId, permissions: Permissions) -> Self {
+        Self {
+            tenant,
+            key: ApiKeyId::from_uuid(Uuid::nil()),
+            permissions,
+            sight: Sight::FULL,
+            channels: Vec::new(),
+            cidrs: Vec::new(),
+            budget: None,
+            expires_at: None,
+        }
     }
 
     fn of(record: &ApiKey) -> Self {
         Self {
             tenant: record.tenant,
             key: record.id,
-            permissions: Permissions::of_scopes(record.scopes.iter().map(String::as_str)),
+            permissions: Powers::of(record).permissions(),
+            sight: api_key::sight(record),
             channels: record.channels.clone(),
-            expires_at: record.expires_at,
+            cidrs: record.cidrs.clone(),
+            budget: record.budget,
+            expires_at: Some(record.expires_at),
         }
     }
 
@@ -68,12 +137,30 @@ impl Caller {
     #[must_use]
     pub fn again(&self, snapshot: &Snapshot, now: OffsetDateTime) -> Option<Self> {
         let record = snapshot.api_key_by_id(self.tenant, self.key)?;
-        api_key::is_in_force(record, now).then(|| Self::of(record))
+        (api_key::is_in_force(record, now) && record.locked_at.is_none()).then(|| Self::of(record))
     }
 
     /// Passes when the key has the permission.
     pub const fn require(&self, permission: Permission) -> Result<(), Denied> {
         if self.permissions.contains(permission) { Ok(()) } else { Err(Denied::Missing(permission)) }
+    }
+
+    /// Passes when the key sees fields of this class.
+    pub fn require_class(&self, class: FieldClass) -> Result<(), Denied> {
+        if self.sight.class >= class { Ok(()) } else { Err(Denied::Class(class)) }
+    }
+
+    /// Passes when the key itself sees this much.
+    pub fn require_sight(&self, wanted: Sight) -> Result<(), Denied> {
+        if self.sight.covers(wanted) { Ok(()) } else { Err(Denied::Wider) }
+    }
+
+    /// Passes when it may make a key that may do and see this much.
+    pub fn may_give(&self, powers: Powers, sight: Sight) -> Result<(), Denied> {
+        if let Some(missing) = self.permissions.lacks(powers.permissions()) {
+            return Err(Denied::Missing(missing));
+        }
+        if self.budget.is_some() { Err(Denied::Budgeted) } else { self.require_sight(sight) }
     }
 
     /// Passes when the key is for the whole tenant: for what belongs to no channel.
@@ -99,13 +186,12 @@ mod tests {
     use super::*;
 
     fn caller(channels: Vec<ChannelId>) -> Caller {
-        let now = time::macros::datetime!(2026-11-22 12:00 UTC);
         let permissions = [Permission::EventsRead].into_iter().collect();
-        Caller { tenant: TenantId::DEFAULT, key: ApiKeyId::new(now), permissions, channels, expires_at: None }
+        Caller { channels, ..Caller::operator(TenantId::DEFAULT, permissions) }
     }
 
     fn channel(number: u128) -> ChannelId {
-        ChannelId::from_uuid(uuid::Uuid::from_u128(number))
+        ChannelId::from_uuid(Uuid::from_u128(number))
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub enum DoorError {
     /// No entry, no plaintext.
     #[error("the read could not be recorded")]
     Audit(#[from] AuditError),
+    /// The caller was shown as many contacts as its key may be shown in an hour. The key is locked.
+    #[error("the read budget of the key is exceeded")]
+    Spent,
 }
 
 impl DoorError {
@@ -46,7 +49,7 @@ impl DoorError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Denied(_) => false,
+            Self::Denied(_) | Self::Spent => false,
             Self::Store(error) => error.is_retryable(),
             Self::Keys(error) => error.is_retryable(),
             Self::Audit(_) => true,
@@ -76,7 +79,7 @@ pub struct Door {
     pub(super) keyring: Keyring,
     pub(super) audit: Audit,
     pub(super) refusals: Refusals,
-    directory: Directory,
+    pub(super) directory: Directory,
 }
 
 impl Door {
@@ -165,6 +168,21 @@ impl Door {
         self.admit(who, errand, Permission::ContactsRead).await?;
         let Some(row) = self.find_contact(who, contact).await? else { return Ok(None) };
         let reading = Reading::one(Action::ContactsRead, Object::one("contact", row.contact_id));
+        let recorded = self.record(who, errand, reading.of(None, 1, vec![row.contact_id])).await?;
+        Ok(self.open_contacts(&recorded, vec![row]).await?.pop())
+    }
+
+    /// One contact, to be shown in clear to whoever may, for the reason of the errand. `None`: unknown, or never met in the caller's
+    /// channels.
+    pub async fn reveal(
+        &self,
+        who: &Caller,
+        errand: &Errand,
+        contact: ContactId,
+    ) -> Result<Option<ContactView>, DoorError> {
+        self.admit(who, errand, Permission::ContactsReveal).await?;
+        let Some(row) = self.find_contact(who, contact).await? else { return Ok(None) };
+        let reading = Reading::one(Action::ContactRevealed, Object::one("contact", row.contact_id));
         let recorded = self.record(who, errand, reading.of(None, 1, vec![row.contact_id])).await?;
         Ok(self.open_contacts(&recorded, vec![row]).await?.pop())
     }
@@ -326,11 +344,9 @@ fn cut<T>(mut rows: Vec<T>, limit: usize) -> (Vec<T>, bool) {
 mod tests {
     use super::*;
     use crate::access::Permissions;
-    use crate::ids::ApiKeyId;
 
     fn caller(channels: Vec<ChannelId>) -> Caller {
-        let key = ApiKeyId::from_uuid(Uuid::nil());
-        Caller { tenant: TenantId::DEFAULT, key, permissions: Permissions::default(), channels, expires_at: None }
+        Caller { channels, ..Caller::operator(TenantId::DEFAULT, Permissions::default()) }
     }
 
     #[test]

@@ -2,18 +2,28 @@
 
 mod admission;
 pub mod api_key;
+mod budget;
 pub mod caller;
 pub mod door;
 pub mod errand;
 pub mod lookout;
+pub mod matrix;
 mod message_views;
 mod open;
 pub mod permissions;
+mod reason;
+pub mod sight;
+pub mod usage;
 pub mod views;
 
 pub use admission::Refusals;
-pub use caller::{Caller, Denied};
+pub use caller::{Caller, Denied, Refused};
 pub use door::{Door, DoorError};
 pub use errand::{Errand, Purpose};
 pub use lookout::Lookout;
+pub use matrix::Role;
 pub use permissions::{Permission, Permissions};
+pub use reason::Reason;
+pub use sight::Sight;
+
+pub use crate::domain::field_class::FieldClass;

@@ -32,6 +32,8 @@ permissions! {
     EventsRead = "events:read",
     /// Read names and identifiers of contacts.
     ContactsRead = "contacts:read",
+    /// Be shown a contact's name and number in clear, for a reason that is kept.
+    ContactsReveal = "contacts:reveal",
     /// Read messages, both ways, with their content and state.
     MessagesRead = "messages:read",
     /// Hand messages over for Meta.
@@ -70,14 +72,14 @@ impl fmt::Display for Permission {
 }
 
 impl Permission {
-    const fn bit(self) -> u16 {
+    const fn bit(self) -> u32 {
         1 << self as u16
     }
 }
 
 /// A set of permissions.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Permissions(u16);
+pub struct Permissions(u32);
 
 impl Permissions {
     /// Every permission.

@@ -30,6 +30,8 @@ actions! {
     EventsRead = "events.read",
     /// Names and identifiers of contacts were read.
     ContactsRead = "contacts.read",
+    /// A contact was shown in clear to somebody who sees it masked.
+    ContactRevealed = "contact.revealed",
     /// Messages were read, both ways.
     MessagesRead = "messages.read",
     /// The audit log was read.
@@ -40,8 +42,16 @@ actions! {
     MessageSent = "message.sent",
     /// An API key was made.
     KeyCreated = "key.created",
+    /// An API key was made in the place of another.
+    KeyRotated = "key.rotated",
+    /// An API key was locked, because it was about to be shown more contacts than it may.
+    KeyLocked = "key.locked",
+    /// An API key was unlocked.
+    KeyUnlocked = "key.unlocked",
     /// An API key was taken back.
     KeyRevoked = "key.revoked",
+    /// An API key was reported as leaked, and taken back.
+    KeyReported = "key.reported",
     /// A Meta app was added.
     AppCreated = "app.created",
     /// A Meta app was changed.

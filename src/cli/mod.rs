@@ -6,7 +6,9 @@ mod dev;
 mod dev_postgres;
 mod endpoint;
 mod health;
+mod keys;
 mod moment;
+mod permissions;
 pub mod postgres;
 mod replay;
 mod serve;
@@ -60,7 +62,7 @@ enum Verb {
     Channel(settings::ChannelVerb),
     /// Keys of calling applications.
     #[command(subcommand)]
-    Key(settings::KeyVerb),
+    Key(keys::KeyVerb),
     /// Applications that receive events.
     #[command(subcommand)]
     Endpoint(endpoint::EndpointVerb),
@@ -115,6 +117,7 @@ enum DevTool {
 /// Does what the command line says. What there is to print goes to `out`.
 pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
     let config = || cli.config.load();
+    permissions::admit(&cli.command)?;
     match cli.command {
         Verb::Serve => return serve::run(&config()?).await,
         Verb::Dev(DevArgs { tool: Some(DevTool::Postgres(args)), .. }) => return dev_postgres::run(args).await,
@@ -130,7 +133,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         }
         Verb::App(verb) => settings::app(&config()?, verb, out).await?,
         Verb::Channel(verb) => settings::channel(&config()?, verb, out).await?,
-        Verb::Key(verb) => settings::key(&config()?, verb, out).await?,
+        Verb::Key(verb) => keys::run(&config()?, verb, out).await?,
         Verb::Endpoint(verb) => return endpoint::run(&config()?, verb, out).await,
         Verb::Replay(verb) => replay::run(&config()?, verb, out).await?,
         Verb::DeadLetters(verb) => dead_letters::run(&config()?, verb, out).await?,

@@ -1,4 +1,4 @@
-//! `waxseal app`, `waxseal channel`, `waxseal key`: what REST does, for an operator at a terminal. Secrets are read from standard
+//! `waxseal app`, `waxseal channel`: what REST does, for an operator at a terminal. Secrets are read from standard
 //! input or a file, never from the command line, where other users of the machine could read them.
 
 use std::io::{Read, Write};
@@ -10,15 +10,13 @@ use clap::{Args, Subcommand};
 use time::format_description::well_known::Rfc3339;
 
 use super::table::Table;
-use crate::access::api_key::{self, Grant};
-use crate::access::permissions::{ADMIN, Permission, Permissions};
 use crate::app::Base;
 use crate::audit::Action;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::directory::App;
 use crate::domain::channel::Channel;
-use crate::ids::{ApiKeyId, AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
+use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::secret::{AccessToken, AppSecret, VerifyToken};
 
 type Out<'a> = &'a mut (dyn Write + Send);
@@ -112,33 +110,6 @@ pub(super) enum ChannelVerb {
     Remove {
         /// Id of the channel.
         id: ChannelId,
-    },
-}
-
-/// `waxseal key …`
-#[derive(Debug, Subcommand)]
-pub(super) enum KeyVerb {
-    /// Make an API key. It is printed once, on the last line.
-    Create {
-        /// A name for people.
-        #[arg(long)]
-        name: String,
-        /// What it may do, such as `events:read`; `admin` for everything. May be repeated.
-        #[arg(long = "scope", required = true)]
-        scopes: Vec<String>,
-        /// Confine it to a channel. May be repeated.
-        #[arg(long = "channel")]
-        channels: Vec<ChannelId>,
-        /// Days after which it ends by itself.
-        #[arg(long)]
-        days: Option<u16>,
-    },
-    /// List API keys.
-    List,
-    /// Take an API key back.
-    Revoke {
-        /// Id of the key.
-        id: ApiKeyId,
     },
 }
 
@@ -236,56 +207,4 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
         }
     }
     Ok(())
-}
-
-pub(super) async fn key(config: &Config, verb: KeyVerb, out: Out<'_>) -> anyhow::Result<()> {
-    let base = base(config).await?;
-    let now = base.clock.now();
-    match verb {
-        KeyVerb::Create { name, scopes, channels, days } => {
-            let permissions = permissions(&scopes)?;
-            let expires_at = days.map(|days| now + time::Duration::days(i64::from(days)));
-            let made = api_key::generate(Grant { tenant: TENANT, name, permissions, channels, expires_at }, now);
-            let id = made.record.id;
-            base.note(Action::KeyCreated, "key", id.uuid()).await?;
-            base.directory.save_api_key(made.record).await?;
-            writeln!(out, "key {id}; its secret is shown this once:")?;
-            writeln!(out, "{}", made.shown.expose())?;
-        }
-        KeyVerb::List => {
-            let mut table = Table::new(["id", "name", "scopes", "ends", "state"]);
-            for key in base.directory.snapshot().api_keys_of(TENANT) {
-                let ends = key.expires_at.map_or(Ok("never".to_owned()), |at| at.format(&Rfc3339))?;
-                let ended = key.expires_at.is_some_and(|at| at <= now);
-                let state = if key.revoked_at.is_some() {
-                    "revoked"
-                } else if ended {
-                    "ended"
-                } else {
-                    "valid"
-                };
-                table.row([key.id.to_string(), key.name.clone(), key.scopes.join(" "), ends, state.to_owned()]);
-            }
-            table.write(out)?;
-        }
-        KeyVerb::Revoke { id } => {
-            base.note(Action::KeyRevoked, "key", id.uuid()).await?;
-            anyhow::ensure!(base.directory.revoke_api_key(TENANT, id).await?, "no such valid key");
-        }
-    }
-    Ok(())
-}
-
-/// Every unknown scope is listed at once, and so are the known ones.
-fn permissions(scopes: &[String]) -> anyhow::Result<Permissions> {
-    if scopes.iter().any(|scope| scope == ADMIN) {
-        return Ok(Permissions::admin());
-    }
-    let unknown: Vec<&str> =
-        scopes.iter().map(String::as_str).filter(|scope| Permission::parse(scope).is_none()).collect();
-    if !unknown.is_empty() {
-        let known: Vec<&str> = Permission::ALL.iter().map(|one| one.as_str()).collect();
-        bail!("unknown scope {}; there are {ADMIN}, {}", unknown.join(", "), known.join(", "));
-    }
-    Ok(Permissions::of_scopes(scopes.iter().map(String::as_str)))
 }

@@ -16,7 +16,7 @@ use crate::app::Base;
 use crate::config::Config;
 use crate::domain::endpoint::Filter;
 use crate::domain::event::EventType;
-use crate::ids::{ApiKeyId, ChannelId, ContactId, EventId, TenantId};
+use crate::ids::{ChannelId, ContactId, EventId, TenantId};
 use crate::store::event_scan::EventFilter;
 
 const TENANT: TenantId = TenantId::DEFAULT;
@@ -128,13 +128,7 @@ async fn opened(
     after: EventCursor,
     limit: usize,
 ) -> anyhow::Result<Lines> {
-    let operator = Caller {
-        tenant: TENANT,
-        key: ApiKeyId::from_uuid(Uuid::nil()),
-        permissions: std::iter::once(Permission::EventsRead).collect(),
-        channels: Vec::new(),
-        expires_at: None,
-    };
+    let operator = Caller::operator(TENANT, std::iter::once(Permission::EventsRead).collect());
     let door = base.door();
     let types = types.map(<[String]>::to_vec);
     let query = EventQuery { after, types, channel: args.channel, contact: None, limit };

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::reader::Reader;
 
 /// Listeners and shutdown.
@@ -14,6 +16,8 @@ pub struct ServerConfig {
     pub internal_listen: SocketAddr,
     /// Serves health and metrics.
     pub admin_listen: SocketAddr,
+    /// Proxies that are believed when they say in `X-Forwarded-For` whom they speak for.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long work in flight may go on after the signal to stop.
     pub drain: Duration,
 }
@@ -23,7 +27,14 @@ impl ServerConfig {
         let keys = ["server.public_listen", "server.internal_listen", "server.admin_listen"];
         let [public, internal, admin] = keys.map(|key| address(reader, key));
         let drain = reader.seconds("server.drain_seconds", 1..=600);
-        let config = Self { public_listen: public?, internal_listen: internal?, admin_listen: admin?, drain: drain? };
+        let trusted_proxies = reader.list("server.trusted_proxies", "networks such as 10.0.0.0/8");
+        let config = Self {
+            public_listen: public?,
+            internal_listen: internal?,
+            admin_listen: admin?,
+            trusted_proxies: trusted_proxies?,
+            drain: drain?,
+        };
         config.refuse_shared_addresses(reader);
         Some(config)
     }

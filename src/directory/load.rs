@@ -10,6 +10,7 @@ use super::snapshot::{ApiKey, App, Snapshot};
 use crate::crypto::context::Context;
 use crate::crypto::envelope::{self, Sealed};
 use crate::domain::channel::Channel;
+use crate::domain::field_class::FieldClass;
 use crate::ids::{ApiKeyId, AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::keyring::{KeyringError, places};
 use crate::meta::signature::WebhookSecret;
@@ -149,17 +150,49 @@ impl Directory {
     }
 }
 
+/// `None`: a value that this release does not know, so that nobody knows what the key may do.
 fn api_key(row: ApiKeyRow) -> Option<ApiKey> {
+    let cidrs = row.cidrs.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?;
     Some(ApiKey {
         tenant: TenantId::from_uuid(row.tenant_id),
         id: ApiKeyId::from_uuid(row.key_id),
         name: row.name,
         lookup: row.lookup,
         hash: <[u8; 32]>::try_from(row.hash).ok()?,
+        role: row.role,
         scopes: row.scopes,
+        field_class: FieldClass::parse(&row.field_class)?,
+        unmasked: row.unmasked,
         channels: row.channel_ids.into_iter().map(ChannelId::from_uuid).collect(),
+        cidrs,
+        budget: row.budget.and_then(|budget| u32::try_from(budget).ok()),
         created_at: row.created_at,
         expires_at: row.expires_at,
         revoked_at: row.revoked_at,
+        locked_at: row.locked_at,
+        rotated_from: row.rotated_from.map(ApiKeyId::from_uuid),
     })
+}
+
+/// What is stored of a key.
+pub(super) fn api_key_row(key: ApiKey) -> ApiKeyRow {
+    ApiKeyRow {
+        tenant_id: key.tenant.uuid(),
+        key_id: key.id.uuid(),
+        lookup: key.lookup,
+        name: key.name,
+        hash: key.hash.to_vec(),
+        role: key.role,
+        scopes: key.scopes,
+        field_class: key.field_class.as_str().to_owned(),
+        unmasked: key.unmasked,
+        channel_ids: key.channels.into_iter().map(ChannelId::uuid).collect(),
+        cidrs: key.cidrs.iter().map(ToString::to_string).collect(),
+        budget: key.budget.map(|budget| i32::try_from(budget).unwrap_or(i32::MAX)),
+        created_at: key.created_at,
+        expires_at: key.expires_at,
+        revoked_at: key.revoked_at,
+        locked_at: key.locked_at,
+        rotated_from: key.rotated_from.map(ApiKeyId::uuid),
+    }
 }

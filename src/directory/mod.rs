@@ -13,12 +13,13 @@ mod snapshot;
 pub use bells::Bells;
 pub use contacts::{Contacts, Resolved};
 pub use load::LoadError;
-pub use own_events::{EndpointEvent, OwnEvent};
-pub use save::{NewApiKey, SaveError};
+pub use own_events::{EndpointEvent, KeyEvent, OwnEvent};
+pub use save::SaveError;
 pub use snapshot::{ApiKey, App, Snapshot};
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use crate::clock::SharedClock;
@@ -46,6 +47,12 @@ impl Directory {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The present, by the clock that the settings are changed by.
+    #[must_use]
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
     }
 
     /// Says when the settings were replaced.

@@ -8,7 +8,7 @@ use super::Snapshot;
 use crate::crypto::envelope::{self, Sealed};
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::{EventType, own_envelope};
-use crate::ids::{ChannelId, ContactId, EndpointId, EventId, MessageId, TenantId};
+use crate::ids::{ApiKeyId, ChannelId, ContactId, EndpointId, EventId, MessageId, TenantId};
 use crate::keyring::{DekName, Keyring, KeyringError, places};
 use crate::store::events::NewEvent;
 
@@ -123,6 +123,46 @@ impl EndpointEvent {
             occurred_at: now,
             payload: seal(keyring, (self.tenant, event_id, None), &details.to_string(), now).await?,
             owed_to,
+        })
+    }
+}
+
+/// Something about an API key that somebody should look at.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyEvent {
+    /// Owner.
+    pub tenant: TenantId,
+    /// About which key.
+    pub key: ApiKeyId,
+    /// `security.read_budget_exceeded`.
+    pub event_type: EventType,
+    /// How many contacts it may be shown in an hour.
+    pub budget: u32,
+    /// When it happened.
+    pub at: OffsetDateTime,
+}
+
+impl KeyEvent {
+    /// Seals the event and says whom it is owed to.
+    pub async fn file(&self, keyring: &Keyring, snapshot: &Snapshot) -> Result<NewEvent, KeyringError> {
+        let (keys, event_id) = (keyring.tenant(self.tenant).await?, EventId::new(self.at));
+        let details = json!({ "key_id": self.key, "contacts_per_hour": self.budget }).to_string();
+        let at = self.at.unix_timestamp_nanos();
+        Ok(NewEvent {
+            part_day: self.at.date(),
+            subject: keys.events.hash(&[b"own key", self.key.uuid().as_bytes(), &at.to_be_bytes()]),
+            variant: keys.events.hash(&[self.event_type.as_str().as_bytes()]),
+            in_ledger: false,
+            event_id,
+            event_type: self.event_type.as_str(),
+            channel: None,
+            contact: None,
+            message: None,
+            status_rank: None,
+            error_code: None,
+            occurred_at: self.at,
+            payload: seal(keyring, (self.tenant, event_id, None), &details, self.at).await?,
+            owed_to: snapshot.owed_to(self.tenant, self.event_type, None),
         })
     }
 }

@@ -3,15 +3,14 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::load::LoadError;
-use super::{App, Directory, Snapshot};
+use super::load::{LoadError, api_key_row};
+use super::{ApiKey, App, Directory, Snapshot};
 use crate::crypto::envelope;
 use crate::domain::channel::Channel;
 use crate::domain::endpoint::Endpoint;
 use crate::ids::{ApiKeyId, AppId, ChannelId, EndpointId, TenantId};
 use crate::keyring::{DekName, KeyringError, places};
 use crate::store::StoreError;
-use crate::store::api_keys::ApiKeyRow;
 use crate::store::settings::{AppRow, ChannelRow};
 
 /// Statements that a request to remove an endpoint waits for.
@@ -47,27 +46,6 @@ impl From<StoreError> for SaveError {
             other => Self::Store(other),
         }
     }
-}
-
-/// A key that was just made; its secret was shown to its owner and is not here.
-#[derive(Debug)]
-pub struct NewApiKey {
-    /// Owner.
-    pub tenant: TenantId,
-    /// Id.
-    pub id: ApiKeyId,
-    /// Public part.
-    pub lookup: String,
-    /// Free text.
-    pub name: String,
-    /// SHA-256 of the whole key.
-    pub hash: [u8; 32],
-    /// Names of scopes.
-    pub scopes: Vec<String>,
-    /// Empty: all.
-    pub channels: Vec<ChannelId>,
-    /// Until when.
-    pub expires_at: Option<OffsetDateTime>,
 }
 
 impl Directory {
@@ -181,21 +159,24 @@ impl Directory {
     }
 
     /// Adds an API key.
-    pub async fn save_api_key(&self, key: NewApiKey) -> Result<(), SaveError> {
-        let row = ApiKeyRow {
-            tenant_id: key.tenant.uuid(),
-            key_id: key.id.uuid(),
-            lookup: key.lookup,
-            name: key.name,
-            hash: key.hash.to_vec(),
-            scopes: key.scopes,
-            channel_ids: key.channels.into_iter().map(ChannelId::uuid).collect(),
-            created_at: self.clock.now(),
-            expires_at: key.expires_at,
-            revoked_at: None,
-        };
-        self.store.insert_api_key(&row).await?;
+    pub async fn save_api_key(&self, key: ApiKey) -> Result<(), SaveError> {
+        self.store.insert_api_key(&api_key_row(key)).await?;
         Ok(self.reload().await?)
+    }
+
+    /// Adds a key in the place of the one it is rotated from, which ends at `old_ends` or before. A conflict when that one is
+    /// not valid, or when two of them are already.
+    pub async fn rotate_api_key(&self, key: ApiKey, old_ends: OffsetDateTime) -> Result<(), SaveError> {
+        let done = self.store.rotate_api_key(&api_key_row(key), old_ends, self.clock.now()).await?;
+        self.reload().await?;
+        if done { Ok(()) } else { Err(SaveError::Conflict) }
+    }
+
+    /// Unlocks an API key, whose budget is whole again. Returns whether it was locked.
+    pub async fn unlock_api_key(&self, tenant: TenantId, key: ApiKeyId) -> Result<bool, SaveError> {
+        let was_locked = self.store.unlock_api_key(tenant, key).await?;
+        self.reload().await?;
+        Ok(was_locked)
     }
 
     /// Takes an API key back. Returns whether it was valid until now.

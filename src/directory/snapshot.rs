@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use crate::domain::channel::Channel;
 use crate::domain::endpoint::{Endpoint, State};
 use crate::domain::event::EventType;
+use crate::domain::field_class::FieldClass;
 use crate::ids::{ApiKeyId, AppId, ChannelId, EndpointId, PhoneNumberId, TenantId};
 use crate::meta::signature::WebhookSecret;
 use crate::secret::{AppSecret, VerifyToken};
@@ -71,16 +73,30 @@ pub struct ApiKey {
     pub lookup: String,
     /// SHA-256 of the whole key.
     pub hash: [u8; 32],
+    /// Name of its role; `None`: it has scopes.
+    pub role: Option<String>,
     /// Names of scopes.
     pub scopes: Vec<String>,
+    /// The highest class of fields it was given.
+    pub field_class: FieldClass,
+    /// Whether it was given to see names and numbers in clear.
+    pub unmasked: bool,
     /// Channels it is confined to; empty: all.
     pub channels: Vec<ChannelId>,
+    /// Networks it may be used from; empty: all.
+    pub cidrs: Vec<IpNet>,
+    /// How many contacts it may be shown in an hour; `None`: no limit.
+    pub budget: Option<u32>,
     /// Since when.
     pub created_at: OffsetDateTime,
     /// Until when.
-    pub expires_at: Option<OffsetDateTime>,
+    pub expires_at: OffsetDateTime,
     /// Set when it was taken back.
     pub revoked_at: Option<OffsetDateTime>,
+    /// Set when its budget was exceeded; it does nothing until it is unlocked.
+    pub locked_at: Option<OffsetDateTime>,
+    /// The key in whose place it is.
+    pub rotated_from: Option<ApiKeyId>,
 }
 
 /// Everything an operator set up.

@@ -100,6 +100,8 @@ event_types! {
     EndpointRecovered = "endpoint.recovered",
     /// An endpoint was disabled, because it answered 410 or failed for days (our own event).
     EndpointDisabled = "endpoint.disabled",
+    /// A key was about to be shown more contacts in an hour than it may, and is locked (our own event).
+    ReadBudgetExceeded = "security.read_budget_exceeded",
     /// Something that we do not know. Kept with its exact JSON.
     Unrecognised = "unrecognised",
 }

@@ -3,6 +3,7 @@
 pub mod channel;
 pub mod endpoint;
 pub mod event;
+pub mod field_class;
 pub mod mask;
 pub mod message;
 pub mod person;

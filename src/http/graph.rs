@@ -8,7 +8,7 @@ use axum::body::{Bytes, to_bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
@@ -125,7 +125,7 @@ async fn messages(
     path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Response {
-    let Some(caller) = caller(&state, request.headers()) else {
+    let Some(caller) = caller(&state, request.extensions(), request.headers()) else {
         let refusal =
             GraphError::new(StatusCode::UNAUTHORIZED, 190, "Invalid OAuth access token: not a valid Waxseal key");
         return refusal.into_response();
@@ -197,12 +197,12 @@ fn as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, GraphError> {
         .map_err(|_| GraphError::new(StatusCode::BAD_REQUEST, 100, "Invalid parameter"))
 }
 
-fn caller(state: &AppState, headers: &HeaderMap) -> Option<Caller> {
+fn caller(state: &AppState, extensions: &Extensions, headers: &HeaderMap) -> Option<Caller> {
     let mut shown = headers.get_all(AUTHORIZATION).iter();
     let only = shown.next().filter(|_| shown.next().is_none())?.to_str().ok()?;
     let (scheme, key) = only.split_once(' ')?;
     let bearer = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("oauth");
-    Caller::authenticate(&state.directory.snapshot(), key.trim(), state.clock.now()).filter(|_| bearer)
+    state.caller(key.trim(), extensions, headers).ok().filter(|_| bearer)
 }
 
 /// Meta's answer as it came: status, body, and the headers that say how much of a limit is used.

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
+use super::peer::Peer;
 use super::unread::Unread;
 
 /// What a connection may cost before anybody knows whose it is.
@@ -110,11 +111,14 @@ where
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
     }
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     let seen = &Seen::default();
     let watched = service_fn(move |request: hyper::Request<Incoming>| {
         seen.request.store(true, Ordering::Relaxed);
         seen.body.store(!request.body().is_end_stream(), Ordering::Relaxed);
-        service.clone().oneshot(request.map(Body::new))
+        let mut request = request.map(Body::new);
+        peer.and_then(|peer| request.extensions_mut().insert(peer));
+        service.clone().oneshot(request)
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -6,11 +6,15 @@ mod frame;
 mod graph;
 mod headers;
 pub mod listen;
+mod peer;
 mod public;
 mod readers;
+mod reports;
 pub mod router;
 mod state;
 mod unread;
 
+pub use peer::TrustedProxies;
 pub use readers::Readers;
+pub use reports::Reports;
 pub use state::{AppState, Draining};

@@ -1,11 +1,15 @@
 //! What handlers are handed. Every part is cheap to clone; a handler asks for the parts it uses.
 
 use axum::extract::FromRef;
+use axum::http::{Extensions, HeaderMap};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::peer::TrustedProxies;
 use super::readers::Readers;
-use crate::access::Door;
+use super::reports::Reports;
+use crate::access::usage::Usage;
+use crate::access::{Caller, Door, Refused};
 use crate::audit::Audit;
 use crate::clock::SharedClock;
 use crate::deliver::Deliveries;
@@ -42,6 +46,22 @@ pub struct AppState {
     pub metrics: PrometheusHandle,
     /// Whether this process is on its way out.
     pub draining: Draining,
+    /// Who is believed when they say whom they speak for.
+    pub proxies: TrustedProxies,
+    /// When keys were used.
+    pub usage: Usage,
+    /// How often leaked keys may be reported.
+    pub reports: Reports,
+}
+
+impl AppState {
+    /// The caller behind a key that came with these parts of a request.
+    pub(super) fn caller(&self, key: &str, extensions: &Extensions, headers: &HeaderMap) -> Result<Caller, Refused> {
+        let (now, from) = (self.clock.now(), self.proxies.origin(extensions, headers));
+        let caller = Caller::authenticate(&self.directory.snapshot(), key, from, now)?;
+        self.usage.note(&caller, now.date());
+        Ok(caller)
+    }
 }
 
 impl std::fmt::Debug for AppState {

@@ -8,6 +8,7 @@ pub mod audit_entries;
 pub mod audit_reads;
 pub mod audit_tree;
 pub mod bells;
+pub mod budgets;
 mod connection;
 pub mod contacts;
 pub mod dead_letters;

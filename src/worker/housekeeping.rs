@@ -50,6 +50,9 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
         gauges(&worker).await;
         worker.refusals.flush().await;
         worker.audit.tell_sums().await;
+        if let Err(error) = worker.usage.store(&worker.store).await {
+            tracing::debug!(%error, "on which day keys were used is not stored yet");
+        }
         warned = horizon(&worker, warned).await;
         if round.is_multiple_of(WIPE_EVERY) {
             worker.keyring.sweep();
@@ -119,6 +122,7 @@ async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {
     worker.store.ensure_partitions(today).await?;
     worker.store.sweep_ledger(today - time::Duration::days(LEDGER_DAYS)).await?;
     worker.store.sweep_idempotency(worker.clock.now()).await?;
+    worker.store.sweep_key_reads(worker.clock.now()).await?;
     worker.store.sweep_replays(worker.clock.now() - time::Duration::days(REPLAY_DAYS)).await?;
     worker.store.sweep_dead_orphans().await?;
     worker.store.thin_audit_checkpoints(today - time::Duration::days(CHECKPOINT_DAYS)).await?;

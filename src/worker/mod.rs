@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::access::Refusals;
+use crate::access::usage::Usage;
 use crate::audit::Audit;
 use crate::clock::SharedClock;
 use crate::deliver::Deliverer;
@@ -52,6 +53,8 @@ pub struct Worker {
     pub clock: SharedClock,
     /// How long a silent process keeps its lanes.
     pub lease: Lease,
+    /// When API keys were used; stored now and then.
+    pub usage: Usage,
     /// Whether processes call each other when something is owed.
     pub notify: bool,
 }

@@ -8,8 +8,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use uuid::Uuid;
-use waxseal::access::api_key::{self, Grant};
-use waxseal::access::permissions::Permissions;
+use waxseal::access::api_key::{self, Grant, Powers};
+use waxseal::access::{Permissions, Sight};
 use waxseal::app::Base;
 use waxseal::cli::postgres::PrivatePostgres;
 use waxseal::clock::Clock;
@@ -251,8 +251,8 @@ async fn settle(database: &str, clock: FastClock) -> (Vec<String>, Vec<ChannelId
             .save_app(&App::new(tenant, id, name.clone(), AppSecret::new(secret), verify, now))
             .await
             .unwrap();
-        let permissions = Permissions::admin();
-        let made = api_key::generate(Grant { tenant, name, permissions, channels: Vec::new(), expires_at: None }, now);
+        let powers = Powers::Scopes(Permissions::admin());
+        let made = api_key::generate(Grant { sight: Sight::FULL, ..Grant::new(tenant, name, powers) }, now);
         base.directory.save_api_key(made.record).await.unwrap();
         keys.push(made.shown.expose().to_owned());
     }

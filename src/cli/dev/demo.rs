@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::consumer::Consumer;
 use super::estate::Estate;
-use crate::access::api_key::{self, Grant};
-use crate::access::permissions::Permissions;
+use crate::access::api_key::{self, Grant, Powers};
+use crate::access::{Permissions, Sight};
 use crate::app::Base;
 use crate::ids::{EventId, TenantId};
 use crate::secret::SigningSecret;
@@ -49,13 +49,8 @@ pub(super) async fn ensure_api_key(base: &Base, estate: &Estate) -> anyhow::Resu
             return Ok(key);
         }
     }
-    let grant = Grant {
-        tenant: TenantId::DEFAULT,
-        name: "dev".to_owned(),
-        permissions: Permissions::admin(),
-        channels: Vec::new(),
-        expires_at: None,
-    };
+    let powers = Powers::Scopes(Permissions::admin());
+    let grant = Grant { sight: Sight::FULL, ..Grant::new(TenantId::DEFAULT, "dev".to_owned(), powers) };
     let made = api_key::generate(grant, now);
     base.directory.save_api_key(made.record).await?;
     let key = made.shown.expose().to_owned();

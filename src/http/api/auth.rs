@@ -8,9 +8,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::{Code, Problem};
-use crate::access::{Caller, Errand, Permission};
+use crate::access::{Caller, Errand, FieldClass, Permission, Refused};
 use crate::http::frame::CallerKey;
 use crate::http::state::AppState;
+use crate::telemetry;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -19,17 +20,28 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(super) struct Guard {
     pub(super) state: AppState,
     pub(super) permission: Permission,
+    /// The class of fields below which there is nothing to be shown.
+    pub(super) least: FieldClass,
 }
 
 /// Lets a request pass whose key is valid and has the permission of the route.
 pub(super) async fn authorise(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    let caller = presented(request.headers())
-        .and_then(|key| Caller::authenticate(&guard.state.directory.snapshot(), key, guard.state.clock.now()));
-    let Some(caller) = caller else { return Problem::new(Code::Unauthenticated).into_response() };
+    let shown = presented(request.headers()).ok_or(Refused::Unknown);
+    let caller = match shown.and_then(|key| guard.state.caller(key, request.extensions(), request.headers())) {
+        Ok(caller) => caller,
+        Err(refused) => {
+            count_refused(refused.word());
+            return Problem::from(refused).into_response();
+        }
+    };
     let key = CallerKey(caller.key);
     let errand = request.extensions().get::<Errand>().cloned();
-    let mut response = match caller.require(guard.permission) {
-        Err(denied) => Problem::from(denied).into_response(),
+    let may = caller.require(guard.permission).and_then(|()| caller.require_class(guard.least));
+    let mut response = match may {
+        Err(denied) => {
+            count_refused("forbidden");
+            Problem::from(denied).into_response()
+        }
         Ok(()) => {
             request.extensions_mut().insert(caller.clone());
             next.run(request).await
@@ -41,6 +53,11 @@ pub(super) async fn authorise(State(guard): State<Guard>, mut request: Request, 
     }
     response.extensions_mut().insert(key);
     response
+}
+
+/// Counts a refusal, so that somebody notices who tries.
+fn count_refused(reason: &'static str) {
+    metrics::counter!(telemetry::REFUSED, "reason" => reason).increment(1);
 }
 
 /// The key of a request that shows exactly one.

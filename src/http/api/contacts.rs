@@ -1,4 +1,4 @@
-//! `GET /v1/contacts`, `GET /v1/contacts/{id}` and `GET /v1/contacts/{id}/messages`.
+//! `/v1/contacts`: people, as far as the caller may see them, and what was said with them.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,14 +7,17 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::body::{self, Faults, Field, request};
 use super::events::EventDoc;
+use super::fields::value;
 use super::messages::MessageJson;
 use super::page::{ContactCursor, Cursor, EntryCursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;
 use super::target::Target;
 use crate::access::views::{ContactView, Entry};
-use crate::access::{Caller, Door, Errand};
+use crate::access::{Caller, Door, Errand, Reason, Sight};
+use crate::directory::profile::Profile;
 use crate::ids::ContactId;
 
 /// A person, as Meta last named them.
@@ -35,6 +38,8 @@ pub(super) struct ContactJson {
     username: Option<String>,
     /// Set when this contact turned out to be part of another.
     merged_into: Option<ContactId>,
+    /// True: names and numbers are masked (`A•••`, `+49 ••• ••• 99`), or, below the field class `personal`, left out.
+    masked: bool,
     /// True: what the person is called was erased, or cannot be opened.
     erased: bool,
     #[serde(with = "time::serde::rfc3339")]
@@ -43,10 +48,10 @@ pub(super) struct ContactJson {
     updated_at: OffsetDateTime,
 }
 
-impl From<ContactView> for ContactJson {
-    fn from(contact: ContactView) -> Self {
+impl ContactJson {
+    fn new(contact: ContactView, sight: Sight) -> Self {
         let erased = contact.profile.is_none();
-        let profile = contact.profile.unwrap_or_default();
+        let profile = sight.profile(contact.profile.unwrap_or_default());
         Self {
             id: contact.id,
             name: profile.name,
@@ -55,6 +60,7 @@ impl From<ContactView> for ContactJson {
             parent_user_id: profile.parent_user_id,
             username: profile.username,
             merged_into: contact.merged_into,
+            masked: !sight.shows_names(),
             erased,
             created_at: contact.created_at,
             updated_at: contact.updated_at,
@@ -99,7 +105,7 @@ pub(super) async fn list(
     params.finish()?;
     let page = door.contacts(&who, &errand, before.map(|cursor| cursor.0), limit).await?;
     let next_cursor = page.next.map(|next| ContactCursor(next).to_text());
-    let data = page.items.into_iter().map(ContactJson::from).collect();
+    let data = page.items.into_iter().map(|contact| ContactJson::new(contact, who.sight)).collect();
     Ok(Json(Page { data, next_cursor, has_more: page.has_more }))
 }
 
@@ -118,7 +124,7 @@ pub(super) async fn show(
 ) -> Result<Json<ContactJson>, Problem> {
     params.finish()?;
     let contact = door.contact(&who, &errand, id).await?.ok_or(Problem::new(Code::NotFound))?;
-    Ok(Json(contact.into()))
+    Ok(Json(ContactJson::new(contact, who.sight)))
 }
 
 /// What was said with a contact, both ways, newest first. It includes everyone who turned out to be the same person.
@@ -143,13 +149,77 @@ pub(super) async fn messages(
     let page = door.messages_of_contact(&who, &errand, id, (before, limit)).await?;
     let page = page.ok_or(Problem::new(Code::NotFound))?;
     let next_cursor = page.next.map(|next| EntryCursor(next).to_text());
-    let data = page.items.into_iter().map(entry).collect::<Option<_>>().ok_or(Problem::new(Code::Internal))?;
+    let data = page
+        .items
+        .into_iter()
+        .map(|one| entry(one, who.sight))
+        .collect::<Option<_>>()
+        .ok_or(Problem::new(Code::Internal))?;
     Ok(Json(Page { data, next_cursor, has_more: page.has_more }))
 }
 
-fn entry(entry: Entry) -> Option<EntryJson> {
+/// Why somebody needs to know: `answer`, `match` (to find the person in another system), `complaint`, `data_request`, `abuse`,
+/// `legal` or `incident`. It stands in the audit log.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^(answer|match|complaint|data_request|abuse|legal|incident)$")]
+pub(super) struct ReasonText(Reason);
+
+impl Field for ReasonText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "a text")?;
+        let expected = "answer, match, complaint, data_request, abuse, legal or incident";
+        Reason::parse(&text).map(Self).or_else(|| faults.note(at, "choice", expected))
+    }
+}
+
+request! {
+    /// What a contact is to be revealed for.
+    Reveal {
+        /// Why.
+        reason: ReasonText,
+    }
+}
+
+/// What a contact is called, in clear.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RevealedContact {
+    id: ContactId,
+    name: Option<String>,
+    /// Digits.
+    phone: Option<String>,
+    user_id: Option<String>,
+    parent_user_id: Option<String>,
+    username: Option<String>,
+    /// True: it was erased, or cannot be opened.
+    erased: bool,
+}
+
+/// Shows a contact's name and number in clear, for a reason.
+#[utoipa::path(
+    post, path = "/v1/contacts/{id}/reveal", tag = "Contacts", operation_id = "reveal_contact",
+    params(("id" = ContactId, Path, description = "The contact.")),
+    request_body = Reveal,
+    responses((status = 200, description = "The contact in clear.", body = RevealedContact)),
+)]
+pub(super) async fn reveal(
+    who: Caller,
+    errand: Errand,
+    State(door): State<Door>,
+    Target(id): Target<ContactId>,
+    params: Params,
+    body::Json(wanted): body::Json<Reveal>,
+) -> Result<Json<RevealedContact>, Problem> {
+    params.finish()?;
+    let contact = door.reveal(&who, &errand.because(wanted.reason.0.as_str()), id).await?;
+    let contact = contact.ok_or(Problem::new(Code::NotFound))?;
+    let erased = contact.profile.is_none();
+    let Profile { name, phone, user_id, parent_user_id, username } = contact.profile.unwrap_or_default();
+    Ok(Json(RevealedContact { id: contact.id, name, phone, user_id, parent_user_id, username, erased }))
+}
+
+fn entry(entry: Entry, sight: Sight) -> Option<EntryJson> {
     Some(match entry {
-        Entry::In(event) => EntryJson::In { event: super::events::json(&event)? },
-        Entry::Out(message) => EntryJson::Out { message: Box::new((*message).into()) },
+        Entry::In(event) => EntryJson::In { event: super::events::json(&event, sight)? },
+        Entry::Out(message) => EntryJson::Out { message: Box::new(MessageJson::new(*message, sight)) },
     })
 }

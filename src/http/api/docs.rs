@@ -139,7 +139,10 @@ impl Page {
             self.put(&format!("<section id=\"{id}\"><h2>{method} <code>{path}</code></h2>"));
             self.text("p", text(operation, "/summary"));
             self.text("p", text(operation, "/description"));
-            self.put(&format!("<p>Permission: <code>{permission}</code> (or <code>{ADMIN}</code>)</p>"));
+            self.put(&match permission.as_str() {
+                "" => "<p>No key is needed.</p>".to_owned(),
+                permission => format!("<p>Permission: <code>{permission}</code> (or <code>{ADMIN}</code>)</p>"),
+            });
             self.parameters(operation);
             if let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema") {
                 self.put(&format!("<p>Body: {}</p>", kind(schema)));

@@ -112,7 +112,7 @@ request! {
         /// `endpoints:manage`.
         #[schema(value_type = Option<PredicateBody>)]
         predicate: Change<PredicateBody>,
-        /// How much is shown; `full` when absent. `meta` endpoints are shown everything.
+        /// How much is shown; when absent, as much as the key that adds it may see, which is also the most. `meta` endpoints are shown everything.
         #[schema(value_type = Option<FieldsText>)]
         fields: Change<FieldsText>,
         /// Whether contacts have ids of their own here, which no other endpoint's can be joined with. Not with `full`.
@@ -181,6 +181,14 @@ const fn small(number: u32) -> Option<NonZeroU16> {
 
 impl EndpointOptions {
     /// Applies the options, and notes which of them do not go together.
+    /// Whether what the endpoint is shown may be more than before.
+    pub(super) const fn shows_anew(&self) -> bool {
+        !matches!(
+            (&self.fields, &self.predicate, &self.pseudonymous),
+            (Change::Keep, Change::Keep | Change::Clear, Change::Keep)
+        )
+    }
+
     pub(super) fn apply(self, endpoint: &mut Endpoint, faults: &mut Faults) {
         self.direction.put(&mut endpoint.filter.direction, |direction| Some(direction.0));
         self.predicate.put(&mut endpoint.filter.predicate, |predicate| Some(predicate.0));

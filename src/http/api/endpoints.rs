@@ -13,7 +13,7 @@ use super::query::Params;
 use super::target::Target;
 use super::trail::Trail;
 use super::verification::{self, Address};
-use crate::access::Caller;
+use crate::access::{Caller, Denied};
 use crate::audit::Action;
 use crate::clock::SharedClock;
 use crate::directory::Directory;
@@ -72,6 +72,13 @@ pub(super) async fn show(
     Ok(Json(EndpointJson::for_caller(&find(&directory, &who, id)?, &who)))
 }
 
+/// Refuses an endpoint that is shown more than who sets it up may see. A predicate is decided by everything that there is.
+fn shows_no_more_than(who: &Caller, endpoint: &Endpoint) -> Result<(), Problem> {
+    let most = who.sight.fields();
+    let decides_by_more = most < Fields::Full && endpoint.filter.predicate.is_some();
+    if endpoint.fields > most || decides_by_more { Err(Denied::Wider.into()) } else { Ok(()) }
+}
+
 /// Adds an endpoint. It is told of events from now on.
 ///
 /// An endpoint of format `meta` is asked for its challenge first, as Meta asks a webhook URL, and must repeat it.
@@ -109,7 +116,7 @@ pub(super) async fn create(
         url: EndpointUrl::new(new.url.0),
         format,
         filter: Filter { event_types: texts(new.event_types), channels, ..Filter::default() },
-        fields: Fields::Full,
+        fields: if format == Format::Meta { Fields::Full } else { who.sight.fields() },
         pseudonymous: false,
         pace: Pace::default(),
         secret: new.secret.map_or_else(sign::generate_secret, |secret| SigningSecret::new(secret.0)),
@@ -120,6 +127,7 @@ pub(super) async fn create(
         changed_at: None,
     };
     new.options.apply(&mut endpoint, &mut faults);
+    shows_no_more_than(&who, &endpoint)?;
     verification::check_token_url(&egress, &endpoint, &mut faults).await;
     verification::check_credentials(endpoint.url.expose(), &endpoint, &mut faults);
     let address = Address { url: endpoint.url.expose(), format, verify_token: new.verify_token.as_ref() };
@@ -165,7 +173,11 @@ pub(super) async fn change(
         super::channels::check_all(&who, &directory, &channels, &mut faults);
         endpoint.filter.channels = channels;
     }
+    let shows_anew = change.url.is_some() || change.options.shows_anew();
     change.options.apply(&mut endpoint, &mut faults);
+    if shows_anew {
+        shows_no_more_than(&who, &endpoint)?;
+    }
     verification::check_token_url(&egress, &endpoint, &mut faults).await;
     let url = change.url.as_ref().map_or(endpoint.url.expose(), |url| &url.0);
     verification::check_credentials(url, &endpoint, &mut faults);

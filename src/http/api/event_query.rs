@@ -13,7 +13,7 @@ pub(super) struct Wanted {
     pub(super) query: EventQuery,
     /// What the event JSON must look like.
     pub(super) predicate: Option<Predicate>,
-    /// How much is shown of each.
+    /// How much is shown of each; less when the key may see less.
     pub(super) fields: Fields,
 }
 

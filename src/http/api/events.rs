@@ -14,7 +14,7 @@ use super::page::{Cursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;
 use crate::access::views::{Content, EventView};
-use crate::access::{Caller, Errand};
+use crate::access::{Caller, Errand, Sight};
 use crate::domain::endpoint::Fields;
 use crate::egress::event_json::{self, EventMeta, Payload};
 use crate::egress::view::View;
@@ -99,7 +99,7 @@ struct EventDataDoc {
         ("contact_id" = Option<ContactId>, Query, description = "One person."),
         ("direction" = Option<String>, Query, description = "`in` or `out`: events about messages that went this way."),
         ("where" = Option<String>, Query, description = "What the event JSON must look like: a predicate as JSON, as endpoints have it."),
-        ("fields" = Option<String>, Query, description = "How much is shown: `ids`, `metadata`, `masked` or `full`, which is the default."),
+        ("fields" = Option<String>, Query, description = "How much is shown: `ids`, `metadata`, `masked` or `full`; as much as the key may see when absent, and never more."),
     ),
     responses(
         (status = 200, description = "A page of events.", body = Page<EventDoc>),
@@ -138,9 +138,9 @@ fn wait(params: &mut Params) -> Duration {
     Duration::from_secs(seconds.unwrap_or(0))
 }
 
-/// The event JSON of format `standard`.
-pub(super) fn json(event: &EventView) -> Option<Box<RawValue>> {
-    shown_as(event, Fields::Full)
+/// The event JSON of format `standard`, as far as its reader may see it.
+pub(super) fn json(event: &EventView, sight: Sight) -> Option<Box<RawValue>> {
+    shown_as(event, sight.fields())
 }
 
 /// The event JSON, as far as it is to be shown.
@@ -149,9 +149,12 @@ pub(super) fn shown_as(event: &EventView, fields: Fields) -> Option<Box<RawValue
     String::from_utf8(bytes).ok().and_then(|text| RawValue::from_string(text).ok())
 }
 
-/// The whole event JSON, as predicates see it.
-pub(super) fn judged(event: &EventView) -> Value {
-    event_json::value(&meta(event), payload(event))
+/// The event JSON as predicates see it: whole, or as far as it is to be shown.
+pub(super) fn judged(event: &EventView, fields: Fields) -> Value {
+    if fields == Fields::Full {
+        return event_json::value(&meta(event), payload(event));
+    }
+    shown_as(event, fields).and_then(|json| serde_json::from_str(json.get()).ok()).unwrap_or_default()
 }
 
 fn meta(event: &EventView) -> EventMeta<'_> {

@@ -184,11 +184,13 @@ impl Follower {
     }
 
     fn is_wanted(&self, event: &EventView) -> bool {
-        self.wanted.predicate.as_ref().is_none_or(|predicate| predicate.holds(&judged(event)))
+        // By what the key may see: else a predicate would tell, bit by bit, what is masked.
+        let judged = || judged(event, self.who.sight.fields());
+        self.wanted.predicate.as_ref().is_none_or(|predicate| predicate.holds(&judged()))
     }
 
     fn told(&self, event: &EventView) -> Result<Told, Refusal> {
-        let json = shown_as(event, self.wanted.fields).ok_or(Refusal::Unwritable)?;
+        let json = shown_as(event, self.wanted.fields.min(self.who.sight.fields())).ok_or(Refusal::Unwritable)?;
         Ok(Told { place: event.place, event_type: event.event_type.clone(), json })
     }
 }

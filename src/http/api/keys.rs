@@ -1,83 +1,27 @@
-//! `/v1/keys`: API keys. Nobody makes a key that may do more than their own.
+//! `/v1/keys`: API keys. Nobody makes a key that may do or see more than their own.
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Serialize;
+use ipnet::IpNet;
 use time::OffsetDateTime;
-use utoipa::ToSchema;
 
-use super::body::{self, Faults, request};
-use super::fields::{Name, PermissionText};
+use super::body::{self, Faults};
+use super::key_json::{CreatedKey, KeyJson, NewKey};
 use super::page::{self, Page};
 use super::problem::{Code, Problem, settled};
 use super::query::Params;
 use super::target::Target;
 use super::trail::Trail;
-use crate::access::api_key::{self, Grant};
-use crate::access::{Caller, Denied, Permissions};
+use crate::access::api_key::{self, Grant, Powers};
+use crate::access::{Caller, Denied, Sight};
 use crate::audit::Action;
 use crate::clock::SharedClock;
 use crate::directory::{ApiKey, Directory};
-use crate::ids::{ApiKeyId, ChannelId};
-
-request! {
-    /// A new API key.
-    NewKey {
-        /// Which application it is for.
-        name: Name,
-        /// What it may do, within the maker's own permissions.
-        permissions: Vec<PermissionText>,
-        /// Channels it is confined to; absent or empty: all that the maker may use.
-        channel_ids: Option<Vec<ChannelId>>,
-        /// Until when it is valid; absent: until it is revoked.
-        expires_at: Option<OffsetDateTime>,
-    }
-}
-
-/// An API key. Its secret part is never shown again.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ApiKey)]
-pub(super) struct KeyJson {
-    id: ApiKeyId,
-    name: String,
-    /// How the key begins, to tell which one it is.
-    prefix: String,
-    permissions: Vec<String>,
-    /// Channels it is confined to; empty: all.
-    channel_ids: Vec<ChannelId>,
-    #[serde(with = "time::serde::rfc3339")]
-    created_at: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339::option")]
-    expires_at: Option<OffsetDateTime>,
-    /// Set when it was taken back.
-    #[serde(with = "time::serde::rfc3339::option")]
-    revoked_at: Option<OffsetDateTime>,
-}
-
-/// A key that was just made.
-#[derive(Serialize, ToSchema)]
-#[schema(as = CreatedApiKey)]
-pub(super) struct CreatedKey {
-    id: ApiKeyId,
-    /// The key itself. Shown this once.
-    key: String,
-}
-
-impl From<&ApiKey> for KeyJson {
-    fn from(key: &ApiKey) -> Self {
-        Self {
-            id: key.id,
-            name: key.name.clone(),
-            prefix: api_key::prefix(&key.lookup),
-            permissions: key.scopes.clone(),
-            channel_ids: key.channels.clone(),
-            created_at: key.created_at,
-            expires_at: key.expires_at,
-            revoked_at: key.revoked_at,
-        }
-    }
-}
+use crate::http::state::AppState;
+use crate::ids::ApiKeyId;
 
 /// The keys, oldest first, those that were revoked included.
 #[utoipa::path(
@@ -90,14 +34,15 @@ impl From<&ApiKey> for KeyJson {
 )]
 pub(super) async fn list(
     who: Caller,
-    State(directory): State<Directory>,
+    State(state): State<AppState>,
     mut params: Params,
 ) -> Result<Json<Page<KeyJson>>, Problem> {
     let (after, limit) = (params.cursor(), params.limit());
     params.finish()?;
-    let snapshot = directory.snapshot();
+    let uses = state.store.uses_of_api_keys(who.tenant).await?.into_iter().collect();
+    let snapshot = state.directory.snapshot();
     let keys = snapshot.api_keys_of(who.tenant).into_iter().filter(|key| who.covers(&key.channels));
-    Ok(Json(page::of_settings(keys.map(|key| KeyJson::from(key.as_ref())), |key| key.id.uuid(), after, limit)))
+    Ok(Json(page::of_settings(keys.map(|key| KeyJson::new(key, &uses)), |key| key.id.uuid(), after, limit)))
 }
 
 /// Makes a key. The answer is the only place where it is shown.
@@ -124,27 +69,77 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(created)))
 }
 
+/// What a key is given, as far as its maker has it. What is not said is what the maker has, but for the mask.
 fn grant(who: &Caller, directory: &Directory, new: NewKey, now: OffsetDateTime) -> Result<Grant, Problem> {
-    let permissions: Permissions = new.permissions.iter().flat_map(|text| text.0.iter()).collect();
+    let mut faults = Faults::default();
+    let powers = powers(&new, &mut faults);
+    let most = powers.sight();
+    let sight = Sight {
+        class: new.field_class.map_or(most.class.min(who.sight.class), |class| class.0),
+        unmasked: new.unmasked.unwrap_or(false),
+    };
+    if !most.covers(sight) {
+        faults.note("/role", "sight", "a role that may see this much").unwrap_or(());
+    }
     let channels = match new.channel_ids.unwrap_or_default() {
         none if none.is_empty() => who.channels.clone(),
         some => some,
     };
-    let mut faults = Faults::default();
-    if new.permissions.is_empty() {
-        faults.note("/permissions", "length", "at least one permission").unwrap_or(());
-    }
-    if new.expires_at.is_some_and(|end| end <= now) {
-        faults.note("/expires_at", "range", "a time to come").unwrap_or(());
-    }
     super::channels::check_all(who, directory, &channels, &mut faults);
-    faults.refuse()?;
-    if let Some(missing) = who.permissions.lacks(permissions) {
-        return Err(Denied::Missing(missing).into());
+    let cidrs = new.cidrs.unwrap_or_default().iter().map(|network| network.0).collect();
+    let cidrs = networks(who, cidrs, &mut faults);
+    if new.expires_at.is_some_and(|end| end <= now || end > now + api_key::LONGEST_LIFE) {
+        faults.note("/expires_at", "range", "a time to come, within a year").unwrap_or(());
     }
+    faults.refuse()?;
+    who.may_give(powers, sight)?;
     // A key ends with the one that made it, or before.
     let expires_at = [new.expires_at, who.expires_at].into_iter().flatten().min();
-    Ok(Grant { tenant: who.tenant, name: new.name.0, permissions, channels, expires_at })
+    let budget = new.contacts_per_hour.map(|contacts| contacts.0);
+    Ok(Grant { sight, channels, cidrs, budget, expires_at, ..Grant::new(who.tenant, new.name.0, powers) })
+}
+
+fn powers(new: &NewKey, faults: &mut Faults) -> Powers {
+    let permissions = new.permissions.as_deref().unwrap_or_default();
+    match new.role {
+        Some(role) => {
+            if !permissions.is_empty() {
+                faults.note("/permissions", "role", "absent beside a role").unwrap_or(());
+            }
+            Powers::Role(role.0)
+        }
+        None => {
+            if permissions.is_empty() {
+                faults.note("/permissions", "length", "at least one permission, or a role").unwrap_or(());
+            }
+            Powers::Scopes(permissions.iter().flat_map(|text| text.0.iter()).collect())
+        }
+    }
+}
+
+/// The networks of a key, none of which is beyond its maker's.
+fn networks(who: &Caller, wanted: Vec<IpNet>, faults: &mut Faults) -> Vec<IpNet> {
+    if wanted.is_empty() || who.cidrs.is_empty() {
+        return if wanted.is_empty() { who.cidrs.clone() } else { wanted };
+    }
+    for (index, network) in wanted.iter().enumerate() {
+        if !who.cidrs.iter().any(|own| own.contains(network)) {
+            faults.note(&format!("/cidrs/{index}"), "network", "within the networks of your own key").unwrap_or(());
+        }
+    }
+    wanted
+}
+
+/// A key that is there, and for which the caller could have made one as good: nobody takes back or changes more than they could
+/// have given.
+pub(super) fn find(directory: &Directory, who: &Caller, id: ApiKeyId) -> Result<Arc<ApiKey>, Problem> {
+    let snapshot = directory.snapshot();
+    let key = snapshot.api_key_by_id(who.tenant, id).filter(|key| who.covers(&key.channels));
+    let key = key.cloned().ok_or(Problem::new(Code::NotFound))?;
+    match who.permissions.lacks(Powers::of(&key).permissions()) {
+        Some(missing) => Err(Denied::Missing(missing).into()),
+        None => Ok(key),
+    }
 }
 
 /// Takes a key back. It is refused from now on, by every process within a second.
@@ -161,15 +156,7 @@ pub(super) async fn revoke(
     params: Params,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
-    let snapshot = directory.snapshot();
-    let keys = snapshot.api_keys_of(who.tenant);
-    let Some(key) = keys.into_iter().find(|key| key.id == id && who.covers(&key.channels)) else {
-        return Err(Problem::new(Code::NotFound));
-    };
-    // Nobody takes back more than they could have given.
-    if let Some(missing) = who.permissions.lacks(Permissions::of_scopes(key.scopes.iter().map(String::as_str))) {
-        return Err(Denied::Missing(missing).into());
-    }
+    find(&directory, &who, id)?;
     trail.leave(&who, Action::KeyRevoked, "key", id.uuid()).await?;
     // Revoking twice is revoking once.
     settled(directory.revoke_api_key(who.tenant, id).await, true)?;

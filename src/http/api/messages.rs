@@ -15,8 +15,9 @@ use super::query::Params;
 use super::target::Target;
 use super::trail::Trail;
 use crate::access::views::{Content, MessageView, StatusView};
-use crate::access::{Caller, Door, Errand};
+use crate::access::{Caller, Door, Errand, Sight};
 use crate::domain::event::Status;
+use crate::egress::view::View;
 use crate::ids::{ChannelId, ContactId, MessageId};
 use crate::send::{Idempotency, QueueError, Sender};
 
@@ -77,14 +78,18 @@ pub(super) struct MessageJson {
     error_code: Option<i32>,
     /// What Meta said, in the order of its times.
     statuses: Vec<StatusJson>,
-    /// What was asked of Meta; null once erased.
+    /// What was asked of Meta; null once erased, and for keys that see no content.
     #[schema(value_type = Option<Object>)]
     request: Option<Box<RawValue>>,
-    /// What Meta answered; null before it did, and once erased.
+    /// What Meta answered; null before it did, once erased, and for keys that see no content.
     #[schema(value_type = Option<Object>)]
     answer: Option<Box<RawValue>>,
     /// True: the content was erased.
     erased: bool,
+    /// True: there is content, and the key does not see it.
+    withheld: bool,
+    /// True: names, numbers and Meta's ids in the content are masked.
+    masked: bool,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     /// When Meta accepted it, or when it was given up.
@@ -106,8 +111,10 @@ impl From<StatusView> for StatusJson {
     }
 }
 
-impl From<MessageView> for MessageJson {
-    fn from(message: MessageView) -> Self {
+impl MessageJson {
+    /// The message, as far as its reader may see it.
+    pub(super) fn new(message: MessageView, sight: Sight) -> Self {
+        let erased = matches!(message.request, Content::Erased);
         Self {
             id: message.id,
             channel_id: message.channel,
@@ -117,19 +124,22 @@ impl From<MessageView> for MessageJson {
             state: message.state,
             error_code: message.error_code,
             statuses: message.statuses.into_iter().map(StatusJson::from).collect(),
-            erased: matches!(message.request, Content::Erased),
-            request: raw(&message.request),
-            answer: message.answer.as_ref().and_then(raw),
+            erased,
+            withheld: !erased && !sight.has_content(),
+            masked: sight == Sight::MASKED,
+            request: raw(&message.request, sight),
+            answer: message.answer.as_ref().and_then(|answer| raw(answer, sight)),
             created_at: message.created_at,
             settled_at: message.settled_at,
         }
     }
 }
 
-/// The content as it stands. `None` when it is gone, does not open, or is no JSON: Meta's proxies answer with pages too.
-fn raw(content: &Content) -> Option<Box<RawValue>> {
+/// The content as it stands, or masked. `None` when it is gone, does not open, is not to be seen, or is no JSON: Meta's proxies
+/// answer with pages too.
+fn raw(content: &Content, sight: Sight) -> Option<Box<RawValue>> {
     match content {
-        Content::Opened(json) => serde_json::from_slice(json).ok(),
+        Content::Opened(json) => serde_json::from_slice(&View::new(sight.fields(), None).envelope(json)?).ok(),
         Content::Erased | Content::Damaged => None,
     }
 }
@@ -217,5 +227,5 @@ pub(super) async fn show(
 ) -> Result<Json<MessageJson>, Problem> {
     params.finish()?;
     let message = door.message(&who, &errand, id).await?.ok_or(Problem::new(Code::NotFound))?;
-    Ok(Json(message.into()))
+    Ok(Json(MessageJson::new(message, who.sight)))
 }

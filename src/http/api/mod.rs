@@ -17,6 +17,8 @@ mod event_query;
 mod events;
 mod fields;
 mod follower;
+mod key_changes;
+mod key_json;
 mod keys;
 mod messages;
 mod openapi;

@@ -12,11 +12,14 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Code, Document, Fault};
-use super::routes::Route;
-use crate::access::Permission;
+use super::routes::{Access, Route};
 
-/// Carries the permission of an operation.
+/// Carries the permission of an operation. Whoever reaches the listener may do what has none.
 pub(super) const PERMISSION: &str = "x-permission";
+/// Carries the class of fields that a key must see to be answered at all.
+const LEAST_CLASS: &str = "x-least-field-class";
+/// Carries the highest class of fields in an answer.
+const FIELD_CLASS: &str = "x-field-class";
 
 const ABOUT: &str = "Reads what Meta delivered, sends messages, and sets the gateway up. Times are RFC 3339 in UTC. \
     Lists are pages: give `next_cursor` of one as `cursor` of the next. Every refusal is a problem document (RFC 9457).";
@@ -41,13 +44,13 @@ pub(super) fn document(table: Vec<Route>) -> OpenApi {
     components.schemas.insert(Fault::name().into_owned(), Fault::schema());
 
     let mut api = OpenApiBuilder::new().info(info).build();
-    for Route { permission, served: (schemas, paths, _) } in table {
+    for Route { access, served: (schemas, paths, _) } in table {
         components.schemas.extend(schemas);
         for (path, mut item) in paths.paths {
             // The router's word for "and all that follows" is none of OpenAPI's.
             let path = path.replace("{*", "{");
             for operation in operations(&mut item) {
-                complete(operation, &path, permission);
+                complete(operation, &path, access);
             }
             match api.paths.paths.get_mut(&path) {
                 Some(known) => known.merge_operations(item),
@@ -77,13 +80,27 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 /// Adds what follows from the permission and the form of an operation.
-fn complete(operation: &mut Operation, path: &str, permission: Permission) {
-    operation.extensions = Some(ExtensionsBuilder::new().add(PERMISSION, permission.as_str()).build());
+fn complete(operation: &mut Operation, path: &str, access: Access) {
     let none: [&str; 0] = [];
-    operation.security = Some(vec![SecurityRequirement::new("bearer", none), SecurityRequirement::new("header", none)]);
+    let mut common = COMMON.to_vec();
+    operation.security = Some(match access {
+        Access::Open => Vec::new(),
+        Access::Needs { .. } => {
+            vec![SecurityRequirement::new("bearer", none), SecurityRequirement::new("header", none)]
+        }
+    });
+    match access {
+        Access::Open => common.retain(|code| !matches!(code, Code::Unauthenticated | Code::Forbidden)),
+        Access::Needs { permission, least, most } => {
+            common.push(Code::ReadBudgetExceeded);
+            let extensions = ExtensionsBuilder::new().add(PERMISSION, permission.as_str());
+            let extensions = extensions.add(LEAST_CLASS, least.as_str()).add(FIELD_CLASS, most.as_str());
+            operation.extensions = Some(extensions.build());
+        }
+    }
     let of_one: &[Code] = if path.contains('{') { &OF_ONE } else { &[] };
     let of_body: &[Code] = if operation.request_body.is_some() { &OF_BODIES } else { &[] };
-    let mut codes: Vec<Code> = COMMON.iter().chain(of_one).chain(of_body).copied().collect();
+    let mut codes: Vec<Code> = common.iter().chain(of_one).chain(of_body).copied().collect();
     codes.sort_by_key(|code| code.status());
     for code in codes {
         let status = code.status().as_u16().to_string();
@@ -116,7 +133,11 @@ mod tests {
         let mut lines = BTreeSet::new();
         for (path, item) in api["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
-                lines.insert(format!("{} {path} {}", method.to_uppercase(), operation[PERMISSION].as_str().unwrap()));
+                lines.insert(format!(
+                    "{} {path} {}",
+                    method.to_uppercase(),
+                    operation[PERMISSION].as_str().unwrap_or("-")
+                ));
             }
         }
         lines
@@ -125,7 +146,11 @@ mod tests {
     #[test]
     fn every_route_of_the_table_is_documented_with_its_permission_and_nothing_else_is() {
         let mut lines = BTreeSet::new();
-        for Route { permission, served: (_, paths, _) } in table() {
+        for Route { access, served: (_, paths, _) } in table() {
+            let permission = match access {
+                Access::Needs { permission, .. } => permission.as_str(),
+                Access::Open => "-",
+            };
             for (path, mut item) in paths.paths {
                 let methods =
                     [("GET", &item.get), ("POST", &item.post), ("PATCH", &item.patch), ("DELETE", &item.delete)];

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::{Denied, DoorError};
+use crate::access::{Denied, DoorError, Refused};
 use crate::audit::{AuditError, ProofError};
 use crate::directory::{LoadError, SaveError};
 use crate::keyring::KeyringError;
@@ -80,6 +80,8 @@ codes! {
     /// This key, or all together, have as many requests that wait for events or as many open streams as there may be. Close one, or
     /// try again after `Retry-After`.
     TooManyReaders = ("too_many_readers", TOO_MANY_REQUESTS, "Too many readers wait for events"),
+    /// The key was about to be shown more contacts in an hour than it may, and is locked until somebody unlocks it.
+    ReadBudgetExceeded = ("read_budget_exceeded", TOO_MANY_REQUESTS, "The API key is locked"),
     /// Too many of these requests lately. Try again after `Retry-After`.
     RateLimited = ("rate_limited", TOO_MANY_REQUESTS, "Too many requests"),
     /// The request took longer than 30 seconds. It may have had its effect.
@@ -216,6 +218,15 @@ impl From<Denied> for Problem {
     }
 }
 
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        Self::new(match refused {
+            Refused::Unknown => Code::Unauthenticated,
+            Refused::Locked => Code::ReadBudgetExceeded,
+        })
+    }
+}
+
 impl From<DoorError> for Problem {
     fn from(error: DoorError) -> Self {
         match error {
@@ -224,6 +235,7 @@ impl From<DoorError> for Problem {
             DoorError::Store(error) => error.into(),
             DoorError::Keys(error) => error.into(),
             DoorError::Audit(error) => error.into(),
+            DoorError::Spent => Self::new(Code::ReadBudgetExceeded),
         }
     }
 }

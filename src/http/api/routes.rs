@@ -11,9 +11,10 @@ use utoipa_axum::routes;
 use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
-    apps, attempts, audit, channels, contacts, dead_letters, docs, endpoints, events, keys, messages, openapi, replays,
-    stream,
+    apps, attempts, audit, channels, contacts, dead_letters, docs, endpoints, events, key_changes, keys, messages,
+    openapi, replays, stream,
 };
+use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
 use crate::http::state::AppState;
 
@@ -23,25 +24,44 @@ const LONGEST_BODY: usize = 1024 * 1024;
 /// One method of one path.
 pub(super) struct Route {
     /// What a key needs for it.
-    pub(super) permission: Permission,
+    pub(super) access: Access,
     /// Handler and documentation, which come from one declaration.
     pub(super) served: UtoipaMethodRouter<AppState>,
 }
 
+/// What a key needs for a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// This permission, and to see fields of `least`. Nothing above `most` is shown to anybody.
+    Needs { permission: Permission, least: FieldClass, most: FieldClass },
+    /// No key: whoever reaches the listener may.
+    Open,
+}
+
+/// A route about people: whoever sees no personal fields or no content gets an answer without them.
+fn shows(most: FieldClass, permission: Permission, served: UtoipaMethodRouter<AppState>) -> Route {
+    Route { access: Access::Needs { permission, least: Public, most }, served }
+}
+
+/// A route about the installation.
 fn needs(permission: Permission, served: UtoipaMethodRouter<AppState>) -> Route {
-    Route { permission, served }
+    Route { access: Access::Needs { permission, least: Internal, most: Internal }, served }
 }
 
 /// Every route of the API.
 pub(super) fn table() -> Vec<Route> {
     vec![
-        needs(Permission::EventsRead, routes!(events::list)),
-        needs(Permission::EventsRead, routes!(stream::stream)),
-        needs(Permission::ContactsRead, routes!(contacts::list)),
-        needs(Permission::ContactsRead, routes!(contacts::show)),
-        needs(Permission::MessagesRead, routes!(contacts::messages)),
-        needs(Permission::MessagesRead, routes!(messages::show)),
-        needs(Permission::MessagesSend, routes!(messages::send)),
+        shows(Sensitive, Permission::EventsRead, routes!(events::list)),
+        shows(Sensitive, Permission::EventsRead, routes!(stream::stream)),
+        shows(Personal, Permission::ContactsRead, routes!(contacts::list)),
+        shows(Personal, Permission::ContactsRead, routes!(contacts::show)),
+        Route {
+            access: Access::Needs { permission: Permission::ContactsReveal, least: Personal, most: Personal },
+            served: routes!(contacts::reveal),
+        },
+        shows(Sensitive, Permission::MessagesRead, routes!(contacts::messages)),
+        shows(Sensitive, Permission::MessagesRead, routes!(messages::show)),
+        shows(Public, Permission::MessagesSend, routes!(messages::send)),
         needs(Permission::EndpointsRead, routes!(endpoints::list)),
         needs(Permission::EndpointsRead, routes!(endpoints::show)),
         needs(Permission::EndpointsManage, routes!(endpoints::create)),
@@ -75,6 +95,9 @@ pub(super) fn table() -> Vec<Route> {
         needs(Permission::KeysRead, routes!(keys::list)),
         needs(Permission::KeysManage, routes!(keys::create)),
         needs(Permission::KeysManage, routes!(keys::revoke)),
+        needs(Permission::KeysManage, routes!(key_changes::rotate)),
+        needs(Permission::KeysManage, routes!(key_changes::unlock)),
+        Route { access: Access::Open, served: routes!(key_changes::report) },
     ]
 }
 
@@ -99,6 +122,7 @@ pub(in crate::http) fn router(state: AppState) -> Router {
 }
 
 fn guarded(route: Route, state: &AppState) -> UtoipaMethodRouter<AppState> {
-    let guard = Guard { state: state.clone(), permission: route.permission };
+    let Access::Needs { permission, least, .. } = route.access else { return route.served };
+    let guard = Guard { state: state.clone(), permission, least };
     route.served.map(|served| served.route_layer(from_fn_with_state(guard, authorise)))
 }

@@ -48,7 +48,7 @@ const GREETING: &str = "retry: 2000\n\n";
         ("contact_id" = Option<crate::ids::ContactId>, Query, description = "One person."),
         ("direction" = Option<String>, Query, description = "`in` or `out`: events about messages that went this way."),
         ("where" = Option<String>, Query, description = "What the event JSON must look like: a predicate as JSON, as endpoints have it."),
-        ("fields" = Option<String>, Query, description = "How much is shown: `ids`, `metadata`, `masked` or `full`, which is the default."),
+        ("fields" = Option<String>, Query, description = "How much is shown: `ids`, `metadata`, `masked` or `full`; as much as the key may see when absent, and never more."),
     ),
     responses(
         (status = 200, description = "Events without end.", body = String, content_type = "text/event-stream"),

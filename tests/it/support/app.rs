@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use waxseal::access::api_key::{self, Grant};
-use waxseal::access::permissions::Permissions;
+use waxseal::access::api_key::{self, Grant, Powers};
+use waxseal::access::{Permissions, Sight};
 use waxseal::app::{Addresses, Gateway};
 use waxseal::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use waxseal::config::Config;
@@ -173,16 +173,15 @@ pub async fn simulator(clock: SharedClock) -> Simulator {
     Simulator::start(config, clock).await.unwrap()
 }
 
-/// A new API key with these permissions.
+/// A new API key with these permissions, which sees everything.
 pub async fn api_key_with(gateway: &Gateway, permissions: Permissions) -> String {
+    api_key_for(gateway, Powers::Scopes(permissions), Sight::FULL).await
+}
+
+/// A new API key that may do this and sees so much.
+pub async fn api_key_for(gateway: &Gateway, powers: Powers, sight: Sight) -> String {
     let base = gateway.base();
-    let grant = Grant {
-        tenant: TenantId::DEFAULT,
-        name: "test".to_owned(),
-        permissions,
-        channels: Vec::new(),
-        expires_at: None,
-    };
+    let grant = Grant { sight, ..Grant::new(TenantId::DEFAULT, "test".to_owned(), powers) };
     let made = api_key::generate(grant, base.clock.now());
     base.directory.save_api_key(made.record).await.unwrap();
     made.shown.expose().to_owned()

@@ -32,8 +32,10 @@ fn waxseal(variables: &[(String, String)], words: &[&str]) -> Command {
 impl ChildGateway {
     /// Makes an admin key as an operator would, and starts the gateway. The log must be JSON.
     pub async fn start(variables: &[(String, String)]) -> Self {
-        let made =
-            waxseal(variables, &["key", "create", "--name", "sweep", "--scope", "admin"]).output().await.unwrap();
+        let made = waxseal(variables, &["key", "create", "--name", "sweep", "--scope", "admin", "--unmasked"])
+            .output()
+            .await
+            .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let key = String::from_utf8(made.stdout).unwrap().lines().last().unwrap().to_owned();
         let mut child = waxseal(variables, &["serve"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -68,6 +70,11 @@ impl ChildGateway {
     /// A request to any of the listeners.
     pub fn request(&self, method: Method, url: &str) -> RequestBuilder {
         self.client.request(method, url)
+    }
+
+    /// What the system allows the process, as Linux tells it.
+    pub fn limits(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/limits", self.child.id().unwrap())).unwrap()
     }
 
     /// Stops it as a platform would. Returns everything that it said.

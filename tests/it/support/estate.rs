@@ -29,7 +29,9 @@ impl Estate {
         let mut environment = app::variables(&database, simulator.base_url());
         environment.retain(|(name, _)| !name.ends_with("_LISTEN"));
         environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let made = waxseal(&["key", "create", "--name", "test", "--scope", "admin"], &environment).output().await;
+        let made = waxseal(&["key", "create", "--name", "test", "--scope", "admin", "--unmasked"], &environment)
+            .output()
+            .await;
         let key = String::from_utf8(made.unwrap().stdout).unwrap().lines().last().unwrap().to_owned();
         let gateway = Process::start(&environment, Ports::free()).await;
         simulator.set_callback(Some(gateway.webhook()));

@@ -1,0 +1,114 @@
+//! Budgets of keys: how many contacts each was shown within the hour, counted for all processes together.
+
+use time::{Duration, OffsetDateTime};
+
+use super::settings::step_version;
+use super::{Store, StoreError, events};
+use crate::ids::{ApiKeyId, TenantId};
+use crate::store::events::NewEvent;
+
+/// A contact that was shown counts for so long.
+pub const COUNTED: Duration = Duration::HOUR;
+
+/// What became of an attempt to spend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// It is counted.
+    Yes,
+    /// It would have been too much; nothing is counted.
+    TooMuch,
+    /// The key is locked, or gone.
+    Locked,
+}
+
+impl Store {
+    /// Counts that a key is shown these contacts, by their keyed hashes. One after the other for each key, of whichever process.
+    pub async fn spend(
+        &self,
+        tenant: TenantId,
+        key: ApiKeyId,
+        contacts: &[[u8; 16]],
+        budget: u32,
+        now: OffsetDateTime,
+    ) -> Result<Spent, StoreError> {
+        let mut transaction = self.data.begin().await?;
+        let free = sqlx::query_scalar!(
+            "SELECT key_id FROM api_key WHERE tenant_id = $1 AND key_id = $2 AND locked_at IS NULL FOR UPDATE",
+            tenant.uuid(),
+            key.uuid(),
+        );
+        if free.fetch_optional(&mut *transaction).await?.is_none() {
+            return Ok(Spent::Locked);
+        }
+        let contacts: Vec<&[u8]> = contacts.iter().map(<[u8; 16]>::as_slice).collect();
+        sqlx::query!(
+            "INSERT INTO key_read (tenant_id, key_id, contact_hash, seen_at)
+             SELECT DISTINCT $1::uuid, $2::uuid, hash, $4::timestamptz FROM UNNEST($3::bytea[]) AS t (hash)
+             ON CONFLICT (tenant_id, key_id, contact_hash) DO UPDATE SET seen_at = EXCLUDED.seen_at",
+            tenant.uuid(),
+            key.uuid(),
+            &contacts as _,
+            now,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        let counted = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "counted!" FROM key_read WHERE tenant_id = $1 AND key_id = $2 AND seen_at > $3"#,
+            tenant.uuid(),
+            key.uuid(),
+            now - COUNTED,
+        );
+        if counted.fetch_one(&mut *transaction).await? > i64::from(budget) {
+            return Ok(Spent::TooMuch);
+        }
+        transaction.commit().await?;
+        Ok(Spent::Yes)
+    }
+
+    /// Locks a key and stores the event that says so. Returns whether it was not locked before.
+    pub async fn lock_api_key(
+        &self,
+        tenant: TenantId,
+        key: ApiKeyId,
+        told: NewEvent,
+        now: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.data.begin().await?;
+        let locked = sqlx::query!(
+            "UPDATE api_key SET locked_at = $3 WHERE tenant_id = $1 AND key_id = $2 AND locked_at IS NULL",
+            tenant.uuid(),
+            key.uuid(),
+            now,
+        );
+        if locked.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        events::insert_batch(&mut transaction, tenant, &[told], now).await?;
+        step_version(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Unlocks a key and forgets what it has spent. Returns whether it was locked.
+    pub async fn unlock_api_key(&self, tenant: TenantId, key: ApiKeyId) -> Result<bool, StoreError> {
+        let mut transaction = self.data.begin().await?;
+        let unlocked = sqlx::query!(
+            "UPDATE api_key SET locked_at = NULL WHERE tenant_id = $1 AND key_id = $2 AND locked_at IS NOT NULL",
+            tenant.uuid(),
+            key.uuid(),
+        );
+        let was_locked = unlocked.execute(&mut *transaction).await?.rows_affected() == 1;
+        let forget =
+            sqlx::query!("DELETE FROM key_read WHERE tenant_id = $1 AND key_id = $2", tenant.uuid(), key.uuid());
+        forget.execute(&mut *transaction).await?;
+        step_version(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(was_locked)
+    }
+
+    /// Forgets, of all tenants, what counts no more.
+    pub async fn sweep_key_reads(&self, now: OffsetDateTime) -> Result<(), StoreError> {
+        sqlx::query!("DELETE FROM key_read WHERE seen_at <= $1", now - COUNTED).execute(&self.data).await?;
+        Ok(())
+    }
+}
