@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::Gateway;
@@ -16,9 +17,18 @@ pub(super) fn start_logs(config: &Config) {
     telemetry::quiet_panics();
 }
 
+/// Forbids core dumps: they would hold keys and messages. There is no way back for this process.
+fn forbid_core_dumps() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps could not be forbidden; forbid them on the machine");
+    }
+}
+
 /// Runs until SIGTERM or SIGINT, then drains.
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     start_logs(config);
+    forbid_core_dumps();
     // Asked for before anything starts, so that no signal finds the default behind it.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let gateway = Box::pin(Gateway::start(config, Arc::new(SystemClock))).await?;
