@@ -8,36 +8,47 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use time::Duration;
 use time::format_description::well_known::Rfc3339;
-use waxseal::access::{Permission, Permissions};
+use waxseal::access::{FieldClass, Permission, Permissions};
 use waxseal::clock::Clock;
 
 use crate::support::Receiver;
 use crate::support::app::{TestApp, api_key_with};
 
-const UNKNOWN: &str = "01890000-0000-7000-8000-000000000000";
+pub const UNKNOWN: &str = "01890000-0000-7000-8000-000000000000";
 
-/// One operation of the documentation.
-struct Operation {
-    method: Method,
-    path: String,
-    permission: Permission,
+/// One operation of the documentation that needs a key.
+pub struct Operation {
+    pub method: Method,
+    pub path: String,
+    pub permission: Permission,
+    /// The class of fields that a key must see to be answered.
+    pub least: FieldClass,
+    /// The highest class in an answer.
+    pub most: FieldClass,
 }
 
 impl Operation {
-    fn at(&self, id: &str) -> String {
+    pub fn at(&self, id: &str) -> String {
         self.path.replace("{id}", id).replace("{replay_id}", UNKNOWN)
     }
 }
 
-async fn operations(app: &TestApp) -> Vec<Operation> {
+pub async fn operations(app: &TestApp) -> Vec<Operation> {
     let document = app.get("/openapi.json").await;
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
+            let Some(permission) = operation["x-permission"].as_str() else {
+                assert_eq!((method.as_str(), path.as_str()), ("post", "/v1/keys/report"), "open to everybody");
+                continue;
+            };
+            let class = |name: &str| FieldClass::parse(operation[name].as_str().unwrap()).unwrap();
             all.push(Operation {
                 method: method.to_uppercase().parse().unwrap(),
                 path: path.clone(),
-                permission: Permission::parse(operation["x-permission"].as_str().unwrap()).unwrap(),
+                permission: Permission::parse(permission).unwrap(),
+                least: class("x-least-field-class"),
+                most: class("x-field-class"),
             });
         }
     }
@@ -46,14 +57,15 @@ async fn operations(app: &TestApp) -> Vec<Operation> {
 }
 
 /// Sends it with a body, where one belongs.
-async fn send(method: &Method, request: RequestBuilder) -> Response {
-    let has_body = *method == Method::POST || *method == Method::PATCH;
-    let request = if has_body { request.json(&json!({})) } else { request };
+pub async fn send(operation: &Operation, request: RequestBuilder) -> Response {
+    let has_body = operation.method == Method::POST || operation.method == Method::PATCH;
+    let body = if operation.path.ends_with("/reveal") { json!({ "reason": "answer" }) } else { json!({}) };
+    let request = if has_body { request.json(&body) } else { request };
     request.send().await.unwrap()
 }
 
 /// Checks the form of a refusal and returns it without what is different every time.
-async fn problem(answer: Response, status: StatusCode, code: &str) -> Value {
+pub async fn problem(answer: Response, status: StatusCode, code: &str) -> Value {
     let url = answer.url().path().to_owned();
     assert_eq!(answer.status(), status, "{url}");
     let headers = answer.headers().clone();
@@ -106,7 +118,7 @@ async fn every_operation_refuses_whoever_has_no_valid_key() {
         }
         requests.push(app.api(operation.method.clone(), &path).header("x-api-key", &app.key));
         for request in requests {
-            let answer = send(&operation.method, request).await;
+            let answer = send(&operation, request).await;
             told.push(problem(answer, StatusCode::UNAUTHORIZED, "unauthenticated").await);
         }
     }
@@ -131,12 +143,12 @@ async fn every_operation_needs_its_permission_and_no_other() {
         let (only, others) = &keys[operation.permission.as_str()];
         let mut refusals = Vec::new();
         for id in [UNKNOWN, &known] {
-            let answer = send(&operation.method, app.api_as(others, operation.method.clone(), &operation.at(id))).await;
+            let answer = send(&operation, app.api_as(others, operation.method.clone(), &operation.at(id))).await;
             refusals.push(problem(answer, StatusCode::FORBIDDEN, "forbidden").await);
         }
         assert_eq!(refusals[0], refusals[1], "what there is is not told");
         assert!(refusals[0]["detail"].as_str().unwrap().contains(operation.permission.as_str()));
-        let answer = send(&operation.method, app.api_as(only, operation.method.clone(), &operation.at(UNKNOWN))).await;
+        let answer = send(&operation, app.api_as(only, operation.method.clone(), &operation.at(UNKNOWN))).await;
         let status = answer.status();
         assert!(
             !matches!(status.as_u16(), 401 | 403 | 405 | 500..),
@@ -156,7 +168,7 @@ async fn what_is_unknown_is_answered_alike_everywhere() {
     for operation in operations(&app).await.iter().filter(|one| one.path.contains("{id}")) {
         let other_kind = if operation.path.contains("channels") { UNKNOWN } else { &channel };
         for id in [UNKNOWN, "not-an-id", other_kind, "4915199900011"] {
-            let answer = send(&operation.method, app.api(operation.method.clone(), &operation.at(id))).await;
+            let answer = send(operation, app.api(operation.method.clone(), &operation.at(id))).await;
             told.push(problem(answer, StatusCode::NOT_FOUND, "not_found").await);
         }
     }
@@ -202,7 +214,7 @@ async fn nobody_makes_a_key_that_may_do_more_than_their_own() {
 }
 
 /// A body that this operation would take.
-fn right_body(path: &str, channel: &str) -> Value {
+pub fn right_body(path: &str, channel: &str) -> Value {
     match path {
         "/v1/messages" => json!({ "channel_id": channel, "message": {
             "messaging_product": "whatsapp", "to": "4915199900011", "type": "text", "text": { "body": "Moin" } } }),
@@ -210,6 +222,7 @@ fn right_body(path: &str, channel: &str) -> Value {
         "/v1/channels" => json!({ "name": "test", "phone_number_id": "106540352242923", "waba_id": "102290129340398" }),
         "/v1/apps" => json!({ "name": "test", "app_secret": "0f1d0c5d4c0a4b6f9a7e3c2b1d0e9f8b" }),
         "/v1/keys" => json!({ "name": "test", "permissions": ["events:read"] }),
+        "/v1/contacts/{id}/reveal" => json!({ "reason": "answer" }),
         _ => json!({}),
     }
 }

@@ -102,6 +102,7 @@ async fn no_canary_of_any_path_is_readable_anywhere() {
     let said = scene.get(&conversation).await.to_string();
     assert!(said.contains(REPLY), "{contacts} {said}");
     asking.once_more(&mut scene).await;
+    generated.extend(scene.keys(contacts["data"][0]["id"].as_str().unwrap()).await);
     scene.mistakes().await;
     asking.mistakes(&mut scene).await;
 
@@ -110,6 +111,9 @@ async fn no_canary_of_any_path_is_readable_anywhere() {
         let answer = scene.gateway.request(Method::GET, &format!("{}{path}", scene.gateway.admin)).send().await;
         shown += &answer.unwrap().text().await.unwrap();
     }
+    let limits = scene.gateway.limits();
+    let cores: Vec<&str> = limits.lines().filter(|line| line.starts_with("Max core file size")).collect();
+    assert!(cores.iter().all(|line| line.split_whitespace().filter(|word| *word == "0").count() == 2), "{cores:?}");
     let needles = needles(&generated);
     let mut found = sweep::in_bytes(&needles, "what was answered", shown.as_bytes());
     found.extend(sweep::in_database(&needles, &database, server.dir()).await);

@@ -14,6 +14,7 @@
 
 mod support;
 
+mod access;
 mod audit;
 mod authorisation;
 mod canary;
@@ -30,6 +31,7 @@ mod examples;
 mod faults;
 mod idempotency;
 mod identity;
+mod keys;
 mod listeners;
 mod meta_roundtrip;
 mod reading;

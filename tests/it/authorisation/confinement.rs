@@ -19,7 +19,8 @@ async fn a_key_that_is_confined_to_a_channel_sees_nothing_of_another() {
     app.webhook(foreign.replace(crate::support::app::PHONE_NUMBER_ID, "999").into_bytes()).await;
     let receiver = Receiver::start().await;
     let endpoint = app.endpoint(&receiver, "standard").await["id"].as_str().unwrap().to_owned();
-    let made = made_key(&app, json!({ "name": "x", "permissions": ["admin"], "channel_ids": [own] })).await;
+    let made =
+        made_key(&app, json!({ "name": "x", "permissions": ["admin"], "unmasked": true, "channel_ids": [own] })).await;
     let key = made["key"].as_str().unwrap();
 
     let get =

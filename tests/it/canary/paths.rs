@@ -139,6 +139,35 @@ impl Scene {
         ids
     }
 
+    /// Keys that are made, rotated, reported, locked and refused, and somebody who is revealed. The keys.
+    pub(super) async fn keys(&mut self, contact: &str) -> Vec<String> {
+        let reveal = format!("/v1/contacts/{contact}/reveal");
+        let revealed = self.post(&reveal, json!({ "reason": "answer" })).await.to_string();
+        assert!(revealed.contains(NUMBER) || revealed.contains(OTHER_NUMBER), "the canaries went this way");
+        let body = json!({ "name": "sweep", "role": "service", "cidrs": ["127.0.0.1"], "contacts_per_hour": 1 });
+        let made = self.post("/v1/keys", body).await;
+        let heir = self.post(&format!("/v1/keys/{}/rotate", made["id"].as_str().unwrap()), json!({})).await;
+        let keys = [&made, &heir].map(|made| made["key"].as_str().unwrap().to_owned());
+        let at = |path: &str| format!("{}{path}", self.gateway.internal);
+        let (contacts, report) = (at("/v1/contacts"), at("/v1/keys/report"));
+        for _ in 0..2 {
+            self.refused(self.gateway.request(Method::GET, &contacts).bearer_auth(&keys[0])).await;
+        }
+        for key in [&keys[1], TYPED] {
+            let request = self.gateway.request(Method::POST, &report).json(&json!({ "key": key }));
+            assert_eq!(request.send().await.unwrap().status(), StatusCode::ACCEPTED);
+        }
+        self.refused(self.gateway.request(Method::GET, &contacts).bearer_auth(&keys[1])).await;
+        for body in [json!({ "reason": TYPED }), json!({ "reason": [TYPED] })] {
+            self.refused(self.gateway.api(Method::POST, &reveal).json(&body)).await;
+        }
+        for (field, value) in [("role", json!(TYPED)), ("cidrs", json!([TYPED])), ("field_class", json!(TYPED))] {
+            let body = json!({ "name": "sweep", "permissions": ["events:read"], field: value });
+            self.refused(self.gateway.api(Method::POST, "/v1/keys").json(&body)).await;
+        }
+        keys.into()
+    }
+
     /// What strangers and careless applications send.
     pub(super) async fn mistakes(&mut self) {
         let (public, internal) = (format!("{}/webhook", self.gateway.public), self.gateway.internal.clone());
