@@ -166,7 +166,7 @@ impl Out<'_> {
         let mut connection = self.site.database.connect().await?;
         let taken = "SELECT count(*)::text FROM lane WHERE kind = 1 AND worker_id IS NOT NULL";
         while ask(&mut connection, taken).await?.parse::<usize>()? < endpoints {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
