@@ -22,14 +22,14 @@ fn stamp_behind(last: u64, floor: u64) -> u64 {
     if next.saturating_sub(floor) < FOLLOWED { floor.max(next) } else { floor }
 }
 
-/// Takes `count` stamps in a row for `now`, above every one that this process took before, unless the clock was set back by more
-/// than [`FOLLOWED`]. Returns the first.
-fn take_stamps(now: OffsetDateTime, count: u64) -> u64 {
+/// Takes `count` stamps in a row for `now`, above every one that was taken before, unless the clock was set back by more than
+/// [`FOLLOWED`]. Returns the first.
+fn take_stamps(taken: &AtomicU64, now: OffsetDateTime, count: u64) -> u64 {
     let millis = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
     let floor = millis << 12;
     let first = |last| stamp_behind(last, floor);
     let next = |last| Some(first(last).saturating_add(count.saturating_sub(1)));
-    LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(floor, first)
+    taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(floor, first)
 }
 
 /// The UUIDv7 (RFC 9562 §5.7, method 1: fixed-length counter) of a stamp.
@@ -54,7 +54,7 @@ macro_rules! own_ids {
             /// A new id whose first 48 bits are the milliseconds of `now`.
             #[must_use]
             pub fn new(now: OffsetDateTime) -> Self {
-                Self(v7_of(take_stamps(now, 1)))
+                Self(v7_of(take_stamps(&LAST, now, 1)))
             }
 
             /// An id that was made before: read from a row or from a request.
@@ -137,7 +137,7 @@ own_ids! {
 impl EventId {
     /// New ids of a batch. They ascend whatever time others of this process make ids for meanwhile.
     pub fn ascending(now: OffsetDateTime, count: usize) -> impl Iterator<Item = Self> {
-        let first = take_stamps(now, count as u64);
+        let first = take_stamps(&LAST, now, count as u64);
         (first..).take(count).map(|stamp| Self(v7_of(stamp)))
     }
 }
@@ -216,10 +216,12 @@ mod tests {
 
     #[test]
     fn ids_of_one_process_ascend_even_within_a_millisecond_and_when_the_clock_steps_back() {
-        let now = datetime!(2026-11-22 12:00 UTC);
-        let mut last = EventId::new(now);
+        // Stamps of its own: other tests make ids for other times in this process.
+        let (taken, now) = (AtomicU64::new(0), datetime!(2026-11-22 12:00 UTC));
+        let new = |now| v7_of(take_stamps(&taken, now, 1));
+        let mut last = new(now);
         for step in 0..10_000 {
-            let next = EventId::new(now - time::Duration::milliseconds(step % 7));
+            let next = new(now - time::Duration::milliseconds(step % 7));
             assert!(next > last);
             last = next;
         }
