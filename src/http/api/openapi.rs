@@ -186,6 +186,7 @@ mod tests {
     fn the_document_is_what_was_published() {
         let mut api = document(table());
         api.info.version = "any".to_owned();
-        insta::assert_json_snapshot!("openapi", api);
+        // A value's members are sorted; extensions are in no order.
+        insta::assert_json_snapshot!("openapi", serde_json::to_value(api).unwrap());
     }
 }

@@ -105,8 +105,8 @@ pub(super) fn table() -> Vec<Route> {
 pub(in crate::http) fn router(state: AppState) -> Router {
     let api = openapi::document(table());
     let page = docs::page(&api);
-    // What utoipa builds, it can write.
-    let api = serde_json::to_string(&api).unwrap_or_default();
+    // What utoipa builds, it can write. By way of a value, whose members are sorted: its extensions are in no order.
+    let api = serde_json::to_value(&api).map(|api| api.to_string()).unwrap_or_default();
     table()
         .into_iter()
         .fold(OpenApiRouter::<AppState>::default(), |router, route| router.routes(guarded(route, &state)))
