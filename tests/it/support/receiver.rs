@@ -106,12 +106,12 @@ impl Receiver {
 async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> (StatusCode, HeaderMap) {
     let otherwise = shared.otherwise.lock().unwrap().unwrap_or(StatusCode::OK);
     let (status, more) = shared.answers.lock().unwrap().pop_front().unwrap_or((otherwise, Vec::new()));
-    let count = {
+    {
         let mut received = shared.received.lock().unwrap();
         received.push(Received { headers, body });
-        received.len()
-    };
-    shared.count.send_replace(count);
+        // Under the lock: of two that come at once, the larger count is told last.
+        shared.count.send_replace(received.len());
+    }
     let headers = more
         .into_iter()
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap()))
