@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Subcommand;
 use data_encoding::BASE64;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::moment::{Moment, shown};
@@ -26,6 +26,26 @@ const TENANT: TenantId = TenantId::DEFAULT;
 const PAGE: u64 = 1000;
 
 type Out<'a> = &'a mut (dyn Write + Send);
+
+/// One line of an export's `entries.jsonl`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Line {
+    /// Canonical bytes in Base64.
+    pub entry: String,
+    /// Id.
+    pub id: AuditEntryId,
+    /// Place in the tree.
+    pub index: u64,
+    /// In Base64.
+    pub salt: String,
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| std::fmt::Error)?)
+    }
+}
 
 /// `waxseal audit …`
 #[derive(Debug, Subcommand)]
@@ -189,7 +209,8 @@ async fn entries(base: &Base, folder: &Path, size: u64) -> anyhow::Result<u64> {
         let end = (from + PAGE).min(size);
         for one in base.audit.entries_between(TENANT, from, end).await? {
             let (entry, salt) = (BASE64.encode(&one.bytes), BASE64.encode(&one.salt));
-            writeln!(file, "{}", json!({ "index": one.index, "id": one.id, "entry": entry, "salt": salt }))?;
+            let index = one.index.context("an entry of the tree has no place in it")?;
+            writeln!(file, "{}", Line { entry, id: one.id, index, salt })?;
             count += 1;
         }
         from = end;

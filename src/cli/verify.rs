@@ -8,10 +8,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use data_encoding::BASE64;
-use serde::Deserialize;
 
+use super::audit::Line;
 use crate::audit::{Entry, SALT, commitment};
-use crate::ids::AuditEntryId;
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::merkle::{Hash, Head, fold, leaf_hash, node_hash, subtrees};
 use crate::tlog::note::{Note, VerifierKey};
@@ -243,15 +242,6 @@ fn leaves(bundle: &Path, size: u64) -> Checked<Vec<Hash>> {
     Ok(commitments(bundle, size)?.iter().map(|one| leaf_hash(one)).collect())
 }
 
-/// One line of `entries.jsonl`.
-#[derive(Deserialize)]
-struct Line {
-    index: u64,
-    id: AuditEntryId,
-    entry: String,
-    salt: String,
-}
-
 fn whole(policy: &Policy, bundle: &Path) -> Checked<String> {
     let note = String::from_utf8(part(bundle, "checkpoint")?);
     let note = note.map_err(|_| Verdict::Invalid("the checkpoint is no text".to_owned()))?;
@@ -289,7 +279,7 @@ fn check_entries(bundle: &Path, committed: &[Hash]) -> Checked<usize> {
         return Err(Verdict::Diverged("entries.jsonl was cut".to_owned()));
     }
     let mut seen = BTreeSet::new();
-    for (number, line) in text.lines().enumerate() {
+    for (number, line) in text.split_terminator('\n').enumerate() {
         let fault = |what: &str| format!("entries.jsonl, line {}: {what}", number + 1);
         let (index, found) = entry(line).ok_or_else(|| Verdict::Diverged(fault("this is no entry")))?;
         if usize::try_from(index).ok().and_then(|at| committed.get(at)) != Some(&found) {
@@ -307,11 +297,12 @@ fn check_entries(bundle: &Path, committed: &[Hash]) -> Checked<usize> {
     Ok(seen.len())
 }
 
-/// The place and commitment of an entry.
-fn entry(line: &str) -> Option<(u64, Hash)> {
-    let line: Line = serde_json::from_str(line).ok()?;
+/// The place and commitment of an entry. The tree commits to neither spaces nor the letters' case, so that no other line of the
+/// same meaning is taken for the one that was written.
+fn entry(text: &str) -> Option<(u64, Hash)> {
+    let line: Line = serde_json::from_str(text).ok()?;
     let bytes = BASE64.decode(line.entry.as_bytes()).ok()?;
     let salt: [u8; SALT] = BASE64.decode(line.salt.as_bytes()).ok()?.try_into().ok()?;
-    let is_its_own = Entry::decode(&bytes)?.id == line.id;
+    let is_its_own = Entry::decode(&bytes)?.id == line.id && line.to_string() == text;
     is_its_own.then(|| (line.index, commitment(&bytes, &salt)))
 }

@@ -99,6 +99,26 @@ async fn a_thousand_changes_to_an_exported_log_are_all_detected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_exported_line_that_means_the_same_in_other_letters_is_not_the_one_that_was_written() {
+    let app = scene().await;
+    app.get("/v1/contacts").await;
+    let exported = Exported::of(&app, "audit-letters").await;
+    let path = exported.at("entries.jsonl");
+    let whole = fs::read_to_string(&path).unwrap();
+    let (line, rest) = whole.split_once('\n').unwrap();
+    let id = serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
+    let shouted = line.replace(&id, &id.to_uppercase());
+    for changed in [shouted, line.replacen(':', ": ", 1), format!("{line} "), format!("{line}\r")] {
+        assert_ne!(changed, line);
+        fs::write(&path, format!("{changed}\n{rest}")).unwrap();
+        let (code, said) = exported.bundle().await;
+        assert_eq!(code, ExitCode::from(DIVERGED), "{changed}: {said}");
+    }
+    fs::write(&path, whole).unwrap();
+    assert_eq!(exported.bundle().await.0, ExitCode::SUCCESS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn checkpoints_proofs_and_their_consistency_verify_with_files_alone() {
     let app = scene().await;
     let answer = app.api(Method::GET, "/v1/contacts").send().await.unwrap();
