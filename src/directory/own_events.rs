@@ -42,6 +42,34 @@ async fn seal(
     Ok(envelope::seal(&dek.dek, &places::event_payload(tenant, event, contact), content.as_bytes()))
 }
 
+/// An event about nobody and in no channel: the same thing said twice, by its `subject`, is one event.
+async fn about_nobody(
+    keyring: &Keyring,
+    (tenant, event_type): (TenantId, EventType),
+    subject: &[&[u8]],
+    details: &serde_json::Value,
+    owed_to: Vec<(EndpointId, i16)>,
+    now: OffsetDateTime,
+) -> Result<NewEvent, KeyringError> {
+    let (keys, event_id) = (keyring.tenant(tenant).await?, EventId::new(now));
+    Ok(NewEvent {
+        part_day: now.date(),
+        subject: keys.events.hash(subject),
+        variant: keys.events.hash(&[event_type.as_str().as_bytes()]),
+        in_ledger: false,
+        event_id,
+        event_type: event_type.as_str(),
+        channel: None,
+        contact: None,
+        message: None,
+        status_rank: None,
+        error_code: None,
+        occurred_at: now,
+        payload: seal(keyring, (tenant, event_id, None), &details.to_string(), now).await?,
+        owed_to,
+    })
+}
+
 impl OwnEvent {
     /// Seals the event and says whom it is owed to. The same thing said twice is one event.
     pub async fn file(
@@ -98,32 +126,17 @@ impl EndpointEvent {
         snapshot: &Snapshot,
         now: OffsetDateTime,
     ) -> Result<NewEvent, KeyringError> {
-        let keys = keyring.tenant(self.tenant).await?;
-        let event_id = EventId::new(now);
         // As Postgres keeps it: an owner that reads it back must find the same outage.
-        let since = self.since.unix_timestamp_nanos() / 1_000;
+        let (id, since) = (self.endpoint.uuid(), (self.since.unix_timestamp_nanos() / 1_000).to_be_bytes());
         let mut details = json!({ "endpoint_id": self.endpoint, "failing_since": rfc3339(self.since) });
         if let (Some(reason), Some(details)) = (self.reason, details.as_object_mut()) {
             details.insert("reason".to_owned(), json!(reason.as_str()));
         }
         let mut owed_to = snapshot.owed_to(self.tenant, self.event_type, None);
         owed_to.retain(|(endpoint, _)| *endpoint != self.endpoint);
-        Ok(NewEvent {
-            part_day: now.date(),
-            subject: keys.events.hash(&[b"own endpoint", self.endpoint.uuid().as_bytes(), &since.to_be_bytes()]),
-            variant: keys.events.hash(&[self.event_type.as_str().as_bytes()]),
-            in_ledger: true,
-            event_id,
-            event_type: self.event_type.as_str(),
-            channel: None,
-            contact: None,
-            message: None,
-            status_rank: None,
-            error_code: None,
-            occurred_at: now,
-            payload: seal(keyring, (self.tenant, event_id, None), &details.to_string(), now).await?,
-            owed_to,
-        })
+        let subject: [&[u8]; 3] = [b"own endpoint", id.as_bytes(), &since];
+        let event = about_nobody(keyring, (self.tenant, self.event_type), &subject, &details, owed_to, now).await?;
+        Ok(NewEvent { in_ledger: true, ..event })
     }
 }
 
@@ -145,25 +158,11 @@ pub struct KeyEvent {
 impl KeyEvent {
     /// Seals the event and says whom it is owed to.
     pub async fn file(&self, keyring: &Keyring, snapshot: &Snapshot) -> Result<NewEvent, KeyringError> {
-        let (keys, event_id) = (keyring.tenant(self.tenant).await?, EventId::new(self.at));
-        let details = json!({ "key_id": self.key, "contacts_per_hour": self.budget }).to_string();
-        let at = self.at.unix_timestamp_nanos();
-        Ok(NewEvent {
-            part_day: self.at.date(),
-            subject: keys.events.hash(&[b"own key", self.key.uuid().as_bytes(), &at.to_be_bytes()]),
-            variant: keys.events.hash(&[self.event_type.as_str().as_bytes()]),
-            in_ledger: false,
-            event_id,
-            event_type: self.event_type.as_str(),
-            channel: None,
-            contact: None,
-            message: None,
-            status_rank: None,
-            error_code: None,
-            occurred_at: self.at,
-            payload: seal(keyring, (self.tenant, event_id, None), &details, self.at).await?,
-            owed_to: snapshot.owed_to(self.tenant, self.event_type, None),
-        })
+        let details = json!({ "key_id": self.key, "contacts_per_hour": self.budget });
+        let (id, at) = (self.key.uuid(), self.at.unix_timestamp_nanos().to_be_bytes());
+        let subject: [&[u8]; 3] = [b"own key", id.as_bytes(), &at];
+        let owed_to = snapshot.owed_to(self.tenant, self.event_type, None);
+        about_nobody(keyring, (self.tenant, self.event_type), &subject, &details, owed_to, self.at).await
     }
 }
 
