@@ -77,3 +77,5 @@ CREATE TABLE audit_checkpoint (
     made_at   timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, size)
 );
+-- Serves the thinning, which looks at those of days long past alone.
+CREATE INDEX audit_checkpoint_by_time ON audit_checkpoint (tenant_id, made_at);

@@ -66,6 +66,9 @@ pub struct AuditStep {
     pub at: OffsetDateTime,
 }
 
+/// Checkpoints that one statement removes. A busy day has a third of a million, and a statement has a time limit.
+const THINNED: i64 = 50_000;
+
 impl Store {
     /// The log of a tenant, if it was founded.
     pub async fn find_audit_log(&self, tenant: TenantId) -> Result<Option<AuditLogRow>, StoreError> {
@@ -229,17 +232,27 @@ pub async fn write(connection: &mut Connection, tenant: TenantId, step: &AuditSt
 }
 
 impl Store {
-    /// Keeps of the checkpoints made before `day` the last of each day.
+    /// Keeps of the checkpoints made before `day` the last of each day. Returns how many went.
     pub async fn thin_audit_checkpoints(&self, day: Date) -> Result<u64, StoreError> {
-        let done = sqlx::query!(
-            r#"DELETE FROM audit_checkpoint c
-               WHERE (c.made_at AT TIME ZONE 'UTC')::date < $1
-                 AND EXISTS (SELECT 1 FROM audit_checkpoint later
-                             WHERE later.tenant_id = c.tenant_id AND later.size > c.size AND later.published
-                               AND (later.made_at AT TIME ZONE 'UTC')::date = (c.made_at AT TIME ZONE 'UTC')::date)"#,
-            day,
-        );
-        Ok(done.execute(&self.data).await?.rows_affected())
+        let mut total = 0;
+        loop {
+            let thinned = sqlx::query!(
+                "DELETE FROM audit_checkpoint WHERE ctid = ANY(ARRAY(
+                     SELECT c.ctid FROM audit_log l CROSS JOIN LATERAL (
+                         SELECT ctid, size,
+                                max(size) FILTER (WHERE published) OVER (PARTITION BY (made_at AT TIME ZONE 'UTC')::date) AS last
+                         FROM audit_checkpoint WHERE tenant_id = l.tenant_id AND made_at < $1
+                     ) c
+                     WHERE c.size < c.last LIMIT $2))",
+                day.midnight().assume_utc(),
+                THINNED,
+            );
+            let thinned = thinned.execute(&self.data).await?.rows_affected();
+            total += thinned;
+            if thinned < THINNED.unsigned_abs() {
+                return Ok(total);
+            }
+        }
     }
 
     /// The oldest entry of any tenant that is in no tree yet; its id tells since when. `None`: all are in.

@@ -2,6 +2,7 @@
 //! is killed loses no entry and forks nothing.
 
 use reqwest::{Method, StatusCode};
+use time::macros::date;
 use waxseal::tlog::checkpoint::Checkpoint;
 use waxseal::tlog::merkle::{Hash, Head, consistency, fold, is_consistent, leaf_hash, subtrees};
 use waxseal::tlog::note::Note;
@@ -112,6 +113,19 @@ async fn sequencers_that_are_killed_lose_no_entry_and_fork_no_tree() {
     let twice = "SELECT count(*) FROM (SELECT entry_id FROM audit_leaf GROUP BY entry_id HAVING count(*) > 1) twice";
     assert_eq!(database::count(&app.database, twice).await, 0);
     assert_eq!(database::count(&app.database, "SELECT count(*) FROM audit_leaf").await, last.size.cast_signed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_checkpoints_of_a_day_long_past_the_last_published_one_stays() {
+    let app = scene().await;
+    database::until(&app.database, PENDING, 0).await;
+    // 1 and 2 are of 1 March; 3, 4 and, never published, 5 of the 2nd; 6 and 7 of the 3rd.
+    let made = "INSERT INTO audit_checkpoint SELECT tenant_id, 1000 + n, '', n <> 5, timestamptz '2026-03-01Z' + n * interval '9 hours'
+                FROM audit_log, generate_series(0, 7) AS n WHERE n <> 0";
+    database::sabotage(&app.database, made).await;
+    let thinned = database::store(&app.database).thin_audit_checkpoints(date!(2026 - 03 - 03)).await.unwrap();
+    let left = "SELECT string_agg((size - 1000)::text, ' ' ORDER BY size) FROM audit_checkpoint WHERE size > 1000";
+    assert_eq!((thinned, database::text(&app.database, left).await.as_str()), (2, "2 4 5 6 7"));
 }
 
 pub fn root_of(all: &[Hash], range: std::ops::Range<u64>) -> Hash {

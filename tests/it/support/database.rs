@@ -52,13 +52,17 @@ async fn template() -> &'static str {
     let make = || async {
         let name = fresh_name("template");
         execute(server().await, format!("CREATE DATABASE {name}")).await;
-        let url = Dsn::new(with_database(server().await, &name));
-        let store = Store::connect_lazily(&pools(&url)).expect("the connection string is right");
+        let store = store(&with_database(server().await, &name));
         store.migrate().await.expect("the migrations run");
         store.close().await;
         name
     };
     TEMPLATE.get_or_init(make).await
+}
+
+/// The database of a test, as the gateway reaches it.
+pub fn store(url: &str) -> Store {
+    Store::connect_lazily(&pools(&Dsn::new(url.to_owned()))).expect("the connection string is right")
 }
 
 fn pools(url: &Dsn) -> Pools {
@@ -83,7 +87,7 @@ pub async fn fresh() -> String {
 pub async fn own_server() -> (PrivatePostgres, String) {
     let server = PrivatePostgres::throwaway().await.expect("Postgres starts; see `make test`");
     let url = server.dsn().clone();
-    let store = Store::connect_lazily(&pools(&url)).expect("the connection string is right");
+    let store = store(url.expose());
     store.migrate().await.expect("the migrations run");
     store.close().await;
     (server, url.expose().to_owned())
