@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Deliverer;
 use super::fly::{Flown, Load};
 use super::health::Health;
 use super::read::Reading;
-use super::schedule::Schedule;
+use super::schedule::{Read, Schedule};
 use crate::directory::bells::Bell;
 use crate::domain::endpoint::{Endpoint, Order, State};
 use crate::ids::EndpointId;
@@ -28,6 +29,12 @@ use crate::store::rounds::Round;
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 /// How long requests that are under way may take once the lane was told to stop. What is broken off then counts as no attempt.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// A reading that found little is followed by the next after this, and a record likewise: on a busy machine each costs Postgres
+/// more than the rows in it, at the expense of the webhooks. The first after a rest does not wait.
+const BREATH: Duration = Duration::from_millis(5);
+/// So much is recorded at once.
+const WORTH_A_RECORD: usize = 64;
 
 pub(super) type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -46,6 +53,9 @@ pub(super) struct Work<'a> {
     reading: Option<Later<'a, Reading>>,
     recording: Option<Later<'a, (Round, bool)>>,
     asking: Option<Later<'a, Result<Option<OffsetDateTime>, StoreError>>>,
+    /// Neither reading nor recording begins before these.
+    read_from: Instant,
+    record_from: Instant,
 }
 
 enum Happened {
@@ -56,6 +66,7 @@ enum Happened {
     Rung(bool),
     GraceIsOver,
     Woken,
+    Rested,
 }
 
 /// Works on a lane until `stop` is cancelled or the lane is lost.
@@ -70,13 +81,15 @@ pub async fn run(deliverer: Deliverer, claimed: ClaimedLane, bell: Arc<Bell>, st
         let stopping = stop.is_cancelled();
         if stopping {
             // Here, and not where the select below sees it: what else was ready may have been picked instead.
-            stopped_at.get_or_insert_with(tokio::time::Instant::now);
+            stopped_at.get_or_insert_with(Instant::now);
         }
-        work.start_what_may(stopping);
+        let instant = Instant::now();
+        work.start_what_may(stopping, instant);
         if stopping && work.is_at_rest() {
             return;
         }
         let wake = work.schedule.wake(deliverer.clock.now());
+        let rest = work.rests_until(deliverer.clock.now(), instant);
         let happened = tokio::select! {
             Some(flown) = work.flying.next() => Happened::Flown(flown),
             read = wait_for(&mut work.reading) => Happened::Read(read),
@@ -84,9 +97,10 @@ pub async fn run(deliverer: Deliverer, claimed: ClaimedLane, bell: Arc<Bell>, st
             answer = wait_for(&mut work.asking) => Happened::Answered(answer),
             everything = bell.rung() => Happened::Rung(everything),
             () = wait_until(&deliverer, wake) => Happened::Woken,
+            () = until(rest) => Happened::Rested,
             Ok(()) = changes.changed() => Happened::Woken,
             () = stop.cancelled(), if !stopping => Happened::Woken,
-            () = grace(stopped_at) => Happened::GraceIsOver,
+            () = until(stopped_at.map(|at| at + GRACE)) => Happened::GraceIsOver,
         };
         match happened {
             Happened::Flown(flown) => work.note(flown).await,
@@ -103,6 +117,7 @@ pub async fn run(deliverer: Deliverer, claimed: ClaimedLane, bell: Arc<Bell>, st
                 stopped_at = None;
             }
             Happened::Woken => work.tell_if_failing().await,
+            Happened::Rested => {}
         }
     }
 }
@@ -124,6 +139,8 @@ impl<'a> Work<'a> {
             reading: None,
             recording: None,
             asking: None,
+            read_from: Instant::now(),
+            record_from: Instant::now(),
         };
         work.set_pace();
         Some(work)
@@ -167,7 +184,7 @@ impl<'a> Work<'a> {
         self.order == Some(self.endpoint.pace.order)
     }
 
-    fn start_what_may(&mut self, stopping: bool) {
+    fn start_what_may(&mut self, stopping: bool, instant: Instant) {
         let deliverer = self.deliverer;
         if stopping || self.endpoint.state != State::Active {
             self.schedule.forget_waiting();
@@ -177,6 +194,7 @@ impl<'a> Work<'a> {
                 self.flying.push(Box::pin(deliverer.fly(self.endpoint.clone(), item)));
             }
             if self.reading.is_none()
+                && self.read_from <= instant
                 && let Some(want) = self.schedule.wants(now)
             {
                 let wanted = Wanted {
@@ -194,10 +212,24 @@ impl<'a> Work<'a> {
                 self.asking = Some(Box::pin(deliverer.ask_for_next(self.lane, after)));
             }
         }
-        if self.recording.is_none() && !self.round.is_empty() {
+        if self.recording.is_none() && self.is_worth_recording(stopping, instant) {
+            self.record_from = instant + BREATH;
             let round = std::mem::take(&mut self.round);
             self.recording = Some(Box::pin(deliverer.record(self.lane, round)));
         }
+    }
+
+    fn is_worth_recording(&self, stopping: bool, instant: Instant) -> bool {
+        let is_time = || stopping || self.record_from <= instant;
+        !self.round.is_empty() && (self.round.events().count() >= WORTH_A_RECORD || is_time())
+    }
+
+    /// When what is due now, and rests at `instant`, may begin.
+    fn rests_until(&self, now: OffsetDateTime, instant: Instant) -> Option<Instant> {
+        let read = self.reading.is_none() && self.schedule.wants_anything(now);
+        let record = self.recording.is_none() && !self.round.is_empty();
+        let rests = [read.then_some(self.read_from), record.then_some(self.record_from)];
+        rests.into_iter().flatten().filter(|rest| *rest > instant).min()
     }
 
     fn is_at_rest(&self) -> bool {
@@ -206,6 +238,10 @@ impl<'a> Work<'a> {
 
     fn take(&mut self, reading: Reading) {
         self.reading = None;
+        let has_more = |read: &Read<Load>| read.more_fresh || read.more_retries;
+        if !reading.read.as_ref().is_some_and(|(read, _)| has_more(read)) {
+            self.read_from = Instant::now() + BREATH;
+        }
         let Reading { endpoint, read } = reading;
         match read {
             Some((read, passed_over)) if endpoint.changed_at == self.endpoint.changed_at => {
@@ -262,9 +298,9 @@ async fn wait_until(deliverer: &Deliverer, wake: Option<OffsetDateTime>) {
     }
 }
 
-async fn grace(stopped_at: Option<tokio::time::Instant>) {
-    match stopped_at {
-        Some(at) => tokio::time::sleep_until(at + GRACE).await,
+async fn until(rest: Option<Instant>) {
+    match rest {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }
