@@ -14,6 +14,8 @@ pub const INGEST_REQUESTS: &str = "waxseal_ingest_requests_total";
 pub const INGEST_EVENTS: &str = "waxseal_ingest_events_total";
 /// Events that had been stored before.
 pub const INGEST_DUPLICATES: &str = "waxseal_ingest_dedup_total";
+/// Bodies that were left unread for a while.
+pub const INGEST_HELD_BACK: &str = "waxseal_ingest_held_back_total";
 /// Batches that were split because a row was refused.
 pub const INGEST_SPLITS: &str = "waxseal_ingest_splits_total";
 /// Bytes waiting for the batcher.
@@ -92,6 +94,7 @@ fn describe() {
     describe_counter!(INGEST_REQUESTS, "Webhook POSTs by outcome.");
     describe_counter!(INGEST_EVENTS, "Events stored, by type.");
     describe_counter!(INGEST_DUPLICATES, "Events that had been stored before.");
+    describe_counter!(INGEST_HELD_BACK, "Webhooks left unread for a while because plenty waited.");
     describe_counter!(INGEST_SPLITS, "Batches split because Postgres refused a row.");
     describe_gauge!(INGEST_QUEUE_BYTES, "Bytes waiting for the batcher.");
     describe_histogram!(DELIVERY_LAG_SECONDS, "From the storing of an event to its 2xx.");

@@ -93,7 +93,14 @@ async fn receive(reception: &Reception, request: Request) -> Response {
 }
 
 async fn admit(reception: &Reception, request: Request, signature: &[u8]) -> (&'static str, Response) {
-    match timeout(BODY_DEADLINE, read(request, &reception.room)).await {
+    let declared = declared(request.headers());
+    if declared > LONGEST_BODY {
+        return unread("too_large", StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    let coming = reception.ingest.admit(declared).await;
+    let body = timeout(BODY_DEADLINE, gather(request.into_body(), declared, &reception.room)).await;
+    drop(coming);
+    match body {
         Ok(Ok(body)) => {
             let started = Instant::now();
             let answer = verdict(reception.ingest.receive(body, Some(signature)).await);
@@ -141,12 +148,9 @@ enum Unread {
     Broken,
 }
 
-async fn read(request: Request, room: &Semaphore) -> Result<Bytes, Unread> {
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > LONGEST_BODY as u64) {
-        return Err(Unread::TooLarge);
-    }
-    gather(request.into_body(), declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0), room).await
+/// What the body is said to have; 0 where nothing is said.
+fn declared(headers: &HeaderMap) -> usize {
+    headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
 }
 
 /// Reads a body to its end. It has its share of the room until then; the queue behind has a bound of its own.

@@ -1,10 +1,12 @@
 //! Message in: verify, parse, queue, and answer when the batch that holds it has committed.
 
+mod backpressure;
 mod batcher;
 mod file;
 mod queue;
 mod write;
 
+pub use backpressure::Coming;
 pub use batcher::Limits;
 
 use std::sync::Arc;
@@ -74,6 +76,12 @@ impl Ingest {
             tasks.spawn(batcher::supervise(parts.clone(), limits, queue.clone(), stop.clone()));
         }
         Self { directory: parts.directory.clone(), queue, commit_timeout: limits.commit_timeout }
+    }
+
+    /// Returns when a body of so many bytes is to be read: at once, unless so much waits that it had better stay with its sender,
+    /// and then within a second. To be dropped when the body has come.
+    pub async fn admit(&self, bytes: usize) -> Coming {
+        self.queue.admit(bytes).await
     }
 
     /// Takes a webhook and returns when everything in it is committed. A caller that goes away does not undo anything.

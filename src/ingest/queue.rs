@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::backpressure::{Backpressure, Coming};
 use crate::domain::event::{Item, Subject};
 use crate::ids::TenantId;
 
@@ -21,7 +22,20 @@ pub(super) struct Submission {
     cut: Option<Cut>,
     _turn: Option<Turn>,
     /// Its share of the queue, given back when it is dropped.
-    _room: OwnedSemaphorePermit,
+    _room: Share,
+}
+
+/// Room in the queue. Whoever is held back is told when it is given back.
+struct Share {
+    permit: Option<OwnedSemaphorePermit>,
+    backpressure: Arc<Backpressure>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        self.backpressure.less_waits();
+    }
 }
 
 /// Makes items of a body.
@@ -68,6 +82,7 @@ pub(super) struct Full;
 pub(super) struct Queue {
     capacity: usize,
     room: Arc<Semaphore>,
+    backpressure: Arc<Backpressure>,
     cut_at_once: usize,
     cutting: Arc<Semaphore>,
     sender: mpsc::UnboundedSender<Submission>,
@@ -125,6 +140,8 @@ impl Queue {
         Self {
             capacity,
             room: semaphore(capacity),
+            // Half of what the batchers may hold is several batches of messages; and again as much is on its way.
+            backpressure: Backpressure::new(cut_at_once.min(capacity / 2) / 2),
             cut_at_once,
             cutting: semaphore(cut_at_once),
             sender,
@@ -132,6 +149,11 @@ impl Queue {
             queued: AtomicUsize::new(0),
             under_way: Arc::default(),
         }
+    }
+
+    /// Returns when a body of so many bytes is to be read; see [`Backpressure`].
+    pub(super) async fn admit(&self, bytes: usize) -> Coming {
+        self.backpressure.admit(bytes, || self.room.available_permits(), || self.waiting()).await
     }
 
     /// Leave to cut a body of so many bytes now; `None` when enough is cut already.
@@ -153,6 +175,7 @@ impl Queue {
         };
         let wanted = u32::try_from(bytes.clamp(1, self.capacity)).map_err(|_| Full)?;
         let room = self.room.clone().try_acquire_many_owned(wanted).map_err(|_| Full)?;
+        let room = Share { permit: Some(room), backpressure: self.backpressure.clone() };
         let (answer, receiver) = oneshot::channel();
         let submission = Submission { tenant, items, answer, bytes, cut, _turn: turn, _room: room };
         let is_first = self.queued.fetch_add(bytes, Ordering::AcqRel) == 0;

@@ -57,6 +57,23 @@ async fn a_full_queue_refuses_at_once_and_keeps_what_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_plenty_waits_further_bodies_are_left_unread_and_stored_in_the_end() {
+    let estate = Estate::start(database::fresh().await, &[]).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let lock = block(&estate).await;
+    let names: Vec<String> = (0..6).map(|number| format!("n{number}")).collect();
+    let posted = futures_util::future::join_all(names.iter().map(|name| post(&estate, &client, name, 950_000)));
+    let meanwhile = async {
+        let held_back = async || estate.gateway.metric("waxseal_ingest_held_back_total").await > 0.0;
+        crate::support::wait::until("one is held back", Duration::from_secs(4), held_back).await;
+        lock.close().await.unwrap();
+    };
+    let (answers, ()) = tokio::join!(posted, meanwhile);
+    assert!(answers.iter().all(|answer| answer.status() == StatusCode::OK), "{answers:?}");
+    assert_eq!(database::count(&estate.database, EVENTS).await, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waited_too_long_is_answered_503_and_a_repetition_doubles_nothing() {
     let estate = Estate::start(database::fresh().await, &[("WAXSEAL_INGEST__QUEUE_BYTES", &QUEUE.to_string())]).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
