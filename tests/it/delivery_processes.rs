@@ -147,6 +147,8 @@ async fn a_process_that_lost_its_lane_writes_nothing_and_the_owner_writes_everyt
         attempts: vec![attempt(1), attempt(2)],
         failing_since: Some(Some(now)),
     };
+    // The epoch rises when the lane is taken.
+    database::until(&app.database, "SELECT count(*) FROM lane WHERE kind = 1 AND worker_id IS NOT NULL", 1).await;
     let epoch = database::count(&app.database, "SELECT epoch FROM lane WHERE kind = 1").await;
     let lane = |epoch| OwnedLane {
         tenant: TenantId::DEFAULT,

@@ -93,13 +93,13 @@ pub async fn own_server() -> (PrivatePostgres, String) {
     (server, url.expose().to_owned())
 }
 
+/// Generous, because all tests share two cores.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(40);
+
 /// Waits until a statement yields this number.
 pub async fn until(url: &str, statement: &str, wanted: i64) {
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
-    while count(url, statement).await != wanted {
-        assert!(tokio::time::Instant::now() < deadline, "{statement} never became {wanted}");
-        tokio::task::yield_now().await;
-    }
+    let what = format!("{statement} yields {wanted}");
+    super::wait::until(&what, PATIENCE, async || count(url, statement).await == wanted).await;
 }
 
 /// Waits until every event that was committed can be read behind a cursor: that is when no older transaction of the whole
