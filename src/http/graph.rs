@@ -100,7 +100,7 @@ impl From<MirrorError> for GraphError {
 
 fn told(fault: &Fault) -> String {
     let place = fault.pointer.trim_start_matches('/').replace('/', ".");
-    if place.is_empty() { fault.detail.to_owned() } else { format!("{place}: {}", fault.detail) }
+    if place.is_empty() { fault.detail.clone().into_owned() } else { format!("{place}: {}", fault.detail) }
 }
 
 fn unknown_object() -> GraphError {

@@ -1,13 +1,15 @@
-//! What a message must be before Meta is asked: the shape that all types share, and the limits of text. Every fault is
-//! listed at once. The limits of the other types are Meta's to tell, for now.
+//! What a message must be before Meta is asked: the shape that all types share here, the content of each in [`super::schema`]. Every
+//! fault is listed at once.
+
+use std::borrow::Cow;
 
 use serde_json::{Map, Value};
+
+use super::schema;
 
 use crate::domain::message::is_reserved;
 use crate::domain::person::{Identifier, Person, PhoneNumber};
 
-/// What Meta allows in `text.body` (Cloud API reference, text messages), in characters.
-const TEXT_LIMIT: usize = 4096;
 /// What Meta allows in `biz_opaque_callback_data`, in characters.
 const CALLBACK_LIMIT: usize = 512;
 
@@ -17,7 +19,7 @@ pub struct Fault {
     /// Pointer into the message.
     pub pointer: String,
     /// What is wrong, without a value of the message.
-    pub detail: &'static str,
+    pub detail: Cow<'static, str>,
 }
 
 /// A message that may be sent.
@@ -36,10 +38,12 @@ impl std::fmt::Debug for Checked {
 /// Checks a message object.
 pub(super) fn check(message: &str) -> Result<Checked, Vec<Fault>> {
     let Ok(Value::Object(body)) = serde_json::from_str(message) else {
-        return Err(vec![Fault { pointer: String::new(), detail: "must be a JSON object" }]);
+        return Err(vec![Fault { pointer: String::new(), detail: "must be a JSON object".into() }]);
     };
     let mut faults = Vec::new();
-    let mut fault = |pointer: &str, detail| faults.push(Fault { pointer: pointer.to_owned(), detail });
+    let mut fault = |pointer: &str, detail: &'static str| {
+        faults.push(Fault { pointer: pointer.to_owned(), detail: detail.into() });
+    };
     if body.get("messaging_product").is_some_and(|product| product != "whatsapp") {
         fault("/messaging_product", "must be \"whatsapp\"");
     }
@@ -48,18 +52,13 @@ pub(super) fn check(message: &str) -> Result<Checked, Vec<Fault>> {
         fault("/to", "must be a phone number, or give a business-scoped user id in \"recipient\"");
     }
     // Meta takes a message without a type for a text.
-    let kind = body.get("type").map_or(Some("text"), Value::as_str);
+    let kind = body.get("type").map_or(Some("text"), Value::as_str).map(str::to_owned);
+    let kind = kind.as_deref();
     match kind {
         None => fault("/type", "must be a string"),
         Some(kind) if !body.get(kind).is_some_and(|content| content.is_object() || content.is_array()) => {
             fault(&format!("/{}", escape(kind)), "the content that \"type\" names is missing");
         }
-        Some("text") => match body.get("text").and_then(|text| text.get("body")).and_then(Value::as_str) {
-            None => fault("/text/body", "must be a string"),
-            Some("") => fault("/text/body", "must not be empty"),
-            Some(text) if text.chars().count() > TEXT_LIMIT => fault("/text/body", "must have at most 4096 characters"),
-            Some(_) => {}
-        },
         Some(_) => {}
     }
     match body.get("biz_opaque_callback_data").map(Value::as_str) {
@@ -72,8 +71,10 @@ pub(super) fn check(message: &str) -> Result<Checked, Vec<Fault>> {
         }
         _ => {}
     }
-    match (recipient, faults.is_empty()) {
-        (Some(recipient), true) => {
+    let message = Value::Object(body);
+    faults.extend(schema::faults(&message, kind.unwrap_or_default()));
+    match (recipient, message, faults.is_empty()) {
+        (Some(recipient), Value::Object(body), true) => {
             let kind = crate::domain::message::kind(kind.unwrap_or_default());
             Ok(Checked { body, kind, recipient })
         }
@@ -82,7 +83,7 @@ pub(super) fn check(message: &str) -> Result<Checked, Vec<Fault>> {
 }
 
 /// A member name as a part of a JSON pointer, cut to what a person would still read.
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     name.chars().take(40).collect::<String>().replace('~', "~0").replace('/', "~1")
 }
 
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn every_fault_is_listed_at_once() {
         let message = r#"{"messaging_product":"sms","type":"text","text":{"body":""},"biz_opaque_callback_data":1}"#;
-        assert_eq!(pointers(message), ["/messaging_product", "/to", "/text/body", "/biz_opaque_callback_data"]);
+        assert_eq!(pointers(message), ["/messaging_product", "/to", "/biz_opaque_callback_data", "/text/body"]);
     }
 
     #[test]
@@ -118,7 +119,7 @@ mod tests {
         for message in [
             r#"{"messaging_product":"whatsapp","to":"+49 151 99900011","text":{"body":"Moin"}}"#,
             r#"{"to":"4915199900011","type":"template","template":{"name":"a","language":{"code":"de"}}}"#,
-            r#"{"recipient":"DE.123abc","type":"contacts","contacts":[]}"#,
+            r#"{"recipient":"DE.123abc","type":"contacts","contacts":[{"name":{"formatted_name":"A"}}]}"#,
             r#"{"recipient_type":"group","to":"Y2FwaV9ncm91cA","type":"text","text":{"body":"x"}}"#,
         ] {
             assert_eq!(pointers(message), Vec::<String>::new(), "{message}");

@@ -73,7 +73,9 @@ impl Sender {
             match std::str::from_utf8(&body) {
                 Ok(text) if is_receipt(text) => sender.pass_receipt(&channel, &version, body.clone()).await,
                 Ok(text) => sender.pass_message(tenant, channel, &version, text).await,
-                Err(_) => Err(MirrorError::Faulty(vec![Fault { pointer: String::new(), detail: "must be UTF-8" }])),
+                Err(_) => {
+                    Err(MirrorError::Faulty(vec![Fault { pointer: String::new(), detail: "must be UTF-8".into() }]))
+                }
             }
         });
         // The task panicked: what it had stored, the lane calls in doubt.

@@ -6,6 +6,7 @@ mod lane;
 mod mirror;
 mod outcome;
 mod queue;
+mod schema;
 
 pub use check::Fault;
 pub use lane::run as run_lane;

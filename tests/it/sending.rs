@@ -98,6 +98,53 @@ async fn every_fault_of_a_message_is_listed_and_nothing_is_sent() {
     assert_eq!(ledger(&app, 0).await["messages"].as_array().unwrap().len(), 0);
 }
 
+/// A body of every type with something wrong in it, and where.
+fn malformed() -> Vec<(Value, &'static str)> {
+    let interactive = |kind: &str, action: Value| json!({ "type": "interactive", "interactive": { "type": kind, "body": { "text": "b" }, "action": action } });
+    let media = |kind: &str| (json!({ "type": kind, kind: { "link": "nowhere" } }), "link");
+    let mut all: Vec<_> = ["image", "video", "document", "audio", "sticker"].map(media).into();
+    all.extend([
+        (json!({ "type": "text", "text": { "body": "x".repeat(4097) } }), "text/body"),
+        (json!({ "type": "location", "location": { "latitude": 91, "longitude": 0 } }), "location/latitude"),
+        (json!({ "type": "contacts", "contacts": [{}] }), "contacts/0/name"),
+        (json!({ "type": "reaction", "reaction": { "emoji": "x" } }), "reaction/message_id"),
+        (json!({ "type": "template", "template": { "name": "a" } }), "template/language"),
+        (interactive("button", json!({ "buttons": [] })), "interactive/action/buttons"),
+        (interactive("list", json!({ "button": "b", "sections": [] })), "interactive/action/sections"),
+        (interactive("cta_url", json!({ "parameters": { "display_text": "d" } })), "interactive/action/parameters/url"),
+        (interactive("flow", json!({ "parameters": { "flow_id": "1" } })), "interactive/action/parameters/flow_cta"),
+        (interactive("product", json!({ "catalog_id": "1" })), "interactive/action/product_retailer_id"),
+        (interactive("product_list", json!({ "catalog_id": "1" })), "interactive/action/sections"),
+        (interactive("carousel", json!({ "cards": [] })), "interactive/action/cards"),
+        (json!({ "type": "pin" }), "pin"),
+    ]);
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_body_of_any_type_is_refused_by_both_doors_and_never_reaches_meta() {
+    let app = TestApp::spawn().await;
+    let channel = app.channel().await;
+    for (mut message, place) in malformed() {
+        message["messaging_product"] = json!("whatsapp");
+        message["to"] = json!("4915199900011");
+        let queued = json!({ "channel_id": channel, "message": message });
+        let answer = app.api(Method::POST, "/v1/messages").json(&queued).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{message}");
+        let problem: Value = answer.json().await.unwrap();
+        let pointer = problem["errors"][0]["pointer"].as_str().unwrap();
+        assert!(pointer.starts_with("/message/") && pointer.ends_with(place), "{pointer} for {message}");
+
+        let path = format!("/graph/v25.0/{PHONE_NUMBER_ID}/messages");
+        let answer = app.api(Method::POST, &path).json(&message).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{message}");
+        let refusal: Value = answer.json().await.unwrap();
+        assert_eq!(refusal["error"]["code"], 100, "{refusal}");
+        assert!(refusal.to_string().contains(&place.replace('/', ".")), "{refusal}");
+    }
+    assert_eq!(ledger(&app, 0).await["messages"].as_array().unwrap().len(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mirror_answers_as_meta_does_and_keeps_metas_token_inside() {
     let app = TestApp::spawn().await;
