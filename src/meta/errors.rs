@@ -1,6 +1,7 @@
 //! What to do about each of Meta's error codes. One table, after Meta's error reference and the practice of gateways
 //! that run on it; the same codes come in answers to a send and, later, in failed statuses.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use self::Verdict::{BackOff, Fix, Never};
@@ -45,7 +46,7 @@ const fn wait(seconds: u64) -> Verdict {
     Verdict::Wait(Duration::from_secs(seconds))
 }
 
-/// Every code that we know by number, ascending. Ranges are in [`find`].
+/// Every code that we know by number, ascending. `docs/errors.md` shows it, and a test keeps the two alike.
 pub const CODES: &[ErrorCode] = &[
     row(0, "the access token is invalid or expired", Fix),
     row(1, "unknown error of Meta's API", BackOff),
@@ -128,25 +129,25 @@ pub const CODES: &[ErrorCode] = &[
     row(2_494_191, "this app may not take the thread", Fix),
 ];
 
+/// Codes that Meta hands out in ranges. All of them call for somebody to change something.
+pub const RANGES: &[(RangeInclusive<i32>, &str)] = &[
+    (200..=299, "a permission is missing"),
+    (131_201..=131_215, "a group operation was refused"),
+    (138_000..=138_020, "a call was refused"),
+    (139_000..=139_004, "the Flow was refused"),
+    (139_100..=139_103, "blocking or unblocking failed, at least in part"),
+    (147_001..=147_005, "the username was refused"),
+    (2_388_000..=2_388_999, "the template was refused"),
+    (2_494_164..=2_494_179, "the account's onboarding is in the way"),
+    (2_593_107..=2_593_109, "synchronising the WhatsApp Business app was refused"),
+];
+
 /// The entry for a code, also for those that Meta hands out in ranges. `None` for codes that we do not know.
 #[must_use]
 pub fn find(code: i32) -> Option<ErrorCode> {
     let exact = CODES.binary_search_by_key(&code, |row| row.code).ok().and_then(|at| CODES.get(at)).copied();
-    exact.or_else(|| {
-        let meaning = match code {
-            200..=299 => "a permission is missing",
-            131_201..=131_215 => "a group operation was refused",
-            138_000..=138_020 => "a call was refused",
-            139_000..=139_004 => "the Flow was refused",
-            139_100..=139_103 => "blocking or unblocking failed, at least in part",
-            147_001..=147_005 => "the username was refused",
-            2_388_000..=2_388_999 => "the template was refused",
-            2_494_164..=2_494_179 => "the account's onboarding is in the way",
-            2_593_107..=2_593_109 => "synchronising the WhatsApp Business app was refused",
-            _ => return None,
-        };
-        Some(row(code, meaning, Fix))
-    })
+    let range = || RANGES.iter().find(|(codes, _)| codes.contains(&code));
+    exact.or_else(|| range().map(|(_, meaning)| row(code, meaning, Fix)))
 }
 
 /// What a code calls for. `None` for codes that we do not know: then the HTTP status says, see [`verdict_of_status`].
@@ -188,6 +189,37 @@ mod tests {
         ] {
             assert_eq!(verdict(code), Some(expected), "{code}");
         }
+    }
+
+    fn in_words(verdict: Verdict) -> String {
+        match verdict {
+            BackOff => "back off".to_owned(),
+            Verdict::Wait(pause) => format!("wait {}", shown(pause.as_secs())),
+            Fix => "fix".to_owned(),
+            Never => "never".to_owned(),
+        }
+    }
+
+    fn shown(seconds: u64) -> String {
+        match seconds {
+            1 => "1 second".to_owned(),
+            ..3600 => format!("{} minutes", seconds / 60),
+            _ => format!("{} hours", seconds / 3600),
+        }
+    }
+
+    #[test]
+    fn the_documentation_shows_the_table() {
+        let mut rows: Vec<(i32, String)> = CODES
+            .iter()
+            .map(|row| (row.code, format!("| {} | {} | {} |\n", row.code, row.meaning, in_words(row.verdict))))
+            .collect();
+        rows.extend(RANGES.iter().map(|(codes, meaning)| {
+            (*codes.start(), format!("| {} to {} | {meaning} | fix |\n", codes.start(), codes.end()))
+        }));
+        rows.sort();
+        let table: String = rows.into_iter().map(|(_, row)| row).collect();
+        assert!(include_str!("../../docs/errors.md").contains(&table), "docs/errors.md must have:\n{table}");
     }
 
     #[test]
