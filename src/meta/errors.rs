@@ -20,6 +20,17 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// A stable word: `back_off`, `wait`, `fix` or `never`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BackOff => "back_off",
+            Self::Wait(_) => "wait",
+            Self::Fix => "fix",
+            Self::Never => "never",
+        }
+    }
+
     /// Whether the same message may be sent again without anybody's doing.
     #[must_use]
     pub const fn is_retryable(self) -> bool {

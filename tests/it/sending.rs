@@ -81,7 +81,8 @@ async fn a_message_that_meta_refuses_for_good_fails_with_metas_code() {
     app.control(Method::PUT, "faults", json!({ "messages": { "code": 131_047 }, "times": 1 })).await;
     let id = queue(&app, "zu spät").await;
     let shown = until(&app, &id, "failed").await;
-    assert_eq!(shown["error_code"], 131_047);
+    assert_eq!((&shown["error_code"], &shown["error_verdict"]), (&json!(131_047), &json!("fix")));
+    assert!(shown["error_meaning"].as_str().unwrap().contains("24 hours"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@ use crate::access::{Caller, Door, Errand, Sight};
 use crate::domain::event::Status;
 use crate::egress::view::View;
 use crate::ids::{ChannelId, ContactId, MessageId};
+use crate::meta::errors;
 use crate::send::{Idempotency, QueueError, Sender};
 
 /// Makes a repetition harmless (draft-ietf-httpapi-idempotency-key-header).
@@ -76,6 +77,10 @@ pub(super) struct MessageJson {
     state: &'static str,
     /// Meta's error code.
     error_code: Option<i32>,
+    /// What the code means, in our words; null for codes that are not known.
+    error_meaning: Option<&'static str>,
+    /// What the code calls for: `back_off`, `wait`, `fix` or `never`; null for codes that are not known.
+    error_verdict: Option<&'static str>,
     /// What Meta said, in the order of its times.
     statuses: Vec<StatusJson>,
     /// What was asked of Meta; null once erased, and for keys that see no content.
@@ -115,6 +120,7 @@ impl MessageJson {
     /// The message, as far as its reader may see it.
     pub(super) fn new(message: MessageView, sight: Sight) -> Self {
         let erased = matches!(message.request, Content::Erased);
+        let error = message.error_code.and_then(errors::find);
         Self {
             id: message.id,
             channel_id: message.channel,
@@ -123,6 +129,8 @@ impl MessageJson {
             kind: message.kind,
             state: message.state,
             error_code: message.error_code,
+            error_meaning: error.map(|error| error.meaning),
+            error_verdict: error.map(|error| error.verdict.as_str()),
             statuses: message.statuses.into_iter().map(StatusJson::from).collect(),
             erased,
             withheld: !erased && !sight.has_content(),
