@@ -6,6 +6,7 @@ use url::Url;
 
 use super::placeholder::looks_like_an_example;
 use super::reader::Reader;
+use super::roles::{RolePrefix, RoleUse};
 use crate::secret::Dsn;
 
 /// The data's server and the limits of its pool.
@@ -13,6 +14,12 @@ use crate::secret::Dsn;
 pub struct DatabaseConfig {
     /// A `postgres://` URL.
     pub url: Dsn,
+    /// As whom migrations run and partitions are made, if not as the one above.
+    pub migrator_url: Option<Dsn>,
+    /// Whether the database roles are used.
+    pub roles: RoleUse,
+    /// What their names begin with.
+    pub role_prefix: RolePrefix,
     /// Connections in the pool at most.
     pub max_connections: u32,
     /// How long a caller waits for a connection.
@@ -25,16 +32,34 @@ impl DatabaseConfig {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
         let url = reader.required_secret("database.url", "a Postgres connection string, also accepted as DATABASE_URL");
         let url = url.and_then(|text| dsn(reader, "database.url", text));
+        let migrator_url = migrator(reader);
+        let roles = reader.parsed("database.roles", "\"auto\", \"required\" or \"off\"");
+        let role_prefix =
+            reader.parsed("database.role_prefix", "lower-case letters, digits and underscores, at most 40");
+        if roles == Some(RoleUse::Off) && migrator_url.as_ref().is_ok_and(Option::is_some) {
+            reader
+                .fault("database.roles", "cannot be \"off\" with database.migrator_url: the other login owns no table");
+        }
         let max_connections = reader.number("database.max_connections", 1..=500);
         let acquire_timeout = reader.millis("database.acquire_timeout_ms", 10..=60_000);
         let statement_timeout = reader.millis("database.statement_timeout_ms", 100..=600_000);
         Some(Self {
             url: url?,
+            migrator_url: migrator_url.ok()?,
+            roles: roles?,
+            role_prefix: role_prefix?,
             max_connections: max_connections?,
             acquire_timeout: acquire_timeout?,
             statement_timeout: statement_timeout?,
         })
     }
+}
+
+/// An error is a fault that was reported.
+fn migrator(reader: &mut Reader) -> Result<Option<Dsn>, ()> {
+    let before = reader.faults.len();
+    let url = reader.secret("database.migrator_url").and_then(|text| dsn(reader, "database.migrator_url", text));
+    if reader.faults.len() == before { Ok(url) } else { Err(()) }
 }
 
 /// Checks the form of a connection string, and that its password was not copied from a manual.

@@ -14,6 +14,7 @@ mod log;
 mod meta;
 mod placeholder;
 mod reader;
+mod roles;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use layers::{DEFAULT_TOML, environment};
 pub use log::{LogConfig, LogFormat};
 pub use meta::MetaConfig;
 pub use placeholder::looks_like_an_example;
+pub use roles::{RolePrefix, RoleUse};
 pub use server::ServerConfig;
 
 use layers::Layers;
