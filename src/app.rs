@@ -1,6 +1,7 @@
 //! The composition root: puts the rooms together, starts them in order, and stops them in the other order.
 
 mod bootstrap;
+mod database;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -30,12 +31,12 @@ use crate::ingest::{self, Ingest};
 use crate::keyring::{CacheLimits, Keyring, Root};
 use crate::meta::client::{GraphClient, Timeouts};
 use crate::send::Sender;
-use crate::store::{Pools, Store};
+use crate::store::Store;
 use crate::telemetry;
 use crate::worker::{Lease, Worker};
 
-/// How long a start waits for Postgres before it gives up and lets the supervisor of the process decide.
-const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
+pub use database::RowsKept;
+
 /// Simultaneous connections to the public listener. Strangers hold some of them, so that there are more than Meta needs.
 const PUBLIC_CONNECTIONS: usize = 4096;
 /// How long an endpoint may take to accept a connection.
@@ -54,21 +55,14 @@ pub struct Base {
     pub audit: Audit,
     /// The one clock.
     pub clock: SharedClock,
+    /// Whether Postgres itself keeps the rows of tenants apart.
+    pub rows_kept: RowsKept,
 }
 
 impl Base {
     /// Connects, migrates, opens the key tree and reads the settings.
     pub async fn open(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
-        let store = Store::connect_lazily(&Pools {
-            data: config.database.url.clone(),
-            keys: config.keys.url.clone().unwrap_or_else(|| config.database.url.clone()),
-            max_connections: config.database.max_connections,
-            writers: u32::try_from(config.ingest.writers).unwrap_or(1),
-            acquire_timeout: config.database.acquire_timeout,
-            statement_timeout: config.database.statement_timeout,
-        })?;
-        wait_for_database(&store).await?;
-        store.migrate().await.context("the database could not be migrated")?;
+        let (store, rows_kept) = database::open(config).await?;
         let (now, root) = (clock.now(), open_root(&store, config, &clock).await?);
         let limits = CacheLimits { entries: config.keys.cache_entries, ttl: config.keys.cache_ttl };
         let keyring = Keyring::new(store.clone(), root, clock.clone(), limits);
@@ -79,7 +73,7 @@ impl Base {
         directory.reload().await.context("the settings could not be read")?;
         let audit = Audit::new(store.clone(), keyring.clone(), clock.clone());
         Box::pin(audit.found(TenantId::DEFAULT)).await.context("the audit log could not be founded")?;
-        Ok(Self { store, keyring, directory, audit, clock })
+        Ok(Self { store, keyring, directory, audit, clock, rows_kept })
     }
 
     /// The door to stored content.
@@ -110,18 +104,6 @@ impl Base {
             limits: deliver_limits(config),
         })
     }
-}
-
-async fn wait_for_database(store: &Store) -> anyhow::Result<()> {
-    let deadline = tokio::time::Instant::now() + DATABASE_PATIENCE;
-    while let Err(error) = store.ping().await {
-        if !error.is_retryable() || tokio::time::Instant::now() > deadline {
-            return Err(error).context("the database does not answer");
-        }
-        tracing::warn!("the database does not answer yet; trying again");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-    Ok(())
 }
 
 async fn open_root(store: &Store, config: &Config, clock: &SharedClock) -> anyhow::Result<Root> {

@@ -54,6 +54,8 @@ pub const AUDIT_SEQUENCED: &str = "waxseal_audit_sequenced_total";
 pub const AUDIT_LAG_SECONDS: &str = "waxseal_audit_lag_seconds";
 /// API keys that were locked because their read budget was exceeded.
 pub const KEYS_LOCKED: &str = "waxseal_keys_locked_total";
+/// 1: every connection has taken on its database role, so that Postgres keeps the rows of tenants apart. 0: not.
+pub const ROWS_KEPT_APART: &str = "waxseal_rows_kept_apart";
 /// API keys that were revoked because somebody reported them as leaked.
 pub const KEYS_REPORTED: &str = "waxseal_keys_reported_total";
 /// Requests of the API that were refused, by `reason`: unauthenticated, forbidden, locked.
@@ -96,6 +98,7 @@ fn describe() {
     describe_counter!(INGEST_DUPLICATES, "Events that had been stored before.");
     describe_counter!(INGEST_HELD_BACK, "Webhooks left unread for a while because plenty waited.");
     describe_counter!(INGEST_SPLITS, "Batches split because Postgres refused a row.");
+    describe_gauge!(ROWS_KEPT_APART, "Whether every connection has taken on its database role.");
     describe_gauge!(INGEST_QUEUE_BYTES, "Bytes waiting for the batcher.");
     describe_histogram!(DELIVERY_LAG_SECONDS, "From the storing of an event to its 2xx.");
     describe_gauge!(OLDEST_UNDELIVERED_SECONDS, "Age of the oldest event that an active endpoint is owed.");

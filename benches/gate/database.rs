@@ -101,7 +101,9 @@ fn stamp(day: Date) -> anyhow::Result<String> {
 fn store(dsn: &Dsn, connections: u32) -> anyhow::Result<Store> {
     Ok(Store::connect_lazily(&Pools {
         data: dsn.clone(),
-        keys: dsn.clone(),
+        migrator: None,
+        keys: None,
+        roles: None,
         max_connections: connections,
         writers: 1,
         acquire_timeout: Duration::from_secs(10),

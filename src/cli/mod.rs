@@ -11,6 +11,7 @@ mod moment;
 mod permissions;
 pub mod postgres;
 mod replay;
+mod rows;
 mod serve;
 mod settings;
 mod simulate;
@@ -128,8 +129,9 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Migrate => {
             let config = config()?;
             serve::start_logs(&config);
-            Base::open(&config, Arc::new(SystemClock)).await?;
+            let base = Base::open(&config, Arc::new(SystemClock)).await?;
             writeln!(out, "the database is up to date")?;
+            rows::tell(&base.rows_kept, out)?;
         }
         Verb::App(verb) => settings::app(&config()?, verb, out).await?,
         Verb::Channel(verb) => settings::channel(&config()?, verb, out).await?,

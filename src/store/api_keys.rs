@@ -144,7 +144,7 @@ impl Store {
             r#"SELECT key_id, last_used_on AS "day!" FROM api_key WHERE tenant_id = $1 AND last_used_on IS NOT NULL"#,
             tenant.uuid(),
         );
-        Ok(rows.fetch_all(&self.data).await?.into_iter().map(|row| (row.key_id, row.day)).collect())
+        Ok(rows.fetch_all(self.reading(tenant)).await?.into_iter().map(|row| (row.key_id, row.day)).collect())
     }
 }
 

@@ -97,7 +97,7 @@ impl Store {
             behind.map(|place| place.1),
             limit,
         )
-        .fetch_all(&self.data)
+        .fetch_all(self.reading(tenant))
         .await?;
         Ok(rows)
     }
@@ -123,7 +123,7 @@ impl Store {
             event.uuid(),
             limit,
         )
-        .fetch_all(&self.data)
+        .fetch_all(self.reading(tenant))
         .await?;
         rows.reverse();
         Ok(rows)
@@ -151,7 +151,7 @@ impl Store {
             endpoints,
             event.uuid(),
         )
-        .fetch_all(&self.data)
+        .fetch_all(self.reading(tenant))
         .await?;
         Ok(rows)
     }
@@ -166,7 +166,7 @@ impl Store {
             last,
             event.uuid(),
         )
-        .fetch_optional(&self.data)
+        .fetch_optional(self.reading(tenant))
         .await?;
         Ok(row.map(|row| EventFacts { event_type: row.r#type, channel: row.channel_id.map(ChannelId::from_uuid) }))
     }

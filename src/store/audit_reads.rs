@@ -82,7 +82,7 @@ impl Store {
             filter.contacts.as_deref(),
             limit,
         );
-        Ok(rows.fetch_all(&self.data).await?)
+        Ok(rows.fetch_all(self.reading(tenant)).await?)
     }
 
     /// One entry.
@@ -103,7 +103,7 @@ impl Store {
             entry.day(),
             entry.uuid(),
         );
-        Ok(row.fetch_optional(&self.data).await?)
+        Ok(row.fetch_optional(self.reading(tenant)).await?)
     }
 
     /// The entries that stand from one index up to, and without, another, in their order, as far as they are still kept.
@@ -119,7 +119,7 @@ impl Store {
             from,
             end,
         );
-        let leaves = leaves.fetch_all(&self.data).await?;
+        let leaves = leaves.fetch_all(self.reading(tenant)).await?;
         let ids: Vec<AuditEntryId> = leaves.iter().map(|leaf| AuditEntryId::from_uuid(leaf.entry_id)).collect();
         let rows = sqlx::query_as!(
             AuditEntryRow,
@@ -136,7 +136,7 @@ impl Store {
             &ids.iter().map(|id| id.day()).collect::<Vec<_>>(),
             &ids.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
         );
-        Ok(rows.fetch_all(&self.data).await?)
+        Ok(rows.fetch_all(self.reading(tenant)).await?)
     }
 
     /// Which entry stands at an index.
@@ -146,7 +146,7 @@ impl Store {
             tenant.uuid(),
             index,
         );
-        Ok(entry.fetch_optional(&self.data).await?.map(AuditEntryId::from_uuid))
+        Ok(entry.fetch_optional(self.reading(tenant)).await?.map(AuditEntryId::from_uuid))
     }
 
     /// The newest published checkpoint of at most `size` leaves.
@@ -162,7 +162,7 @@ impl Store {
             tenant.uuid(),
             size,
         );
-        Ok(row.fetch_optional(&self.data).await?)
+        Ok(row.fetch_optional(self.reading(tenant)).await?)
     }
 
     /// Tiles at these places, as far as they are there.
@@ -172,12 +172,12 @@ impl Store {
         levels: &[i16],
         indexes: &[i64],
     ) -> Result<Vec<TileRow>, StoreError> {
-        audit_tree::tiles(&mut self.connection().await?, tenant, levels, indexes).await
+        audit_tree::tiles(&mut self.reading_connection(tenant).await?, tenant, levels, indexes).await
     }
 
     /// A bundle.
     pub async fn audit_bundle(&self, tenant: TenantId, index: i64) -> Result<Option<Vec<u8>>, StoreError> {
-        audit_tree::bundle(&mut self.connection().await?, tenant, index).await
+        audit_tree::bundle(&mut self.reading_connection(tenant).await?, tenant, index).await
     }
 }
 

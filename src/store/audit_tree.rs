@@ -247,7 +247,7 @@ impl Store {
                 day.midnight().assume_utc(),
                 THINNED,
             );
-            let thinned = thinned.execute(&self.data).await?.rows_affected();
+            let thinned = thinned.execute(&self.janitor).await?.rows_affected();
             total += thinned;
             if thinned < THINNED.unsigned_abs() {
                 return Ok(total);

@@ -108,7 +108,7 @@ impl Store {
 
     /// Forgets, of all tenants, what counts no more.
     pub async fn sweep_key_reads(&self, now: OffsetDateTime) -> Result<(), StoreError> {
-        sqlx::query!("DELETE FROM key_read WHERE seen_at <= $1", now - COUNTED).execute(&self.data).await?;
+        sqlx::query!("DELETE FROM key_read WHERE seen_at <= $1", now - COUNTED).execute(&self.janitor).await?;
         Ok(())
     }
 }

@@ -15,9 +15,11 @@ use sqlx::{Either, Error, Execute, Executor, SqlStr};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::readers::Lent;
+
 /// How long a connection may take to become usable again before it is closed instead: whoever left it may have left a statement
 /// that still runs.
-const RETURN_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const RETURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// A pool whose statements end. Clones share the connections.
 #[derive(Debug, Clone)]
@@ -31,9 +33,18 @@ pub(super) struct Bounded {
 #[derive(Debug)]
 pub struct Connection {
     /// There until it is dropped.
-    pooled: Option<PoolConnection<Postgres>>,
+    held: Option<Held>,
     in_transaction: bool,
+    /// Whether a statement began and did not come to a good end.
+    unfinished: bool,
     limit: Duration,
+}
+
+/// Where a connection came from, and goes back to.
+#[derive(Debug)]
+enum Held {
+    Pooled(PoolConnection<Postgres>),
+    Lent(Lent),
 }
 
 /// A transaction of the data store. Rolled back when it is dropped.
@@ -56,7 +67,7 @@ impl Bounded {
     }
 
     pub(super) async fn acquire(&self) -> Result<Connection, Error> {
-        Ok(Connection { pooled: Some(self.pool.acquire().await?), in_transaction: false, limit: self.limit })
+        Ok(Connection::new(Held::Pooled(self.pool.acquire().await?), self.limit))
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction, Error> {
@@ -68,22 +79,45 @@ impl Bounded {
 }
 
 impl Connection {
+    const fn new(held: Held, limit: Duration) -> Self {
+        Self { held: Some(held), in_transaction: false, unfinished: false, limit }
+    }
+
+    /// One that belongs to the readers.
+    pub(super) const fn lent(lent: Lent, limit: Duration) -> Self {
+        Self::new(Held::Lent(lent), limit)
+    }
+
     fn raw(&mut self) -> Result<&mut PgConnection, Error> {
-        self.pooled.as_deref_mut().ok_or(Error::PoolClosed)
+        self.unfinished = true;
+        match self.held.as_mut() {
+            Some(Held::Pooled(pooled)) => Ok(pooled),
+            Some(Held::Lent(lent)) => Ok(lent.raw()),
+            None => Err(Error::PoolClosed),
+        }
+    }
+
+    fn finished<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        self.unfinished = result.is_err();
+        result
     }
 
     /// Runs a statement to its end.
-    async fn run<'q>(&mut self, query: impl Execute<'q, Postgres> + 'q) -> Result<Vec<Step>, Error> {
-        within(self.limit, self.raw()?.fetch_many(query).try_collect()).await
+    pub(super) async fn run<'q>(&mut self, query: impl Execute<'q, Postgres> + 'q) -> Result<Vec<Step>, Error> {
+        let result = within(self.limit, self.raw()?.fetch_many(query).try_collect()).await;
+        self.finished(result)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let Some(pooled) = self.pooled.take() else { return };
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(give_back(pooled, self.in_transaction))),
-            Err(_) => drop(pooled.detach()),
+        let Some(held) = self.held.take() else { return };
+        match (held, Handle::try_current()) {
+            (Held::Pooled(pooled), Ok(runtime)) => drop(runtime.spawn(give_back(pooled, self.in_transaction))),
+            (Held::Pooled(pooled), Err(_)) => drop(pooled.detach()),
+            (Held::Lent(lent), _) if !self.unfinished => lent.give_back(),
+            (Held::Lent(lent), Ok(runtime)) => drop(runtime.spawn(lent.mend())),
+            (Held::Lent(lent), Err(_)) => drop(lent),
         }
     }
 }
@@ -122,7 +156,7 @@ impl DerefMut for Transaction {
     }
 }
 
-type Step = Either<PgQueryResult, PgRow>;
+pub(super) type Step = Either<PgQueryResult, PgRow>;
 
 impl<'c> Executor<'c> for &'c mut Connection {
     type Database = Postgres;
@@ -141,21 +175,33 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        async move { within(self.limit, self.raw()?.fetch_optional(query)).await }.boxed()
+        async move {
+            let result = within(self.limit, self.raw()?.fetch_optional(query)).await;
+            self.finished(result)
+        }
+        .boxed()
     }
 
     fn prepare_with<'e>(self, sql: SqlStr, types: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement, Error>>
     where
         'c: 'e,
     {
-        async move { within(self.limit, self.raw()?.prepare_with(sql, types)).await }.boxed()
+        async move {
+            let result = within(self.limit, self.raw()?.prepare_with(sql, types)).await;
+            self.finished(result)
+        }
+        .boxed()
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<sqlx::Describe<Postgres>, Error>>
     where
         'c: 'e,
     {
-        async move { within(self.limit, self.raw()?.describe(sql)).await }.boxed()
+        async move {
+            let result = within(self.limit, self.raw()?.describe(sql)).await;
+            self.finished(result)
+        }
+        .boxed()
     }
 }
 

@@ -220,14 +220,14 @@ impl Store {
             before,
             limit,
         )
-        .fetch_all(&self.data)
+        .fetch_all(self.reading(tenant))
         .await?;
         Ok(rows)
     }
 
     /// One contact.
     pub async fn find_contact(&self, tenant: TenantId, contact: ContactId) -> Result<Option<ContactRow>, StoreError> {
-        let mut connection = self.data.acquire().await?;
+        let mut connection = self.reading_connection(tenant).await?;
         Ok(find_contacts(&mut connection, tenant, &[contact.uuid()]).await?.pop())
     }
 
@@ -257,7 +257,7 @@ impl Store {
             contacts,
             channels,
         );
-        Ok(ids.fetch_all(&self.data).await?)
+        Ok(ids.fetch_all(self.reading(tenant)).await?)
     }
 
     /// The contact itself and everyone who was merged into it.
@@ -267,7 +267,7 @@ impl Store {
             tenant.uuid(),
             contact.uuid(),
         )
-        .fetch_all(&self.data)
+        .fetch_all(self.reading(tenant))
         .await?;
         ids.push(contact.uuid());
         Ok(ids)

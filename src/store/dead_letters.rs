@@ -73,7 +73,7 @@ impl Store {
             behind.map(|place| place.1),
             limit,
         )
-        .fetch_all(&self.data)
+        .fetch_all(self.reading(tenant))
         .await?;
         Ok(rows)
     }
@@ -166,6 +166,6 @@ impl Store {
                      SELECT 1 FROM endpoint e WHERE e.tenant_id = d.tenant_id AND e.endpoint_id = d.endpoint_id)
                  LIMIT 10000))"
         );
-        Ok(done.execute(&self.data).await?.rows_affected())
+        Ok(done.execute(&self.janitor).await?.rows_affected())
     }
 }

@@ -125,7 +125,7 @@ impl Store {
             limit,
             SCANNED,
         )
-        .fetch_all(&self.data)
+        .fetch_all(self.reading(tenant))
         .await?;
         let mut scan = EventScan { rows: Vec::with_capacity(found.len()), last: None, ended_early: false };
         for row in found {
@@ -161,7 +161,7 @@ impl Store {
                               WHERE tenant_id = $1 AND xid >= pg_snapshot_xmin(pg_current_snapshot())) AS "holds_back!""#,
             tenant.uuid(),
         )
-        .fetch_one(&self.data)
+        .fetch_one(self.reading(tenant))
         .await?;
         Ok(EventHead { shown: head.shown.unwrap_or(0), holds_back: head.holds_back })
     }

@@ -213,7 +213,7 @@ impl Store {
             channels,
             limit,
         )
-        .fetch_all(&self.data)
+        .fetch_all(self.reading(tenant))
         .await?;
         Ok(rows)
     }
@@ -234,7 +234,7 @@ impl Store {
             since,
             subjects,
         )
-        .fetch_all(&self.data)
+        .fetch_all(self.reading(tenant))
         .await?;
         Ok(rows)
     }

@@ -84,7 +84,7 @@ impl Store {
                 now - KEPT,
                 SWEPT,
             );
-            if swept.execute(&self.data).await?.rows_affected() < SWEPT.unsigned_abs() {
+            if swept.execute(&self.janitor).await?.rows_affected() < SWEPT.unsigned_abs() {
                 return Ok(());
             }
         }

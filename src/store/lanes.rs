@@ -230,7 +230,7 @@ impl Store {
 
     /// Forgets processes that have been silent for a day.
     pub async fn sweep_workers(&self) -> Result<(), StoreError> {
-        sqlx::query!("DELETE FROM worker WHERE lease_until < now() - interval '1 day'").execute(&self.data).await?;
+        sqlx::query!("DELETE FROM worker WHERE lease_until < now() - interval '1 day'").execute(&self.janitor).await?;
         Ok(())
     }
 }

@@ -253,7 +253,7 @@ impl Store {
             message.day(),
             message.uuid(),
         );
-        Ok(row.fetch_optional(&self.data).await?)
+        Ok(row.fetch_optional(self.reading(tenant)).await?)
     }
 
     /// Messages to a contact, newest first, older than `before`.
@@ -279,7 +279,7 @@ impl Store {
             channels,
             limit,
         )
-        .fetch_all(&self.data)
+        .fetch_all(self.reading(tenant))
         .await?;
         Ok(rows)
     }

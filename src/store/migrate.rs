@@ -28,8 +28,8 @@ impl From<MigrateError> for MigrationError {
 impl Store {
     /// Runs what is missing in the data and in the key schema.
     pub async fn migrate(&self) -> Result<(), MigrationError> {
-        DATA.run(self.data.unbounded()).await?;
-        let mut keys = key_schema(self.keys.unbounded()).await?;
+        DATA.run(self.owner.unbounded()).await?;
+        let mut keys = key_schema(self.key_owner.unbounded()).await?;
         KEYS.run(&mut keys).await?;
         Ok(())
     }

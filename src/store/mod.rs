@@ -25,11 +25,16 @@ pub mod migrate;
 mod orphans;
 pub mod partitions;
 mod pools;
+mod readers;
 pub mod replay_steps;
 pub mod replays;
+mod rights;
+mod roles;
 pub mod rounds;
+mod row_security;
 pub mod settings;
 
 pub use connection::{Connection, Transaction};
 pub use error::StoreError;
 pub use pools::{Pools, Store};
+pub use row_security::RowSecurity;

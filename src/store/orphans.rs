@@ -45,7 +45,7 @@ macro_rules! sweep {
                      LIMIT $1))",
                 ORPHANS,
             );
-            Ok(done.execute(&self.data).await?.rows_affected())
+            Ok(done.execute(&self.janitor).await?.rows_affected())
         }
     };
 }

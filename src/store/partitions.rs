@@ -42,7 +42,7 @@ impl Store {
             r#"SELECT relname::text AS "name!" FROM pg_class JOIN pg_inherits ON inhrelid = pg_class.oid WHERE relname = ANY($1::text[])"#,
             &names,
         )
-        .fetch_all(&self.data)
+        .fetch_all(&self.owner)
         .await?;
         for (table, day, name) in wanted.iter().filter(|(.., name)| !existing.contains(name)) {
             self.make_partition(table, *day, name).await?;
@@ -54,7 +54,7 @@ impl Store {
     #[expect(clippy::disallowed_methods, reason = "DDL; all parts of the text are constants and dates")]
     async fn make_partition(&self, table: &str, day: Date, name: &str) -> Result<(), StoreError> {
         let next = day.next_day().unwrap_or(day);
-        let mut transaction = self.data.begin().await?;
+        let mut transaction = self.owner.begin().await?;
         // Two processes that start together take turns; the loser finds the table and leaves.
         sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('waxseal partitions'))").execute(&mut *transaction).await?;
         let there = sqlx::query_scalar!(r#"SELECT to_regclass($1) IS NOT NULL AS "there!""#, name)
@@ -76,7 +76,7 @@ impl Store {
 
     /// Forgets ledger entries older than `before`: Meta redelivers for seven days.
     pub async fn sweep_ledger(&self, before: Date) -> Result<u64, StoreError> {
-        let done = sqlx::query!("DELETE FROM event_ledger WHERE seen_on < $1", before).execute(&self.data).await?;
+        let done = sqlx::query!("DELETE FROM event_ledger WHERE seen_on < $1", before).execute(&self.janitor).await?;
         Ok(done.rows_affected())
     }
 }

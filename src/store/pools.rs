@@ -1,4 +1,4 @@
-//! Connections: a pool for the data, one of its own for what Meta brings, and one for the keys, which may be another server.
+//! Connections: a pool for each database role, which is for each kind of work. The keys may be on another server.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,7 +10,11 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use super::bells::Listening;
 use super::connection::Bounded;
+use super::readers::{self, Readers, Reading};
+use super::roles::Role;
 use super::{Connection, StoreError, Transaction};
+use crate::config::RolePrefix;
+use crate::ids::TenantId;
 use crate::secret::Dsn;
 
 /// How many connections, and how long to wait for one.
@@ -18,9 +22,13 @@ use crate::secret::Dsn;
 pub struct Pools {
     /// Where the data lives.
     pub data: Dsn,
-    /// Where the keys live.
-    pub keys: Dsn,
-    /// Upper bound of connections to the data, but for those of the batchers.
+    /// Who owns the tables there; `None`: the same login.
+    pub migrator: Option<Dsn>,
+    /// Where the keys live; `None`: with the data.
+    pub keys: Option<Dsn>,
+    /// The roles to take on; `None`: the logins do everything. They must have been seen to ([`Store::secure_rows`]).
+    pub roles: Option<RolePrefix>,
+    /// Upper bound of connections to the data for work, and as many again for reading; but for those of the batchers.
     pub max_connections: u32,
     /// Batchers, each with a connection to the data.
     pub writers: u32,
@@ -33,11 +41,21 @@ pub struct Pools {
 /// Both databases. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// As [`Role::Worker`]: what concerns several tenants, and whatever writes for a caller.
     pub(super) data: Bounded,
-    /// To the data too, for the batchers alone: they never wait behind a reader, and as few connections stay as they were in
+    /// As [`Role::Reader`]: what callers are shown.
+    readers: Readers,
+    /// As [`Role::Ingest`], for the batchers alone: they never wait behind a reader, and as few connections stay as they were in
     /// the processor's caches as there are batchers.
     ingest: Bounded,
+    /// As [`Role::Janitor`].
+    pub(super) janitor: Bounded,
+    /// As [`Role::Keyring`].
     pub(super) keys: Bounded,
+    /// Owns the tables of the data, and is bound by no policy: for migrations and partitions.
+    pub(super) owner: Bounded,
+    /// Owns the tables of the keys: for migrations.
+    pub(super) key_owner: Bounded,
     /// For the one connection that listens.
     pub(super) listening: Listening,
     /// Julian day around which the partitions are known to be there; 0: not known.
@@ -53,6 +71,10 @@ const PLANNING: [(&str, &str); 3] =
 
 /// Connections to the keys: they are read on cache misses alone.
 const KEY_CONNECTIONS: u32 = 3;
+/// Connections that own the tables: they are used when a day begins.
+const OWNER_CONNECTIONS: u32 = 2;
+/// How long such a connection stays open when nobody uses it.
+const OWNER_IDLE: Duration = Duration::from_secs(30);
 /// How much longer than Postgres itself we wait for a statement: its refusal has to arrive.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long an open transaction of ours may do nothing. Whoever is cut off in the middle of one holds the people in it locked for so
@@ -66,35 +88,47 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 impl Store {
     /// Pools that connect when first used, so that a gateway starts and answers 503 while Postgres is away.
     pub fn connect_lazily(pools: &Pools) -> Result<Self, StoreError> {
-        let options = |dsn: &Dsn| {
-            let options = PgConnectOptions::from_str(dsn.expose())
-                .map_err(|_| StoreError::Refused { sqlstate: "connection string".into() })?
-                .application_name("waxseal")
-                .options([
-                    ("statement_timeout", pools.statement_timeout.as_millis().to_string()),
-                    ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION.as_millis().to_string()),
-                ])
-                .options(PLANNING);
-            Ok::<_, StoreError>(options)
+        let options = |dsn: &Dsn| options(pools, dsn);
+        let pool = |options: PgConnectOptions, connections: u32| pool(pools, connections).connect_lazy_with(options);
+        let bounded = |pool| Bounded::new(pool, pools.statement_timeout + GRACE);
+        let role = |dsn: &Dsn, role: Role| {
+            Ok::<_, StoreError>(match &pools.roles {
+                Some(prefix) => options(dsn)?.options([("role", role.name(prefix))]),
+                None => options(dsn)?,
+            })
         };
-        let pool = |options: PgConnectOptions, connections: u32| {
-            let pool = PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(pools.acquire_timeout)
-                .test_before_acquire(false)
-                .before_acquire(|connection, idle| {
-                    Box::pin(async move { Ok(idle.idle_for < TRUSTED_FOR || connection.ping().await.is_ok()) })
-                })
-                .connect_lazy_with(options);
-            Bounded::new(pool, pools.statement_timeout + GRACE)
+        let owner = pools.migrator.as_ref().unwrap_or(&pools.data);
+        let (keys, key_owner) = (pools.keys.as_ref().unwrap_or(&pools.data), pools.keys.as_ref().unwrap_or(owner));
+        let owned = |dsn: &Dsn| {
+            let seldom = self::pool(pools, OWNER_CONNECTIONS).idle_timeout(OWNER_IDLE);
+            Ok::<_, StoreError>(bounded(seldom.connect_lazy_with(options(dsn)?)))
+        };
+        let readers = readers::Limits {
+            connections: pools.max_connections,
+            acquire: pools.acquire_timeout,
+            statement: pools.statement_timeout + GRACE,
         };
         Ok(Self {
-            data: pool(options(&pools.data)?, pools.max_connections),
-            ingest: pool(options(&pools.data)?, pools.writers),
-            keys: pool(options(&pools.keys)?, KEY_CONNECTIONS),
-            listening: Listening(options(&pools.data)?),
+            data: bounded(pool(role(&pools.data, Role::Worker)?, pools.max_connections)),
+            readers: Readers::new(role(&pools.data, Role::Reader)?, readers),
+            ingest: bounded(pool(role(&pools.data, Role::Ingest)?, pools.writers)),
+            janitor: bounded(pool(role(&pools.data, Role::Janitor)?, 1)),
+            keys: bounded(pool(role(keys, Role::Keyring)?, KEY_CONNECTIONS)),
+            owner: owned(owner)?,
+            key_owner: owned(key_owner)?,
+            listening: Listening(role(&pools.data, Role::Worker)?),
             partitioned_for: Arc::default(),
         })
+    }
+
+    /// Runs single statements as a reader, to whom Postgres shows the rows of this tenant alone.
+    pub(super) const fn reading(&self, tenant: TenantId) -> Reading<'_> {
+        self.readers.of(tenant)
+    }
+
+    /// A connection for reading what is this tenant's.
+    pub(super) async fn reading_connection(&self, tenant: TenantId) -> Result<Connection, StoreError> {
+        Ok(self.readers.lend(tenant).await?)
     }
 
     /// A connection on which each statement is its own transaction.
@@ -136,7 +170,8 @@ impl Store {
 
     /// Closes what lies idle in the pools: when one connection broke, the others may have broken with it.
     pub fn drop_idle_connections(&self) {
-        for pool in [&self.data, &self.ingest, &self.keys] {
+        self.readers.drop_idle();
+        for pool in self.pools() {
             while let Some(idle) = pool.unbounded().try_acquire() {
                 drop(idle.detach());
             }
@@ -146,16 +181,42 @@ impl Store {
     /// Connections to the data in use and open, for the metrics.
     #[must_use]
     pub fn usage(&self) -> (u32, u32) {
-        let pools = [&self.data, &self.ingest].map(Bounded::unbounded);
+        let pools = [&self.data, &self.ingest, &self.janitor, &self.owner].map(Bounded::unbounded);
         let open: u32 = pools.iter().map(|pool| pool.size()).sum();
         let idle: usize = pools.iter().map(|pool| pool.num_idle()).sum();
-        (open.saturating_sub(u32::try_from(idle).unwrap_or(open)), open)
+        let (reading, readers) = self.readers.usage();
+        (open.saturating_sub(u32::try_from(idle).unwrap_or(open)) + reading, open + readers)
     }
 
     /// Closes the pools; statements under way finish.
     pub async fn close(&self) {
-        for pool in [&self.data, &self.ingest, &self.keys] {
+        for pool in self.pools() {
             pool.unbounded().close().await;
         }
+        self.readers.close().await;
     }
+
+    const fn pools(&self) -> [&Bounded; 6] {
+        [&self.data, &self.ingest, &self.janitor, &self.keys, &self.owner, &self.key_owner]
+    }
+}
+
+fn options(pools: &Pools, dsn: &Dsn) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(dsn.expose())
+        .map_err(|_| StoreError::Refused { sqlstate: "connection string".into() })?;
+    let limits = [
+        ("statement_timeout", pools.statement_timeout.as_millis().to_string()),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION.as_millis().to_string()),
+    ];
+    Ok(options.application_name("waxseal").options(limits).options(PLANNING))
+}
+
+fn pool(pools: &Pools, connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(pools.acquire_timeout)
+        .test_before_acquire(false)
+        .before_acquire(|connection, idle| {
+            Box::pin(async move { Ok(idle.idle_for < TRUSTED_FOR || connection.ping().await.is_ok()) })
+        })
 }

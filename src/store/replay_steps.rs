@@ -54,7 +54,7 @@ impl Store {
             endpoint,
             limit,
         );
-        Ok(waiting.fetch_one(&self.data).await?)
+        Ok(waiting.fetch_one(self.reading(tenant)).await?)
     }
 
     /// How many events of this span would be replayed now. The caller chooses spans that are counted in time.
@@ -83,7 +83,7 @@ impl Store {
             selection.channels.as_deref(),
             selection.contacts.as_deref(),
         );
-        Ok(count.fetch_one(&self.data).await?)
+        Ok(count.fetch_one(self.reading(tenant)).await?)
     }
 
     /// How many of these events would be replayed now.
@@ -94,7 +94,7 @@ impl Store {
         selection: &Selection,
     ) -> Result<i64, StoreError> {
         let places = self.find_events(tenant, ids).await?;
-        let mut connection = self.data.acquire().await?;
+        let mut connection = self.reading_connection(tenant).await?;
         Ok(number(matching(&mut connection, tenant, &places, selection).await?.len()))
     }
 
@@ -112,7 +112,7 @@ impl Store {
             first_id,
             last_id,
         )
-        .fetch_one(&self.data)
+        .fetch_one(self.reading(tenant))
         .await?;
         Ok(row.first.zip(row.behind))
     }

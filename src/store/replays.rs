@@ -86,7 +86,7 @@ impl Store {
             last,
             ids,
         )
-        .fetch_all(&self.data)
+        .fetch_all(self.reading(tenant))
         .await?;
         Ok(rows)
     }
@@ -142,7 +142,7 @@ impl Store {
             before,
             limit,
         )
-        .fetch_all(&self.data)
+        .fetch_all(self.reading(tenant))
         .await?;
         Ok(rows)
     }
@@ -157,7 +157,7 @@ impl Store {
             tenant.uuid(),
             replay.uuid(),
         )
-        .fetch_optional(&self.data)
+        .fetch_optional(self.reading(tenant))
         .await?;
         Ok(row)
     }
@@ -192,7 +192,7 @@ impl Store {
 
     /// Forgets replays that ended before this time.
     pub async fn sweep_replays(&self, before: OffsetDateTime) -> Result<(), StoreError> {
-        sqlx::query!("DELETE FROM replay WHERE ended_at < $1", before).execute(&self.data).await?;
+        sqlx::query!("DELETE FROM replay WHERE ended_at < $1", before).execute(&self.janitor).await?;
         Ok(())
     }
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::OnceCell;
 use waxseal::cli::postgres::PrivatePostgres;
+use waxseal::config::RolePrefix;
 use waxseal::secret::Dsn;
-use waxseal::store::{Pools, Store};
+use waxseal::store::{Pools, RowSecurity, Store};
 
 /// The server's connection string, and the server when it is ours: a static is never dropped, so its own watcher stops it when
 /// this process is gone.
@@ -52,12 +53,27 @@ async fn template() -> &'static str {
     let make = || async {
         let name = fresh_name("template");
         execute(server().await, format!("CREATE DATABASE {name}")).await;
-        let store = store(&with_database(server().await, &name));
-        store.migrate().await.expect("the migrations run");
-        store.close().await;
+        prepare(&with_database(server().await, &name)).await;
         name
     };
     TEMPLATE.get_or_init(make).await
+}
+
+/// Brings a database up to date, as the start of a gateway would.
+async fn prepare(url: &str) {
+    let store = store(url);
+    store.migrate().await.expect("the migrations run");
+    let secured = store.secure_rows(&RolePrefix::default()).await.expect("the roles can be seen to");
+    assert_eq!(secured, RowSecurity::InForce);
+    store.close().await;
+}
+
+/// A database of the test's own, empty, that belongs to this login or to the server's own.
+pub async fn bare(owner: Option<&str>) -> String {
+    let name = fresh_name("bare");
+    let owner = owner.map(|owner| format!(" OWNER {owner}")).unwrap_or_default();
+    execute(server().await, format!("CREATE DATABASE {name}{owner}")).await;
+    with_database(server().await, &name)
 }
 
 /// The database of a test, as the gateway reaches it.
@@ -65,10 +81,19 @@ pub fn store(url: &str) -> Store {
     Store::connect_lazily(&pools(&Dsn::new(url.to_owned()))).expect("the connection string is right")
 }
 
+/// A store that has taken the roles on, with one connection for readers.
+pub fn store_under_roles(url: &str) -> Store {
+    let roles = Some(RolePrefix::default());
+    let pools = Pools { roles, max_connections: 1, ..pools(&Dsn::new(url.to_owned())) };
+    Store::connect_lazily(&pools).expect("the connection string is right")
+}
+
 fn pools(url: &Dsn) -> Pools {
     Pools {
         data: url.clone(),
-        keys: url.clone(),
+        migrator: None,
+        keys: None,
+        roles: None,
         max_connections: 2,
         writers: 1,
         acquire_timeout: std::time::Duration::from_secs(10),
@@ -87,9 +112,7 @@ pub async fn fresh() -> String {
 pub async fn own_server() -> (PrivatePostgres, String) {
     let server = PrivatePostgres::throwaway().await.expect("Postgres starts; see `make test`");
     let url = server.dsn().clone();
-    let store = store(url.expose());
-    store.migrate().await.expect("the migrations run");
-    store.close().await;
+    prepare(url.expose()).await;
     (server, url.expose().to_owned())
 }
 

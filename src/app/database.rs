@@ -1,0 +1,95 @@
+//! The databases: connected, brought up to date, and spoken to under the roles that the configuration asks for.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::config::{Config, RolePrefix, RoleUse};
+use crate::store::{Pools, RowSecurity, Store};
+use crate::telemetry;
+
+/// How long a start waits for Postgres before it gives up and lets the supervisor of the process decide.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Whether Postgres itself keeps the rows of tenants apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowsKept {
+    /// Every pool has taken on its role.
+    Yes,
+    /// The configuration says so.
+    Off,
+    /// The roles could not be made: what an administrator of the server has to run.
+    Not(String),
+    /// Their rights could not be put in force now, because something holds a table. The next start tries again.
+    Later,
+}
+
+/// Connects, migrates and takes on the roles.
+pub(super) async fn open(config: &Config) -> anyhow::Result<(Store, RowsKept)> {
+    let login = Store::connect_lazily(&pools(config, None))?;
+    wait_for(&login).await?;
+    login.migrate().await.context("the database could not be migrated")?;
+    let (store, kept) = take_roles(login, config).await?;
+    metrics::gauge!(telemetry::ROWS_KEPT_APART).set(if kept == RowsKept::Yes { 1.0 } else { 0.0 });
+    Ok((store, kept))
+}
+
+async fn take_roles(login: Store, config: &Config) -> anyhow::Result<(Store, RowsKept)> {
+    let database = &config.database;
+    if database.roles == RoleUse::Off {
+        return Ok((login, RowsKept::Off));
+    }
+    // A login that owns no table can do nothing without them.
+    let can_do_without = database.roles == RoleUse::Auto && database.migrator_url.is_none();
+    let secured = match login.secure_rows(&database.role_prefix).await {
+        Err(error) if error.is_retryable() && can_do_without => {
+            tracing::warn!(%error, "Postgres does not keep the rows of tenants apart yet: the next start tries again");
+            return Ok((login, RowsKept::Later));
+        }
+        result => result.context("the database roles could not be set up")?,
+    };
+    let RowSecurity::Missing(sql) = secured else {
+        login.close().await;
+        let store = Store::connect_lazily(&pools(config, Some(database.role_prefix.clone())))?;
+        if !store.speaks_under_roles(&database.role_prefix).await.context("a database role could not be taken on")? {
+            anyhow::bail!(
+                "what a connection asks for does not reach Postgres, as happens behind a pooler: connect without it, or set \
+                 database.roles = \"off\""
+            );
+        }
+        return Ok((store, RowsKept::Yes));
+    };
+    if !can_do_without {
+        anyhow::bail!("the database roles are missing; have an administrator of the server run\n\n{sql}");
+    }
+    tracing::warn!(
+        "Postgres does not keep the rows of tenants apart: this login may not make the database roles. `waxseal migrate` prints \
+         what an administrator has to run"
+    );
+    Ok((login, RowsKept::Not(sql)))
+}
+
+fn pools(config: &Config, roles: Option<RolePrefix>) -> Pools {
+    Pools {
+        data: config.database.url.clone(),
+        migrator: config.database.migrator_url.clone(),
+        keys: config.keys.url.clone(),
+        roles,
+        max_connections: config.database.max_connections,
+        writers: u32::try_from(config.ingest.writers).unwrap_or(1),
+        acquire_timeout: config.database.acquire_timeout,
+        statement_timeout: config.database.statement_timeout,
+    }
+}
+
+async fn wait_for(store: &Store) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while let Err(error) = store.ping().await {
+        if !error.is_retryable() || tokio::time::Instant::now() > deadline {
+            return Err(error).context("the database does not answer");
+        }
+        tracing::warn!("the database does not answer yet; trying again");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Ok(())
+}
