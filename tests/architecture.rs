@@ -42,6 +42,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("std::env", &["config", "main", "cli"]),
 ];
 
+/// Files of `store` that may use the pool that owns the tables.
+const OWNERS: &[&str] = &["migrate.rs", "partitions.rs", "pools.rs", "row_security.rs"];
+
 const LINES_PER_FILE: usize = 400;
 
 /// Tables about no tenant.
@@ -112,6 +115,15 @@ fn each_technology_has_one_home() {
         for (technology, homes) in HOMES.iter().filter(|(technology, _)| code(&text).contains(technology)) {
             assert!(homes.contains(&room(&file).as_str()), "{} uses {technology}", file.display());
         }
+    }
+}
+
+#[test]
+fn the_pool_that_owns_the_tables_does_ddl_alone() {
+    for (file, text) in files("src/store", ".rs") {
+        let owns = code(&text).contains("self.owner") || code(&text).contains("self.key_owner");
+        let may = OWNERS.iter().any(|name| file.ends_with(name));
+        assert!(may || !owns, "{} works as the owner, whom no policy binds", file.display());
     }
 }
 

@@ -36,6 +36,7 @@ mod listeners;
 mod meta_roundtrip;
 mod reading;
 mod replay;
+mod rows;
 mod sdk;
 mod sdk_receiving;
 mod sending;

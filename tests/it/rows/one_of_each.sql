@@ -1,0 +1,42 @@
+-- A row in every table of tenants, for the tenant 0193-…-a. The test copies them for a second tenant, and says when a table is missing here.
+INSERT INTO tenant VALUES ('01930000-0000-7000-8000-00000000000a', 'a', now());
+INSERT INTO tenant VALUES ('01930000-0000-7000-8000-00000000000b', 'b', now());
+CREATE TEMPORARY TABLE known AS
+    SELECT '01930000-0000-7000-8000-00000000000a'::uuid AS a, gen_random_uuid() AS id, current_date AS today, now() AS at,
+           '\x5701'::bytea || decode(repeat('00', 90), 'hex') AS content, decode(repeat('00', 16), 'hex') AS hash,
+           decode(repeat('00', 8), 'hex') AS short, decode(repeat('00', 32), 'hex') AS long, decode(repeat('00', 60), 'hex') AS wrapped;
+INSERT INTO meta_app SELECT a, id, 'x', content, NULL, content, at, at FROM known;
+INSERT INTO channel SELECT a, id, '1', '1', 'x', content, at, at FROM known;
+INSERT INTO endpoint (tenant_id, endpoint_id, name, url, url_host, format, event_types, channel_ids, fields, pseudonymous, ordering,
+                      signing_secret, state, created_at, updated_at)
+    SELECT a, id, 'x', content, 'x', 'standard', '{}', '{}', 'full', false, 'none', content, 'active', at, at FROM known;
+INSERT INTO api_key (tenant_id, key_id, lookup, name, hash, scopes, field_class, unmasked, channel_ids, cidrs, created_at, expires_at)
+    SELECT a, id, 'abcdefghijkl', 'x', long, '{}', 'public', false, '{}', '{}', at, at FROM known;
+INSERT INTO key_read SELECT a, id, hash, at FROM known;
+INSERT INTO contact SELECT a, id, content, short, NULL, at, at FROM known;
+INSERT INTO contact_identifier SELECT a, 1, hash, id FROM known;
+INSERT INTO event (tenant_id, part_day, subject, variant, event_id, type, contact_id, occurred_at, received_at)
+    SELECT a, today, hash, short, id, 'message.received', id, at, at FROM known;
+INSERT INTO event_payload SELECT a, today, id, content FROM known;
+INSERT INTO event_ledger SELECT a, hash, short, today FROM known;
+INSERT INTO lane (tenant_id, kind, owner_id, shard) SELECT a, 1, id, 0 FROM known;
+INSERT INTO delivery SELECT a, id, 0, id, today FROM known;
+INSERT INTO delivery_retry SELECT a, id, 0, at, id, today, '1', NULL, 1 FROM known;
+INSERT INTO delivery_dead SELECT a, id, id, today, '1', NULL, 1, NULL, NULL, 'exhausted', at FROM known;
+INSERT INTO attempt SELECT a, today, id, id, 1, 'timeout', NULL, 1, 1, 1, at FROM known;
+INSERT INTO message SELECT a, today, id, id, id, 'api', 'text', 'queued', content, NULL, NULL, NULL, at, NULL FROM known;
+INSERT INTO outbox SELECT a, id, id, today, 0, at, NULL FROM known;
+INSERT INTO idempotency SELECT a, hash, hash, id, at FROM known;
+INSERT INTO replay (tenant_id, replay_id, endpoint_id, state, event_ids, event_types, channel_ids, end_xid, created_at, ended_at)
+    SELECT a, id, id, 'done', ARRAY[id], '{}', '{}', '1', at, at FROM known;
+INSERT INTO audit_entry SELECT a, today, id, id, 'x', decode(repeat('00', 134), 'hex'), long FROM known;
+INSERT INTO audit_subject SELECT a, today, id, id FROM known;
+INSERT INTO audit_log (tenant_id, origin, verifier_key, signing_key, created_at) SELECT a, 'x', 'x', content, at FROM known;
+INSERT INTO audit_leaf SELECT a, 0, id FROM known;
+INSERT INTO audit_tile SELECT a, 0, 0, long FROM known;
+INSERT INTO audit_bundle SELECT a, 0, long FROM known;
+INSERT INTO audit_checkpoint SELECT a, 1, 'x', true, at FROM known;
+INSERT INTO waxseal_keys.tenant_kek SELECT a, id, 1, wrapped, true, at FROM known;
+INSERT INTO waxseal_keys.bucket_key SELECT a, 1, id, id, wrapped FROM known;
+INSERT INTO waxseal_keys.index_key SELECT a, 'x', 1, id, wrapped FROM known;
+INSERT INTO waxseal_keys.dek SELECT a, 0, id, '1970-01-01', id, 1, id, wrapped FROM known;
