@@ -2,6 +2,7 @@
 //! with statements that forget every condition; the tables are enumerated from its catalogue, so that a new one without a policy fails.
 
 mod setting_up;
+mod through_the_api;
 
 use futures_util::StreamExt;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
