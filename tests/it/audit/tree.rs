@@ -68,8 +68,11 @@ async fn checkpoints(app: &TestApp) -> Vec<Head> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tiles_bundles_and_checkpoints_of_a_log_are_of_one_tree() {
     let app = scene().await;
-    let reads = (0..600).map(|_| async { app.get("/v1/contacts").await });
-    futures_util::future::join_all(reads).await;
+    for _ in 0..6 {
+        // More at once might wait longer for a connection than a caller does.
+        let reads = (0..100).map(|_| async { app.get("/v1/contacts").await });
+        futures_util::future::join_all(reads).await;
+    }
     database::until(&app.database, PENDING, 0).await;
     let answer = app.api(Method::GET, "/v1/audit/checkpoint").send().await.unwrap();
     let note = Note::parse(&answer.text().await.unwrap()).unwrap();
