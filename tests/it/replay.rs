@@ -59,9 +59,10 @@ async fn single_events_come_once_more_under_their_first_id() {
     assert_eq!((status, &replay["state"]), (StatusCode::ACCEPTED, &json!("done")));
     assert_eq!((&replay["counted"], &replay["inserted"]), (&json!(2), &json!(2)));
     let again = scene.receiver.wait_for(5).await;
-    for (one, id) in again.iter().skip(3).zip(&ids) {
-        let first = received.iter().find(|first| first.header("webhook-id") == *id).unwrap();
-        assert!(ids.contains(&one.header("webhook-id")) && first.body.len() == one.body.len());
+    for one in again.iter().skip(3) {
+        let id = one.header("webhook-id");
+        let first = received.iter().find(|first| first.header("webhook-id") == id).unwrap();
+        assert!(ids.contains(&id) && first.body.len() == one.body.len());
     }
     let listed = scene.app.get(&format!("{}/replays", scene.path)).await;
     assert_eq!(listed["data"][0]["id"], replay["id"]);
