@@ -4,6 +4,7 @@ mod bootstrap;
 mod database;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::access::door::Door;
 use crate::access::lookout::Lookout;
 use crate::access::usage::Usage;
-use crate::audit::{Act, Action, Actor, Audit, AuditError, Object};
+use crate::audit::{Act, Action, Actor, Audit, AuditError, Object, Witnesses, Witnessing};
 use crate::clock::SharedClock;
 use crate::config::{Config, KmsSource, read_key_file};
 use crate::crypto::kms::LocalKms;
@@ -205,6 +206,7 @@ impl Gateway {
             deliverer: deliverer.clone(),
             sender: sender.clone(),
             audit: base.audit.clone(),
+            witnessing: Witnessing { witnesses: Arc::new(witnesses(config)?), client: deliverer.client.clone() },
             refusals: door.refusals().clone(),
             ingest: ingest.clone(),
             clock: clock.clone(),
@@ -212,8 +214,7 @@ impl Gateway {
             usage: usage.clone(),
             notify: config.deliver.notify,
         };
-        let draining = http::Draining::default();
-        let lookout = Lookout::new(store.clone(), bells);
+        let (draining, lookout) = (http::Draining::default(), Lookout::new(store.clone(), bells));
         let state = http::AppState {
             store,
             directory,
@@ -280,6 +281,16 @@ fn address_policy(config: &Config) -> AddressPolicy {
         allowed_hosts: config.deliver.allowed_hosts.clone(),
         allow_loopback: config.deliver.allow_loopback,
     }
+}
+
+/// The witnesses of the configuration, as far as they may be asked at all.
+pub fn witnesses(config: &Config) -> anyhow::Result<Witnesses> {
+    let policy = address_policy(config);
+    for witness in &config.audit.witnesses {
+        policy.check_url(&witness.url).with_context(|| format!("audit.witnesses: {}", witness.key))?;
+    }
+    let all = config.audit.witnesses.iter().map(|witness| (witness.key.as_str(), witness.url.clone()));
+    Witnesses::new(all, config.audit.quorum).context("audit.witnesses and audit.quorum")
 }
 
 fn egress_settings(config: &Config) -> anyhow::Result<client::Settings> {

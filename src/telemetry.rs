@@ -52,6 +52,10 @@ pub const EVENTS_HELD_BACK_SECONDS: &str = "waxseal_events_held_back_seconds";
 pub const AUDIT_SEQUENCED: &str = "waxseal_audit_sequenced_total";
 /// How long the oldest entry waits that is in no tree yet.
 pub const AUDIT_LAG_SECONDS: &str = "waxseal_audit_lag_seconds";
+/// Answers of witnesses by `outcome`: signed, away, refused, `other_size`, wrong, unasked.
+pub const AUDIT_COSIGNATURES: &str = "waxseal_audit_cosignatures_total";
+/// How long checkpoints wait for witnesses.
+pub const AUDIT_UNPUBLISHED_SECONDS: &str = "waxseal_audit_unpublished_seconds";
 /// API keys that were locked because their read budget was exceeded.
 pub const KEYS_LOCKED: &str = "waxseal_keys_locked_total";
 /// 1: every connection has taken on its database role, so that Postgres keeps the rows of tenants apart. 0: not.
@@ -116,6 +120,8 @@ fn describe() {
     describe_gauge!(EVENTS_HELD_BACK_SECONDS, "How long the oldest event is held back from readers.");
     describe_counter!(AUDIT_SEQUENCED, "Entries put into the tree of the audit log.");
     describe_gauge!(AUDIT_LAG_SECONDS, "How long the oldest audit entry waits for its place in the tree.");
+    describe_counter!(AUDIT_COSIGNATURES, "Answers of witnesses that were asked to cosign a checkpoint, by outcome.");
+    describe_gauge!(AUDIT_UNPUBLISHED_SECONDS, "How long the oldest checkpoint waits that no published one covers.");
     describe_counter!(KEYS_LOCKED, "API keys locked because their read budget was exceeded.");
     describe_counter!(KEYS_REPORTED, "API keys revoked because they were reported as leaked.");
     describe_counter!(REFUSED, "Refused requests of the API, by reason.");

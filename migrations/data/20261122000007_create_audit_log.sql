@@ -68,7 +68,7 @@ CREATE TABLE audit_bundle (
     PRIMARY KEY (tenant_id, bundle_index)
 ) WITH (fillfactor = 50);
 
--- Signed heads of the tree. Those of a day that is over are thinned to its last.
+-- Signed heads of the tree. Those of a day that is over are thinned to its last, and the last that was published.
 CREATE TABLE audit_checkpoint (
     tenant_id uuid        NOT NULL,
     size      bigint      NOT NULL,
@@ -79,3 +79,5 @@ CREATE TABLE audit_checkpoint (
 );
 -- Serves the thinning, which looks at those of days long past alone.
 CREATE INDEX audit_checkpoint_by_time ON audit_checkpoint (tenant_id, made_at);
+-- Serves whoever asks for the newest that is shown, however many have been waiting for witnesses since.
+CREATE INDEX audit_checkpoint_published ON audit_checkpoint (tenant_id, size) WHERE published;

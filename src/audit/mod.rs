@@ -4,6 +4,7 @@
 //! says nothing once their keys are gone.
 
 mod act;
+mod cosigning;
 mod encoding;
 mod entry;
 mod founding;
@@ -13,6 +14,8 @@ mod recorder;
 mod sequencer;
 mod subjects;
 mod sums;
+mod witnesses;
+mod witnessing;
 
 pub use act::{Act, Action, Actor, ActorKind, Decision, Object};
 pub use entry::{Entry, SALT, commitment};
@@ -21,3 +24,5 @@ pub use reader::{Logged, ProofError, Which};
 pub use recorder::{Audit, AuditError};
 pub use sequencer::run_lane;
 pub use subjects::Subjects;
+pub use witnesses::{BadWitnesses, Witness, Witnesses};
+pub use witnessing::Witnessing;

@@ -125,15 +125,17 @@ impl Audit {
     /// What a witness is asked that signed the tree of `old` leaves last.
     pub async fn witness_request(&self, tenant: TenantId, old: u64) -> Result<AddCheckpoint, ProofError> {
         let newest = self.inner.store.find_audit_checkpoint(tenant, i64::MAX).await?.ok_or(ProofError::NotYet)?;
-        let path = match old {
-            0 => Vec::new(),
-            old => {
-                let ranges = consistency(old, newest.size.unsigned_abs()).ok_or(ProofError::Unknown)?;
-                self.hashes(tenant, ranges).await?
-            }
-        };
+        let path = self.consistency(tenant, old, newest.size.unsigned_abs()).await?;
         let checkpoint = Note::parse(&newest.note).map_err(|_| ProofError::Damaged)?;
         Ok(AddCheckpoint { old, path, checkpoint })
+    }
+
+    /// The hashes that show that a tree of `new` leaves begins with the one of `old`.
+    pub(super) async fn consistency(&self, tenant: TenantId, old: u64, new: u64) -> Result<Vec<Hash>, ProofError> {
+        match old {
+            0 => Ok(Vec::new()),
+            old => self.hashes(tenant, consistency(old, new).ok_or(ProofError::Unknown)?).await,
+        }
     }
 
     async fn place(&self, tenant: TenantId, which: Which) -> Result<(u64, Option<AuditEntryRow>), ProofError> {

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::entry::{SALT, commitment};
 use super::founding::FoundingError;
 use super::recorder::Audit;
+use super::witnessing::{self, Witnessing};
 use crate::store::audit_tree::{self, AuditPlace, AuditStep, PendingEntry, TileRow};
 use crate::store::lanes::OwnedLane;
 use crate::store::{Connection, Store, StoreError};
@@ -38,16 +40,30 @@ enum StepError {
 /// What is to be done after a step.
 #[derive(PartialEq, Eq)]
 enum Next {
+    /// There may be more.
     Go,
+    /// The tree grew, and holds all there is.
+    Rest,
+    /// There was nothing.
     Wait,
+    /// The lane is another's.
     Leave,
 }
 
-/// Works on a log until `stop` is cancelled or the lane is lost.
-pub async fn run_lane(audit: Audit, lane: OwnedLane, stop: CancellationToken) {
-    let (mut signer, mut failing) = (None, false);
+/// Works on a log until `stop` is cancelled or the lane is lost. Its checkpoints are cosigned meanwhile.
+pub async fn run_lane(audit: Audit, by: Witnessing, lane: OwnedLane, stop: CancellationToken) {
+    let grown = Notify::new();
+    tokio::select! {
+        () = sequence(&audit, &by, lane, &grown, &stop) => {}
+        () = witnessing::run(&audit, &by, lane, &grown) => {}
+    }
+}
+
+async fn sequence(audit: &Audit, by: &Witnessing, lane: OwnedLane, grown: &Notify, stop: &CancellationToken) {
+    // Without witnesses, nobody has to be waited for.
+    let (mut signer, mut failing, published) = (None, false, by.witnesses.quorum() == 0);
     while !stop.is_cancelled() {
-        let result = audit.step(lane, &mut signer).await;
+        let result = audit.step(lane, &mut signer, published).await;
         match &result {
             Err(error) if !failing => {
                 let cause = std::error::Error::source(error).map(ToString::to_string);
@@ -57,10 +73,13 @@ pub async fn run_lane(audit: Audit, lane: OwnedLane, stop: CancellationToken) {
             _ => {}
         }
         failing = result.is_err();
+        if matches!(result, Ok(Next::Go | Next::Rest)) {
+            grown.notify_one();
+        }
         match result {
             Ok(Next::Go) => {}
             Ok(Next::Leave) => return,
-            Ok(Next::Wait) | Err(_) => {
+            Ok(Next::Rest | Next::Wait) | Err(_) => {
                 let _stopped = stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
             }
         }
@@ -68,13 +87,13 @@ pub async fn run_lane(audit: Audit, lane: OwnedLane, stop: CancellationToken) {
 }
 
 impl Audit {
-    async fn step(&self, lane: OwnedLane, signer: &mut Option<Signer>) -> Result<Next, StepError> {
+    async fn step(&self, lane: OwnedLane, signer: &mut Option<Signer>, published: bool) -> Result<Next, StepError> {
         let Some((mut transaction, place)) = self.inner.store.begin_audit_step(lane).await? else {
             return Ok(Next::Leave);
         };
         let pending = audit_tree::pending(&mut transaction, lane.tenant, place, STEP as u32).await?;
         let Some(last) = pending.last() else { return Ok(Next::Wait) };
-        let next = if pending.len() == STEP { Next::Go } else { Next::Wait };
+        let next = if pending.len() == STEP { Next::Go } else { Next::Rest };
         let signer = match signer {
             Some(signer) => signer,
             // Read outside of the transaction's connection, once in a tenure.
@@ -83,7 +102,7 @@ impl Audit {
         let grown = Grown::read(&mut transaction, lane, place, &pending).await?;
         let (added, size) = (pending.len(), place.size.saturating_add_unsigned(pending.len() as u64));
         let place = AuditPlace { size, xid: last.xid, entry: last.entry_id };
-        let step = grown.step(place, pending, signer, self.inner.clock.now()).ok_or(StepError::Damaged)?;
+        let step = grown.step((place, published), pending, signer, self.inner.clock.now()).ok_or(StepError::Damaged)?;
         audit_tree::write(&mut transaction, lane.tenant, &step).await?;
         Store::commit(transaction).await?;
         metrics::counter!(telemetry::AUDIT_SEQUENCED).increment(added as u64);
@@ -135,7 +154,7 @@ impl Grown {
 
     fn step(
         self,
-        place: AuditPlace,
+        (place, published): (AuditPlace, bool),
         pending: Vec<PendingEntry>,
         signer: &Signer,
         now: time::OffsetDateTime,
@@ -151,7 +170,7 @@ impl Grown {
             tiles: self.edge.changed().iter().map(row).collect(),
             bundles: self.bundles,
             note: note.to_string(),
-            published: true,
+            published,
             at: now,
         })
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::moment::{Moment, shown};
 use super::table::Table;
-use crate::app::Base;
+use crate::app::{self, Base};
 use crate::audit::{Act, Action, Actor, Object, Which};
 use crate::config::Config;
 use crate::ids::{ApiKeyId, AuditEntryId, ContactId, TenantId};
@@ -75,6 +75,8 @@ pub(super) enum AuditVerb {
     Checkpoint,
     /// Print the key that verifies this log, to be kept elsewhere.
     Key,
+    /// Print the policy of those who verify this log: its key, the configured witnesses and their quorum (C2SP tlog-policy).
+    Policy,
     /// Print the proof of an entry.
     Proof {
         /// Its place in the tree, or its id.
@@ -118,6 +120,9 @@ pub(super) async fn run(config: &Config, verb: AuditVerb, out: Out<'_>) -> anyho
         }
         AuditVerb::Checkpoint => write!(out, "{}", newest(&base).await?)?,
         AuditVerb::Key => writeln!(out, "{}", base.audit.verifier_key(TENANT).await?)?,
+        AuditVerb::Policy => {
+            write!(out, "{}", app::witnesses(config)?.policy(&base.audit.verifier_key(TENANT).await?))?;
+        }
         AuditVerb::Proof { entry } => {
             let by_id = || entry.parse().ok().map(Which::Id);
             let which = entry.parse().ok().map(Which::Index).or_else(by_id).context("not an index, and not an id")?;

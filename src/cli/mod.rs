@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::Base;
+use crate::app::{self, Base};
 use crate::clock::SystemClock;
 use crate::config::{Config, environment};
 
@@ -125,7 +125,11 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Dev(DevArgs { server, tool: None }) => return Box::pin(dev::run(server, out)).await,
         Verb::Simulate(args) => return simulate::run(args, out).await,
         Verb::Health => return health::run(&config()?).await,
-        Verb::CheckConfig => out.write_all(config()?.to_redacted_toml().as_bytes())?,
+        Verb::CheckConfig => {
+            let config = config()?;
+            app::witnesses(&config)?;
+            out.write_all(config.to_redacted_toml().as_bytes())?;
+        }
         Verb::Migrate => {
             let config = config()?;
             serve::start_logs(&config);

@@ -2,6 +2,7 @@
 //!
 //! The manual of the keys is `config/default.toml`. Nothing but this room reads the environment.
 
+mod audit;
 mod bootstrap;
 mod database;
 mod deliver;
@@ -22,6 +23,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use audit::{AuditConfig, WitnessAt};
 pub use bootstrap::Bootstrap;
 pub use database::DatabaseConfig;
 pub use deliver::{DeliverConfig, SendConfig};
@@ -56,6 +58,8 @@ pub struct Config {
     pub deliver: DeliverConfig,
     /// The way to Meta.
     pub send: SendConfig,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// Logging.
     pub log: LogConfig,
     /// A number set up from the environment.
@@ -98,6 +102,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
     let ingest = IngestConfig::read(reader);
     let deliver = DeliverConfig::read(reader);
     let send = SendConfig::read(reader);
+    let audit = AuditConfig::read(reader);
     let log = LogConfig::read(reader);
     let bootstrap = Bootstrap::read(env).map_err(|faults| reader.faults.extend(faults)).ok();
     reader.refuse_unknown();
@@ -109,6 +114,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
         ingest: ingest?,
         deliver: deliver?,
         send: send?,
+        audit: audit?,
         log: log?,
         bootstrap: bootstrap?,
         effective: reader.effective(),

@@ -263,3 +263,18 @@ fn the_file_kms_reads_its_file_when_asked() {
     assert_eq!(faults(&[("WAXSEAL_KEYS__KMS", "file")]), ["keys.secret"]);
     assert_eq!(faults(&[("WAXSEAL_KEYS__KMS", "file"), ("WAXSEAL_KEYS__SECRET", "")]), ["keys.secret_file"]);
 }
+
+#[test]
+fn a_quorum_is_of_the_witnesses_that_there_are() {
+    let of = |witnesses, quorum| faults(&[("WAXSEAL_AUDIT__WITNESSES", witnesses), ("WAXSEAL_AUDIT__QUORUM", quorum)]);
+    let two = "a+1+b https://a.example.com, c+2+d https://c.example.com/deep";
+    for quorum in ["0", "3"] {
+        assert_eq!(of(two, quorum), ["audit.quorum"]);
+    }
+    assert_eq!(of("", "1"), ["audit.quorum"]);
+    for wrong in ["a+1+b", "a+1+b ftp://a.example.com", "a+1+b https://a.example.com/?x"] {
+        assert_eq!(of(wrong, "1"), ["audit.witnesses"], "{wrong}");
+    }
+    let both = env(&[("WAXSEAL_AUDIT__WITNESSES", two), ("WAXSEAL_AUDIT__QUORUM", "2")]);
+    assert_eq!(Config::load(None, both).unwrap().audit.witnesses[1].url.path(), "/deep");
+}

@@ -1,6 +1,7 @@
 //! The consumer side: what a delivery says, how it is signed, which addresses it may go to, and the client that takes it.
 
 pub mod address;
+pub mod ask;
 pub mod attempt;
 pub mod authorization;
 pub mod brokers;

@@ -1,6 +1,6 @@
 //! The tree of the audit log: one row for the log, its tiles, its checkpoints. A step of the sequencer is one transaction.
 
-use time::{Date, OffsetDateTime};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::lanes::{self, Kind, OwnedLane};
@@ -65,9 +65,6 @@ pub struct AuditStep {
     /// When.
     pub at: OffsetDateTime,
 }
-
-/// Checkpoints that one statement removes. A busy day has a third of a million, and a statement has a time limit.
-const THINNED: i64 = 50_000;
 
 impl Store {
     /// The log of a tenant, if it was founded.
@@ -232,29 +229,6 @@ pub async fn write(connection: &mut Connection, tenant: TenantId, step: &AuditSt
 }
 
 impl Store {
-    /// Keeps of the checkpoints made before `day` the last of each day. Returns how many went.
-    pub async fn thin_audit_checkpoints(&self, day: Date) -> Result<u64, StoreError> {
-        let mut total = 0;
-        loop {
-            let thinned = sqlx::query!(
-                "DELETE FROM audit_checkpoint WHERE ctid = ANY(ARRAY(
-                     SELECT c.ctid FROM audit_log l CROSS JOIN LATERAL (
-                         SELECT ctid, size,
-                                max(size) FILTER (WHERE published) OVER (PARTITION BY (made_at AT TIME ZONE 'UTC')::date) AS last
-                         FROM audit_checkpoint WHERE tenant_id = l.tenant_id AND made_at < $1
-                     ) c
-                     WHERE c.size < c.last LIMIT $2))",
-                day.midnight().assume_utc(),
-                THINNED,
-            );
-            let thinned = thinned.execute(&self.janitor).await?.rows_affected();
-            total += thinned;
-            if thinned < THINNED.unsigned_abs() {
-                return Ok(total);
-            }
-        }
-    }
-
     /// The oldest entry of any tenant that is in no tree yet; its id tells since when. `None`: all are in.
     pub async fn audit_backlog(&self) -> Result<Option<Uuid>, StoreError> {
         let oldest = sqlx::query_scalar!(

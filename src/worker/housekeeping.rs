@@ -93,6 +93,10 @@ async fn gauges(worker: &Worker) {
         let age = made_at.map_or(0.0, |made_at| (worker.clock.now() - made_at).as_seconds_f64().max(0.0));
         metrics::gauge!(telemetry::AUDIT_LAG_SECONDS).set(age);
     }
+    if let Ok(since) = worker.store.audit_unpublished_since().await {
+        let age = since.map_or(0.0, |since| (worker.clock.now() - since).as_seconds_f64().max(0.0));
+        metrics::gauge!(telemetry::AUDIT_UNPUBLISHED_SECONDS).set(age);
+    }
     if let Ok((fresh, postponed)) = worker.store.owed_estimate().await {
         metrics::gauge!(telemetry::OWED, "kind" => "fresh").set(fresh as f64);
         metrics::gauge!(telemetry::OWED, "kind" => "postponed").set(postponed as f64);

@@ -214,7 +214,7 @@ fn work(worker: &Worker, claimed: ClaimedLane, bell: Arc<Bell>, stop: Cancellati
     match claimed.lane.kind {
         Kind::Endpoint => Box::pin(deliver::run_lane(worker.deliverer.clone(), claimed, bell, stop)),
         Kind::Replay => Box::pin(deliver::run_replay(worker.deliverer.clone(), claimed.lane, stop)),
-        Kind::Audit => Box::pin(audit::run_lane(worker.audit.clone(), claimed.lane, stop)),
+        Kind::Audit => Box::pin(audit::run_lane(worker.audit.clone(), worker.witnessing.clone(), claimed.lane, stop)),
         Kind::Channel => Box::pin(send::run_lane(worker.sender.clone(), claimed.lane, bell, stop)),
     }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::access::Refusals;
 use crate::access::usage::Usage;
-use crate::audit::Audit;
+use crate::audit::{Audit, Witnessing};
 use crate::clock::SharedClock;
 use crate::deliver::Deliverer;
 use crate::directory::Directory;
@@ -43,6 +43,8 @@ pub struct Worker {
     pub sender: Sender,
     /// Puts entries into the tree of the audit log.
     pub audit: Audit,
+    /// Has the tree cosigned.
+    pub witnessing: Witnessing,
     /// Refused callers, counted until there is an entry for them.
     pub refusals: Refusals,
     /// Watched for the metrics.

@@ -22,7 +22,7 @@ async fn bytes(app: &TestApp, path: &str) -> Vec<u8> {
 }
 
 /// The leaf hashes of the whole log, out of its bundles, as a monitor would take them.
-async fn leaves(app: &TestApp, size: u64) -> Vec<Hash> {
+pub async fn leaves(app: &TestApp, size: u64) -> Vec<Hash> {
     let mut leaves = Vec::new();
     for (index, width) in (0..size.div_ceil(256)).map(|index| (index, (size - index * 256).min(256))) {
         let bundle = bytes(app, &format!("entries/{}", bundle_path(index, width))).await;
@@ -52,7 +52,7 @@ fn perfect(leaves: &[Hash]) -> Hash {
 }
 
 /// Every checkpoint that was ever published.
-async fn checkpoints(app: &TestApp) -> Vec<Head> {
+pub async fn checkpoints(app: &TestApp) -> Vec<Head> {
     let policy = policy(app).await;
     let mut heads = Vec::new();
     for at in 0..database::count(&app.database, "SELECT count(*) FROM audit_checkpoint").await {

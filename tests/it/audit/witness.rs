@@ -18,17 +18,22 @@ use crate::support::estate::Folder;
 use crate::support::process::waxseal;
 use crate::support::{app, database};
 
-struct Witness {
+pub struct Witness {
     process: Child,
     url: String,
-    key: String,
+    pub key: String,
 }
 
 impl Witness {
     async fn start(folder: &Folder, log: &str) -> Self {
+        Self::start_at(folder, "example.com/w", log, "127.0.0.1:0").await
+    }
+
+    /// A witness of this name that listens there.
+    pub async fn start_at(folder: &Folder, name: &str, log: &str, listen: &str) -> Self {
         let (key, state) = (folder.0.join("key"), folder.0.join("state"));
         let (key, state) = (key.display().to_string(), state.display().to_string());
-        let words = ["witness", "--listen", "127.0.0.1:0", "--name", "example.com/w", "--log", log];
+        let words = ["witness", "--listen", listen, "--name", name, "--log", log];
         let words: Vec<&str> = words.into_iter().chain(["--key-file", &key, "--state", &state]).collect();
         let mut process = waxseal(&words, &[]).stdout(Stdio::piped()).spawn().unwrap();
         let line = BufReader::new(process.stdout.take().unwrap()).lines().next_line().await.unwrap().unwrap();
@@ -42,9 +47,13 @@ impl Witness {
         (answer.status(), answer.text().await.unwrap())
     }
 
-    async fn restarted(mut self, folder: &Folder, log: &str) -> Self {
-        self.process.kill().await.unwrap();
+    async fn restarted(self, folder: &Folder, log: &str) -> Self {
+        self.killed().await;
         Self::start(folder, log).await
+    }
+
+    pub async fn killed(mut self) {
+        self.process.kill().await.unwrap();
     }
 }
 
