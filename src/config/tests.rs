@@ -266,7 +266,9 @@ fn the_file_kms_reads_its_file_when_asked() {
 
 #[test]
 fn a_quorum_is_of_the_witnesses_that_there_are() {
-    let of = |witnesses, quorum| faults(&[("WAXSEAL_AUDIT__WITNESSES", witnesses), ("WAXSEAL_AUDIT__QUORUM", quorum)]);
+    let of = |witnesses: &str, quorum: &str| {
+        faults(&[("WAXSEAL_AUDIT__WITNESSES", witnesses), ("WAXSEAL_AUDIT__QUORUM", quorum)])
+    };
     let two = "a+1+b https://a.example.com, c+2+d https://c.example.com/deep";
     for quorum in ["0", "3"] {
         assert_eq!(of(two, quorum), ["audit.quorum"]);
