@@ -206,6 +206,7 @@ impl Gateway {
             deliverer: deliverer.clone(),
             sender: sender.clone(),
             audit: base.audit.clone(),
+            audit_days: config.audit.retention_days,
             witnessing: Witnessing { witnesses: Arc::new(witnesses(config)?), client: deliverer.client.clone() },
             refusals: door.refusals().clone(),
             ingest: ingest.clone(),
@@ -234,9 +235,8 @@ impl Gateway {
         };
         worker.start(rung, &worker_stage.tasks, &worker_stage.stop);
         listeners.tasks.spawn(lookout.run(listeners.stop.clone()));
-        let addresses = serve(bound, &state, &listeners, &admin)?;
         Ok(Self {
-            addresses,
+            addresses: serve(bound, &state, &listeners, &admin)?,
             base,
             draining,
             listeners,

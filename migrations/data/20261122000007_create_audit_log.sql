@@ -38,6 +38,8 @@ CREATE TABLE audit_log (
     at_xid       xid8,                          -- the entry that was put into the tree last; absent: none
     at_entry     uuid        CHECK ((at_entry IS NULL) = (at_xid IS NULL)),
     stepped_at   timestamptz,                   -- when the tree last grew
+    pruned       bigint      NOT NULL DEFAULT 0, -- entries below this index may have been dropped with age; their leaves stay
+    pruned_by    uuid        CHECK ((pruned_by IS NULL) = (pruned = 0)), -- the entry that says so
     created_at   timestamptz NOT NULL,
     PRIMARY KEY (tenant_id)
 );

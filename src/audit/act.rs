@@ -36,6 +36,8 @@ actions! {
     MessagesRead = "messages.read",
     /// The audit log was read.
     AuditRead = "audit.read",
+    /// The oldest entries are dropped with age; `details` says below which index.
+    AuditPruned = "audit.pruned",
     /// Something was asked for without the permission; `details` names it.
     AccessRefused = "access.refused",
     /// A message was handed over for Meta.

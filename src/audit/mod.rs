@@ -8,6 +8,7 @@ mod cosigning;
 mod encoding;
 mod entry;
 mod founding;
+mod pruning;
 mod queue;
 mod reader;
 mod recorder;

@@ -112,7 +112,13 @@ impl Audit {
         Ok(self.inner.store.find_audit_log(tenant).await?.ok_or(FoundingError::Damaged)?.verifier_key)
     }
 
-    /// The proof of an entry, with its salt and bytes as `extra`, so that it stands alone.
+    /// Below which index entries may have been dropped with age.
+    pub async fn pruned(&self, tenant: TenantId) -> Result<u64, StoreError> {
+        Ok(self.inner.store.audit_pruned(tenant).await?.unsigned_abs())
+    }
+
+    /// The proof of an entry, with its salt and bytes as `extra`, so that it stands alone. Of one that was dropped with age there
+    /// is the proof alone, for whoever kept it.
     pub async fn proof(&self, tenant: TenantId, which: Which) -> Result<Proof, ProofError> {
         let (index, row) = self.place(tenant, which).await?;
         let newest = self.inner.store.find_audit_checkpoint(tenant, i64::MAX).await?;
@@ -143,14 +149,16 @@ impl Audit {
             Which::Id(id) => id,
             Which::Index(index) => {
                 let at = i64::try_from(index).map_err(|_| ProofError::Unknown)?;
-                let id = self.inner.store.find_audit_leaf(tenant, at).await?.ok_or(ProofError::Unknown)?;
-                // The entry may have been dropped with age; its leaf stays.
-                return Ok((index, self.inner.store.find_audit_entry(tenant, id).await?));
+                self.inner.store.find_audit_leaf(tenant, at).await?.ok_or(ProofError::Unknown)?
             }
         };
-        let row = self.inner.store.find_audit_entry(tenant, id).await?.ok_or(ProofError::Unknown)?;
-        let index = row.leaf_index.ok_or(ProofError::NotYet)?.unsigned_abs();
-        Ok((index, Some(row)))
+        // The entry may have been dropped with age; its leaf stays.
+        let row = self.inner.store.find_audit_entry(tenant, id).await?;
+        let index = match &row {
+            Some(row) => row.leaf_index.ok_or(ProofError::NotYet)?,
+            None => self.inner.store.find_audit_index(tenant, id).await?.ok_or(ProofError::Unknown)?,
+        };
+        Ok((index.unsigned_abs(), row))
     }
 
     /// The hashes beside the way from a leaf to the root.

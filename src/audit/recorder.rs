@@ -56,14 +56,22 @@ impl Audit {
     }
 
     /// Records an act about these contacts. When this returns `Ok`, the entry is committed.
-    pub async fn record_about(&self, act: Act, mut contacts: Vec<Uuid>) -> Result<AuditEntryId, AuditError> {
+    pub async fn record_about(&self, act: Act, contacts: Vec<Uuid>) -> Result<AuditEntryId, AuditError> {
+        let entry = self.prepare(act, contacts).await?;
+        let id = entry.id;
+        self.inner.queue.append(entry).await?;
+        Ok(id)
+    }
+
+    /// An entry about these contacts that is stored nowhere yet: for those who store it in the transaction of what it tells of.
+    pub async fn prepare(&self, act: Act, mut contacts: Vec<Uuid>) -> Result<NewAuditEntry, AuditError> {
         contacts.sort_unstable();
         contacts.dedup();
         let now = self.inner.clock.now();
         let id = AuditEntryId::new(now);
         let subjects = subjects::commit(&self.inner.keyring, act.tenant, id, &mut contacts).await?;
         let entry = Entry { id, at: now, act, subjects };
-        let new = NewAuditEntry {
+        Ok(NewAuditEntry {
             tenant: entry.act.tenant,
             id,
             actor: entry.act.actor.id,
@@ -71,8 +79,6 @@ impl Audit {
             entry: entry.encode(),
             salt: random::bytes::<SALT>(),
             subjects: contacts,
-        };
-        self.inner.queue.append(new).await?;
-        Ok(id)
+        })
     }
 }

@@ -194,7 +194,12 @@ async fn export(base: &Base, folder: &Path, out: Out<'_>) -> anyhow::Result<()> 
         fs::write(place, bytes)?;
     }
     let count = entries(base, folder, size).await?;
-    writeln!(out, "{size} entries are in the tree, and {count} of them in the folder; to be verified with")?;
+    writeln!(out, "{size} entries are in the tree, and {count} of them in the folder;")?;
+    match base.audit.pruned(TENANT).await? {
+        0 => {}
+        pruned => writeln!(out, "those below {pruned} may have been dropped with age;")?,
+    }
+    writeln!(out, "to be verified with")?;
     writeln!(out, "  waxseal verify bundle {} --key '{}'", folder.display(), base.audit.verifier_key(TENANT).await?)?;
     Ok(())
 }

@@ -32,6 +32,9 @@ pub(super) enum VerifyVerb {
     Inclusion {
         /// The proof, as `GET /v1/audit/proof/{id}` gives it.
         proof: PathBuf,
+        /// The entry as a line of an export's `entries.jsonl`: for a proof without it, because it was dropped with age.
+        #[arg(long, value_name = "FILE")]
+        entry: Option<PathBuf>,
         #[command(flatten)]
         trust: Trust,
     },
@@ -111,7 +114,10 @@ pub(super) fn run(verb: VerifyVerb, out: &mut (dyn Write + Send)) -> anyhow::Res
             let (policy, note) = (trust.policy()?, read(&checkpoint)?);
             accepted(&policy, &note).map(|checkpoint| shown(checkpoint.head))
         }
-        VerifyVerb::Inclusion { proof, trust } => inclusion(&trust.policy()?, &read(&proof)?),
+        VerifyVerb::Inclusion { proof, entry, trust } => {
+            let kept = entry.map(|path| read(&path)).transpose()?;
+            inclusion(&trust.policy()?, &read(&proof)?, kept.as_deref())
+        }
         VerifyVerb::Consistency { old, new, bundle, trust } => {
             let (policy, old, new) = (trust.policy()?, read(&old)?, read(&new)?);
             consistency(&policy, [&old, &new], &bundle)
@@ -154,14 +160,26 @@ fn refused(why: Unaccepted) -> Verdict {
     }
 }
 
-/// The entry is in the proof itself, behind its salt.
-fn inclusion(policy: &Policy, text: &str) -> Checked<String> {
+/// The entry is in the proof itself, behind its salt, or somebody kept it.
+fn inclusion(policy: &Policy, text: &str, kept: Option<&str>) -> Checked<String> {
     let invalid = |why: &str| Verdict::Invalid(why.to_owned());
     let proof = Proof::parse(text).map_err(|error| Verdict::Invalid(error.to_string()))?;
-    let extra = proof.extra.as_deref().ok_or_else(|| invalid("the proof holds no entry"))?;
-    let (salt, bytes) = extra.split_first_chunk::<SALT>().ok_or_else(|| invalid("the proof holds no entry"))?;
-    let entry = Entry::decode(bytes).ok_or_else(|| invalid("the entry is malformed"))?;
-    match proof.verify(&leaf_hash(&commitment(bytes, salt)), policy) {
+    let (entry, committed) = match (kept, proof.extra.as_deref()) {
+        (Some(line), _) => {
+            let (index, entry, committed) =
+                entry(line.trim_end_matches('\n')).ok_or_else(|| invalid("the entry is malformed"))?;
+            if index != proof.index {
+                return Err(invalid("the proof is of another entry"));
+            }
+            (entry, committed)
+        }
+        (None, Some(extra)) => {
+            let (salt, bytes) = extra.split_first_chunk::<SALT>().ok_or_else(|| invalid("the proof holds no entry"))?;
+            (Entry::decode(bytes).ok_or_else(|| invalid("the entry is malformed"))?, commitment(bytes, salt))
+        }
+        (None, None) => return Err(invalid("the proof holds no entry; give it with --entry")),
+    };
+    match proof.verify(&leaf_hash(&committed), policy) {
         Ok(checkpoint) => {
             let (action, at) = (entry.act.action, entry.at);
             Ok(format!("{action} at {at} is entry {} of {}", proof.index, checkpoint.head.size))
@@ -250,8 +268,12 @@ fn whole(policy: &Policy, bundle: &Path) -> Checked<String> {
     let leaves: Vec<Hash> = committed.iter().map(|one| leaf_hash(one)).collect();
     check_root(&leaves, head)?;
     check_tiles(bundle, head.size, leaves)?;
-    let entries = check_entries(bundle, &committed)?;
-    Ok(format!("{}; {entries} of them are here", shown(head)))
+    let (here, missing) = check_entries(bundle, &committed)?;
+    let missing = match missing {
+        0 => String::new(),
+        missing => format!(", {missing} of the oldest were dropped with age, as the log itself says"),
+    };
+    Ok(format!("{}; {here} of them are here{missing}", shown(head)))
 }
 
 /// Every tile of every level is what follows from the leaves.
@@ -271,38 +293,39 @@ fn check_tiles(bundle: &Path, size: u64, leaves: Vec<Hash>) -> Checked<()> {
     Ok(())
 }
 
-/// Every entry is the one that the tree committed to. Entries may be missing: those that were dropped with age.
-fn check_entries(bundle: &Path, committed: &[Hash]) -> Checked<usize> {
+/// Every entry is the one that the tree committed to. Missing may be those alone of which an entry that is here says that they were
+/// dropped with age. Returns how many are here, and how many are missing.
+fn check_entries(bundle: &Path, committed: &[Hash]) -> Checked<(usize, usize)> {
     let text = String::from_utf8(part(bundle, "entries.jsonl")?);
     let text = text.map_err(|_| Verdict::Invalid("entries.jsonl is no text".to_owned()))?;
     if !text.is_empty() && !text.ends_with('\n') {
         return Err(Verdict::Diverged("entries.jsonl was cut".to_owned()));
     }
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut pruned) = (BTreeSet::new(), 0);
     for (number, line) in text.split_terminator('\n').enumerate() {
         let fault = |what: &str| format!("entries.jsonl, line {}: {what}", number + 1);
-        let (index, found) = entry(line).ok_or_else(|| Verdict::Diverged(fault("this is no entry")))?;
+        let (index, entry, found) = entry(line).ok_or_else(|| Verdict::Diverged(fault("this is no entry")))?;
         if usize::try_from(index).ok().and_then(|at| committed.get(at)) != Some(&found) {
             return Err(Verdict::Diverged(fault("the tree holds another entry at this place")));
         }
         if !seen.insert(index) {
             return Err(Verdict::Diverged(fault("it is there twice")));
         }
+        pruned = pruned.max(entry.pruned_below().unwrap_or(0).min(index));
     }
-    // What is dropped with age is the oldest, so that whatever is there is the end of the log.
-    let first = seen.first().copied().unwrap_or_default();
-    if committed.len() as u64 - first != seen.len() as u64 {
+    // Entries of the days around an end stand among each other, so that some below it may still be here.
+    if seen.range(pruned..).count() as u64 != (committed.len() as u64).saturating_sub(pruned) {
         return Err(Verdict::Diverged("entries are missing".to_owned()));
     }
-    Ok(seen.len())
+    Ok((seen.len(), committed.len() - seen.len()))
 }
 
-/// The place and commitment of an entry. The tree commits to neither spaces nor the letters' case, so that no other line of the
-/// same meaning is taken for the one that was written.
-fn entry(text: &str) -> Option<(u64, Hash)> {
+/// The place of an entry, itself and its commitment. The tree commits to neither spaces nor the letters' case, so that no other line
+/// of the same meaning is taken for the one that was written.
+fn entry(text: &str) -> Option<(u64, Entry, Hash)> {
     let line: Line = serde_json::from_str(text).ok()?;
     let bytes = BASE64.decode(line.entry.as_bytes()).ok()?;
     let salt: [u8; SALT] = BASE64.decode(line.salt.as_bytes()).ok()?.try_into().ok()?;
-    let is_its_own = Entry::decode(&bytes)?.id == line.id && line.to_string() == text;
-    is_its_own.then(|| (line.index, commitment(&bytes, &salt)))
+    let entry = Entry::decode(&bytes).filter(|entry| entry.id == line.id && line.to_string() == text)?;
+    Some((line.index, entry, commitment(&bytes, &salt)))
 }

@@ -1,4 +1,4 @@
-//! `[audit]`: who cosigns the checkpoints of the audit log.
+//! `[audit]`: who cosigns the checkpoints of the audit log, and for how long its entries are kept.
 
 use std::str::FromStr;
 
@@ -16,6 +16,8 @@ pub struct AuditConfig {
     pub witnesses: Vec<WitnessAt>,
     /// How many of them must have signed before a checkpoint is shown: 1 to all of them; 0 without witnesses.
     pub quorum: usize,
+    /// Days after which entries are dropped; the tree over them stays.
+    pub retention_days: u16,
 }
 
 /// A witness: its key and where it is asked.
@@ -43,6 +45,7 @@ impl AuditConfig {
         let witnesses: Option<Vec<WitnessAt>> =
             reader.list("audit.witnesses", "witnesses, each a key, a space and a URL without query");
         let quorum: Option<usize> = reader.number("audit.quorum", 0..=MOST_WITNESSES as u64);
+        let retention_days = reader.number("audit.retention_days", 180..=36_525);
         let (witnesses, quorum) = (witnesses?, quorum?);
         match witnesses.len() {
             0 if quorum > 0 => reader.fault("audit.quorum", "must be 0 without audit.witnesses"),
@@ -54,6 +57,6 @@ impl AuditConfig {
             }
             _ => {}
         }
-        Some(Self { witnesses, quorum })
+        Some(Self { witnesses, quorum, retention_days: retention_days? })
     }
 }

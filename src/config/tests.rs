@@ -265,6 +265,12 @@ fn the_file_kms_reads_its_file_when_asked() {
 }
 
 #[test]
+fn the_log_keeps_its_entries_for_half_a_year_at_least() {
+    assert_eq!(Config::load(None, env(&[])).unwrap().audit.retention_days, 1096);
+    assert_eq!(faults(&[("WAXSEAL_AUDIT__RETENTION_DAYS", "179")]), ["audit.retention_days"]);
+}
+
+#[test]
 fn a_quorum_is_of_the_witnesses_that_there_are() {
     let of = |witnesses: &str, quorum: &str| {
         faults(&[("WAXSEAL_AUDIT__WITNESSES", witnesses), ("WAXSEAL_AUDIT__QUORUM", quorum)])
@@ -277,6 +283,6 @@ fn a_quorum_is_of_the_witnesses_that_there_are() {
     for wrong in ["a+1+b", "a+1+b ftp://a.example.com", "a+1+b https://a.example.com/?x"] {
         assert_eq!(of(wrong, "1"), ["audit.witnesses"], "{wrong}");
     }
-    let both = env(&[("WAXSEAL_AUDIT__WITNESSES", two), ("WAXSEAL_AUDIT__QUORUM", "2")]);
-    assert_eq!(Config::load(None, both).unwrap().audit.witnesses[1].url.path(), "/deep");
+    let both = [("WAXSEAL_AUDIT__WITNESSES", two), ("WAXSEAL_AUDIT__QUORUM", "2")];
+    assert_eq!(Config::load(None, env(&both)).unwrap().audit.witnesses[1].url.path(), "/deep");
 }

@@ -3,7 +3,7 @@
 use time::Date;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Connection, Store, StoreError};
 use crate::ids::{AuditEntryId, TenantId};
 
 /// An entry to be stored.
@@ -33,14 +33,20 @@ impl Store {
     /// Stores entries of any tenants in one transaction. When this returns `Ok`, they are committed. Those that are there
     /// already stay as they are, so that it may be repeated.
     pub async fn insert_audit_entries(&self, entries: &[NewAuditEntry]) -> Result<(), StoreError> {
-        let links: Vec<(Uuid, Date, Uuid, Uuid)> = entries
-            .iter()
-            .flat_map(|entry| {
-                let of = |contact: &Uuid| (entry.tenant.uuid(), entry.id.day(), *contact, entry.id.uuid());
-                entry.subjects.iter().map(of)
-            })
-            .collect();
-        sqlx::query!(
+        insert(&mut self.connection().await?, entries).await
+    }
+}
+
+/// The same inside a transaction, or as one: together with what the entries tell of. The partitions of today must be there.
+pub async fn insert(connection: &mut Connection, entries: &[NewAuditEntry]) -> Result<(), StoreError> {
+    let links: Vec<(Uuid, Date, Uuid, Uuid)> = entries
+        .iter()
+        .flat_map(|entry| {
+            let of = |contact: &Uuid| (entry.tenant.uuid(), entry.id.day(), *contact, entry.id.uuid());
+            entry.subjects.iter().map(of)
+        })
+        .collect();
+    sqlx::query!(
             r#"WITH entries AS (
                    INSERT INTO audit_entry (tenant_id, part_day, entry_id, actor_id, action, entry, salt)
                    SELECT * FROM UNNEST($1::uuid[], $2::date[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[])
@@ -61,8 +67,7 @@ impl Store {
             &links.iter().map(|link| link.2).collect::<Vec<_>>(),
             &links.iter().map(|link| link.3).collect::<Vec<_>>(),
         )
-        .execute(&self.data)
+        .execute(connection)
         .await?;
-        Ok(())
-    }
+    Ok(())
 }

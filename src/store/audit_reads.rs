@@ -149,6 +149,22 @@ impl Store {
         Ok(entry.fetch_optional(self.reading(tenant)).await?.map(AuditEntryId::from_uuid))
     }
 
+    /// Where an entry stands, also one that was dropped with age.
+    pub async fn find_audit_index(&self, tenant: TenantId, entry: AuditEntryId) -> Result<Option<i64>, StoreError> {
+        let index = sqlx::query_scalar!(
+            "SELECT leaf_index FROM audit_leaf WHERE tenant_id = $1 AND entry_id = $2",
+            tenant.uuid(),
+            entry.uuid(),
+        );
+        Ok(index.fetch_optional(&self.data).await?)
+    }
+
+    /// Below which index entries may have been dropped with age.
+    pub async fn audit_pruned(&self, tenant: TenantId) -> Result<i64, StoreError> {
+        let pruned = sqlx::query_scalar!("SELECT pruned FROM audit_log WHERE tenant_id = $1", tenant.uuid());
+        Ok(pruned.fetch_optional(&self.data).await?.unwrap_or(0))
+    }
+
     /// The newest published checkpoint of at most `size` leaves.
     pub async fn find_audit_checkpoint(
         &self,

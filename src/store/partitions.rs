@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use time::macros::format_description;
 use time::{Date, Duration};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, Transaction};
 
 /// Every table that is cut by day.
 const PARTITIONED: [&str; 6] = ["event", "event_payload", "attempt", "message", "audit_entry", "audit_subject"];
@@ -72,6 +72,29 @@ impl Store {
             sqlx::query(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
         }
         Ok(transaction.commit().await?)
+    }
+
+    /// The days before `end` that a table has a partition for, the oldest first.
+    pub(super) async fn partitioned_days(&self, table: &str, end: Date) -> Result<Vec<Date>, StoreError> {
+        let names = sqlx::query_scalar!(
+            r#"SELECT c.relname::text AS "name!" FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+               WHERE i.inhparent = to_regclass($1) ORDER BY 1"#,
+            table,
+        );
+        let names = names.fetch_all(&self.data).await?;
+        let day = |name: &String| Date::parse(name.rsplit_once('_')?.1, format_description!("[year][month][day]")).ok();
+        Ok(names.iter().filter_map(day).filter(|day| *day < end).collect())
+    }
+
+    /// Drops the partitions of a day, in a transaction that has looked whether they may go. Whoever uses the tables is not kept
+    /// waiting for long: when the locks are not to be had, it fails and is done another time.
+    #[expect(clippy::disallowed_methods, reason = "DDL; all parts of the text are constants and dates")]
+    pub(super) async fn drop_day(transaction: &mut Transaction, tables: &[&str], day: Date) -> Result<(), StoreError> {
+        let names = tables.iter().map(|table| partition_name(table, day)).collect::<Vec<_>>().join(", ");
+        for statement in ["SET LOCAL lock_timeout = '1s'".to_owned(), format!("DROP TABLE IF EXISTS {names}")] {
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut **transaction).await?;
+        }
+        Ok(())
     }
 
     /// Forgets ledger entries older than `before`: Meta redelivers for seven days.

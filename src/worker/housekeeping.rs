@@ -66,6 +66,9 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
         {
             tracing::warn!(error = %error, "the hourly cleaning did not finish");
         }
+        if round.is_multiple_of(CLEAN_EVERY) {
+            prune(&worker).await;
+        }
         round = round.wrapping_add(1);
         if !pause(GAUGES, &stop).await {
             return;
@@ -131,6 +134,14 @@ async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {
     worker.store.sweep_dead_orphans().await?;
     worker.store.thin_audit_checkpoints(today - time::Duration::days(CHECKPOINT_DAYS)).await?;
     worker.store.sweep_workers().await
+}
+
+/// Drops what the audit log need not keep any longer: in an hour, when it does not succeed.
+async fn prune(worker: &Worker) {
+    let end = worker.clock.now().date() - time::Duration::days(worker.audit_days.into());
+    if let Err(error) = worker.audit.prune(end).await {
+        tracing::warn!(%error, "old entries of the audit log could not be dropped yet");
+    }
 }
 
 /// Waits; false when it is time to stop.

@@ -43,6 +43,8 @@ pub struct Worker {
     pub sender: Sender,
     /// Puts entries into the tree of the audit log.
     pub audit: Audit,
+    /// Days that entries of the log are kept.
+    pub audit_days: u16,
     /// Has the tree cosigned.
     pub witnessing: Witnessing,
     /// Refused callers, counted until there is an entry for them.

@@ -1,6 +1,7 @@
 //! Promise: every read of personal data leaves an entry in the audit log before anything is opened, and the log proves itself.
 
 mod cosigned;
+mod pruning;
 mod tree;
 mod verify;
 mod witness;

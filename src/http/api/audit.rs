@@ -25,6 +25,8 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 /// The key that verifies the checkpoint.
 const VERIFIER_KEY: HeaderName = HeaderName::from_static("x-audit-key");
+/// Below which index entries may have been dropped with age.
+const PRUNED: HeaderName = HeaderName::from_static("x-audit-pruned");
 
 /// An entry of the audit log.
 #[derive(Serialize, ToSchema)]
@@ -124,6 +126,8 @@ impl From<Logged> for AuditEntryJson {
 }
 
 /// The log's entries, newest first. Reading them leaves an entry too.
+///
+/// `X-Audit-Pruned` says below which index entries may have been dropped with age, so that none of them is in the list.
 #[utoipa::path(
     get, path = "/v1/audit", tag = "Audit", operation_id = "list_audit_entries",
     params(
@@ -142,7 +146,7 @@ pub(super) async fn list(
     errand: Errand,
     State(audit): State<Audit>,
     mut params: Params,
-) -> Result<Json<Page<AuditEntryJson>>, Problem> {
+) -> Result<([(HeaderName, HeaderValue); 1], Json<Page<AuditEntryJson>>), Problem> {
     let (cursor, limit) = (params.cursor::<AuditCursor>().map(|cursor| cursor.0), params.limit());
     let contact = params.ids("contact_id", 1).and_then(|mut ids| ids.pop());
     let mut filter = AuditFilter {
@@ -161,7 +165,8 @@ pub(super) async fn list(
     let found = audit.entries(who.tenant, before, &filter, page::one_more(limit)).await?;
     let act = errand.act(&who, Action::AuditRead, Object::several("audit_entry")).times(found.len().min(limit));
     errand.keep(audit.record_about(act, contact.into_iter().collect()).await?);
-    Ok(Json(page::of_rows(found, limit, |last| AuditCursor(last.id.uuid()))))
+    let pruned = HeaderValue::from(audit.pruned(who.tenant).await?);
+    Ok(([(PRUNED, pruned)], Json(page::of_rows(found, limit, |last| AuditCursor(last.id.uuid())))))
 }
 
 fn actions(params: &mut Params) -> Option<Vec<String>> {
@@ -200,7 +205,8 @@ pub(super) async fn checkpoint(who: Caller, State(audit): State<Audit>, params: 
 
 /// The proof that an entry is in the log (C2SP tlog-proof), by its index, or by the id that `X-Audit-Index` gave.
 ///
-/// `extra` holds the entry's salt and bytes, so that the proof verifies offline and alone.
+/// `extra` holds the entry's salt and bytes, so that the proof verifies offline and alone. Of an entry that was dropped with age
+/// the proof comes without it and with `X-Audit-Pruned`: it proves the entry to whoever kept it.
 #[utoipa::path(
     get, path = "/v1/audit/proof/{id}", tag = "Audit", operation_id = "show_audit_proof",
     params(("id" = String, Path, description = "An index, or an entry's id.")),
@@ -220,7 +226,11 @@ pub(super) async fn proof(
     let by_id = || which.parse().ok().map(Which::Id);
     let which = which.parse().ok().map(Which::Index).or_else(by_id).ok_or(Problem::new(Code::NotFound))?;
     let proof = audit.proof(who.tenant, which).await?;
-    Ok(([(CONTENT_TYPE, TEXT)], proof.to_string()).into_response())
+    let mut response = ([(CONTENT_TYPE, TEXT)], proof.to_string()).into_response();
+    if proof.extra.is_none() {
+        response.headers_mut().insert(PRUNED, audit.pruned(who.tenant).await?.into());
+    }
+    Ok(response)
 }
 
 /// A tile of the tree, or `entries/…`, a bundle of what is hashed into its leaves (C2SP tlog-tiles).

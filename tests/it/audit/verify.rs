@@ -16,19 +16,19 @@ use crate::support::estate::Folder;
 use crate::support::process::waxseal;
 use crate::support::{TestApp, app, database};
 
-const PENDING: &str = "SELECT count(*) FROM audit_entry WHERE entry_id NOT IN (SELECT entry_id FROM audit_leaf)";
-const INVALID: u8 = 3;
-const DIVERGED: u8 = 4;
+pub const PENDING: &str = "SELECT count(*) FROM audit_entry WHERE entry_id NOT IN (SELECT entry_id FROM audit_leaf)";
+pub const INVALID: u8 = 3;
+pub const DIVERGED: u8 = 4;
 const UNWITNESSED: u8 = 5;
 
-struct Exported {
+pub struct Exported {
     folder: Folder,
     key: String,
 }
 
 impl Exported {
     /// The whole log, in a folder.
-    async fn of(app: &TestApp, name: &str) -> Self {
+    pub async fn of(app: &TestApp, name: &str) -> Self {
         database::until(&app.database, PENDING, 0).await;
         let (folder, environment) = (Folder::new(name), app::variables(&app.database, app.simulator.base_url()));
         let place = folder.0.join("log").display().to_string();
@@ -38,19 +38,19 @@ impl Exported {
         Self { folder, key }
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    pub fn at(&self, path: &str) -> PathBuf {
         self.folder.0.join("log").join(path)
     }
 
     /// Verifies without a gateway, a database or a configuration.
-    async fn verify(&self, words: &[&str]) -> (ExitCode, String) {
+    pub async fn verify(&self, words: &[&str]) -> (ExitCode, String) {
         let words = ["waxseal", "verify"].iter().chain(words).copied().chain(["--key", &self.key]);
         let mut out = Vec::new();
         let code = run(Cli::parse_from(words), &mut out).await.unwrap();
         (code, String::from_utf8(out).unwrap())
     }
 
-    async fn bundle(&self) -> (ExitCode, String) {
+    pub async fn bundle(&self) -> (ExitCode, String) {
         self.verify(&["bundle", self.at("").to_str().unwrap()]).await
     }
 }
