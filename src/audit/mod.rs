@@ -4,6 +4,7 @@
 //! says nothing once their keys are gone.
 
 mod act;
+mod check;
 mod cosigning;
 mod encoding;
 mod entry;
@@ -19,6 +20,7 @@ mod witnesses;
 mod witnessing;
 
 pub use act::{Act, Action, Actor, ActorKind, Decision, Object};
+pub use check::{CheckError, Checked, Damage};
 pub use entry::{Entry, SALT, commitment};
 pub use founding::FoundingError;
 pub use reader::{Logged, ProofError, Which};

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::Subcommand;
@@ -12,8 +13,9 @@ use uuid::Uuid;
 
 use super::moment::{Moment, shown};
 use super::table::Table;
+use super::verify::DIVERGED;
 use crate::app::{self, Base};
-use crate::audit::{Act, Action, Actor, Object, Which};
+use crate::audit::{Act, Action, Actor, CheckError, Checked, Object, Which};
 use crate::config::Config;
 use crate::ids::{ApiKeyId, AuditEntryId, ContactId, TenantId};
 use crate::store::audit_reads::AuditFilter;
@@ -77,6 +79,8 @@ pub(super) enum AuditVerb {
     Key,
     /// Print the policy of those who verify this log: its key, the configured witnesses and their quorum (C2SP tlog-policy).
     Policy,
+    /// Check that everything stored is of the tree that the newest checkpoint signs. Exits with 4 when it is not.
+    Check,
     /// Print the proof of an entry.
     Proof {
         /// Its place in the tree, or its id.
@@ -100,7 +104,7 @@ fn action(text: &str) -> Result<String, String> {
     if names.contains(&text) { Ok(text.to_owned()) } else { Err(format!("there are {}", names.join(", "))) }
 }
 
-pub(super) async fn run(config: &Config, verb: AuditVerb, out: Out<'_>) -> anyhow::Result<()> {
+pub(super) async fn run(config: &Config, verb: AuditVerb, out: Out<'_>) -> anyhow::Result<ExitCode> {
     let base = super::settings::base(config).await?;
     match verb {
         AuditVerb::List { key, actions, contact, since, until, limit } => {
@@ -123,6 +127,7 @@ pub(super) async fn run(config: &Config, verb: AuditVerb, out: Out<'_>) -> anyho
         AuditVerb::Policy => {
             write!(out, "{}", app::witnesses(config)?.policy(&base.audit.verifier_key(TENANT).await?))?;
         }
+        AuditVerb::Check => return check(&base, out).await,
         AuditVerb::Proof { entry } => {
             let by_id = || entry.parse().ok().map(Which::Id);
             let which = entry.parse().ok().map(Which::Index).or_else(by_id).context("not an index, and not an id")?;
@@ -131,7 +136,24 @@ pub(super) async fn run(config: &Config, verb: AuditVerb, out: Out<'_>) -> anyho
         AuditVerb::WitnessRequest { old } => write!(out, "{}", base.audit.witness_request(TENANT, old).await?)?,
         AuditVerb::Export { folder } => export(&base, &folder, out).await?,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn check(base: &Base, out: Out<'_>) -> anyhow::Result<ExitCode> {
+    match base.audit.check(TENANT).await {
+        Ok(Checked { size, kept, checkpoints }) => {
+            writeln!(
+                out,
+                "ok: {size} entries and {checkpoints} checkpoints are of one tree; {kept} of the entries are here"
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(CheckError::Damaged(damage)) => {
+            writeln!(out, "diverged: {damage}")?;
+            Ok(ExitCode::from(DIVERGED))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn newest(base: &Base) -> anyhow::Result<String> {

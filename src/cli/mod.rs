@@ -144,7 +144,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Replay(verb) => replay::run(&config()?, verb, out).await?,
         Verb::DeadLetters(verb) => dead_letters::run(&config()?, verb, out).await?,
         Verb::Tail(args) => tail::run(&config()?, args, out).await?,
-        Verb::Audit(verb) => audit::run(&config()?, verb, out).await?,
+        Verb::Audit(verb) => return audit::run(&config()?, verb, out).await,
         Verb::Verify(verb) => return verify::run(verb, out),
         Verb::Witness(args) => return witness::run(args, out).await,
     }

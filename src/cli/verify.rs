@@ -71,6 +71,9 @@ pub(super) struct Trust {
     policy: Option<PathBuf>,
 }
 
+/// Exit code for what is not what was signed.
+pub(super) const DIVERGED: u8 = 4;
+
 /// What was found out. Each has an exit code of its own; 1 means that something could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
@@ -88,7 +91,7 @@ impl Verdict {
         match self {
             Self::Ok(_) => 0,
             Self::Invalid(_) => 3,
-            Self::Diverged(_) => 4,
+            Self::Diverged(_) => DIVERGED,
             Self::Unwitnessed => 5,
         }
     }

@@ -4,6 +4,7 @@
 
 pub mod api_keys;
 pub mod attempts;
+pub mod audit_check;
 pub mod audit_checkpoints;
 pub mod audit_entries;
 pub mod audit_reads;

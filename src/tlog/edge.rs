@@ -70,6 +70,11 @@ impl Edge {
         }
     }
 
+    /// Takes the tiles that became full since it was last asked: for those who need not keep them.
+    pub fn take_full(&mut self) -> Vec<Piece> {
+        std::mem::take(&mut self.full)
+    }
+
     /// Length and root.
     #[must_use]
     pub fn head(&self) -> Head {

@@ -1,6 +1,8 @@
 //! Promise: every read of personal data leaves an entry in the audit log before anything is opened, and the log proves itself.
 
 mod cosigned;
+mod damage;
+mod independent;
 mod pruning;
 mod tree;
 mod verify;

@@ -28,11 +28,11 @@ use crate::support::process::{Ports, Process, waxseal};
 use crate::support::wait::until;
 use crate::support::{TestApp, app, database};
 
-const SIZE: &str = "SELECT size FROM audit_log";
-const SHOWN: &str = "SELECT COALESCE(max(size), 0) FROM audit_checkpoint WHERE published";
+pub const SIZE: &str = "SELECT size FROM audit_log";
+pub const SHOWN: &str = "SELECT COALESCE(max(size), 0) FROM audit_checkpoint WHERE published";
 
 /// What `waxseal` prints on a database, with these variables besides.
-async fn says(database: &str, words: &[&str], more: &[(&str, &str)]) -> String {
+pub async fn says(database: &str, words: &[&str], more: &[(&str, &str)]) -> String {
     let mut environment = app::variables(database, "http://127.0.0.1:1");
     environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let output = waxseal(words, &environment).output().await.unwrap();
@@ -68,14 +68,14 @@ impl Neighbour {
 }
 
 /// Leaves an entry and waits until it is in the tree. Returns the size of the tree.
-async fn grow(app: &TestApp) -> i64 {
+pub async fn grow(app: &TestApp) -> i64 {
     let before = database::count(&app.database, SIZE).await;
     assert_eq!(app.api(Method::GET, "/v1/audit?limit=1").send().await.unwrap().status(), StatusCode::OK);
     until("the tree grows", PATIENCE, async || database::count(&app.database, SIZE).await > before).await;
     database::count(&app.database, SIZE).await
 }
 
-async fn shown(app: &TestApp, size: i64) {
+pub async fn shown(app: &TestApp, size: i64) {
     until("the checkpoint is shown", PATIENCE, async || database::count(&app.database, SHOWN).await >= size).await;
 }
 

@@ -23,7 +23,7 @@ const UNWITNESSED: u8 = 5;
 
 pub struct Exported {
     folder: Folder,
-    key: String,
+    pub key: String,
 }
 
 impl Exported {
@@ -61,7 +61,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Numbers that look random and are the same in every run (splitmix64).
-fn random(state: &mut u64) -> usize {
+pub fn random(state: &mut u64) -> usize {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
