@@ -84,10 +84,16 @@ impl Base {
         Door::new(store, keyring, directory, self.audit.clone(), self.clock.clone())
     }
 
-    /// Records what an operator is about to do at the command line.
-    pub async fn note(&self, action: Action, class: &'static str, id: Uuid) -> Result<(), AuditError> {
+    /// Records what an operator is about to do at the command line, and to which members of the object, as the API names them.
+    pub async fn note(
+        &self,
+        action: Action,
+        class: &'static str,
+        id: Uuid,
+        members: &[&str],
+    ) -> Result<(), AuditError> {
         let act = Act::new(TenantId::DEFAULT, Actor::OPERATOR, action, Object::one(class, id));
-        self.audit.record(act).await.map(drop)
+        self.audit.record(act.with(members)).await.map(drop)
     }
 
     /// What delivers, with bells of its own: outside of a gateway they wake nobody.

@@ -33,11 +33,11 @@ impl Door {
         let event =
             KeyEvent { tenant: who.tenant, key: who.key, event_type: EventType::ReadBudgetExceeded, budget, at: now };
         let told = event.file(&self.keyring, &self.directory.snapshot()).await?;
-        if self.store.lock_api_key(who.tenant, who.key, told, now).await? {
+        let act = Act::new(who.tenant, Actor::GATEWAY, Action::KeyLocked, Object::one("key", who.key.uuid()));
+        let entry = self.audit.prepare(act, Vec::new()).await?;
+        if self.store.lock_api_key(who.tenant, who.key, told, entry, now).await? {
             tracing::warn!(key = %who.key, budget, "a key was about to be shown more contacts than it may; it is locked");
             metrics::counter!(telemetry::KEYS_LOCKED).increment(1);
-            let object = Object::one("key", who.key.uuid());
-            self.audit.record(Act::new(who.tenant, Actor::GATEWAY, Action::KeyLocked, object)).await?;
             // A failure is made good by the next poll of the settings; the row itself is locked already.
             let _poll = self.directory.reload().await;
         }

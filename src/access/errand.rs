@@ -102,6 +102,12 @@ impl Errand {
         }
     }
 
+    /// Takes the entries that were left since it was last asked: for those who stay, and tell of them as they go.
+    #[must_use]
+    pub fn take_receipts(&self) -> Vec<AuditEntryId> {
+        std::mem::take(&mut *self.receipts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The entries that were left on the way, the first of them.
     #[must_use]
     pub fn receipts(&self) -> Vec<AuditEntryId> {

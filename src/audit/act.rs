@@ -72,6 +72,8 @@ actions! {
     EndpointChanged = "endpoint.changed",
     /// An endpoint was given a new secret.
     SecretRotated = "endpoint.secret_rotated",
+    /// A made-up event was sent to an endpoint.
+    EndpointTested = "endpoint.tested",
     /// An endpoint was removed.
     EndpointRemoved = "endpoint.removed",
     /// Dead letters are delivered after all.

@@ -27,6 +27,9 @@ pub(super) async fn commit(
     entry: AuditEntryId,
     contacts: &mut Vec<Uuid>,
 ) -> Result<Subjects, KeyringError> {
+    if contacts.is_empty() {
+        return Ok(joined(Vec::new()));
+    }
     let name = |contact: &Uuid| DekName::profile(tenant, ContactId::from_uuid(*contact));
     let keys = keyring.existing(tenant, contacts.iter().map(name)).await?;
     contacts.retain(|contact| keys.contains_key(&name(contact)));

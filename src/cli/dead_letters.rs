@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::endpoint::find;
 use super::moment::{Moment, shown};
+use super::settings::given;
 use super::table::Table;
 use crate::audit::Action;
 use crate::config::Config;
@@ -86,6 +87,16 @@ impl Which {
 }
 
 impl Chosen {
+    fn members(&self) -> Vec<&'static str> {
+        given([
+            ("all", self.all),
+            ("event_ids", !self.which.events.is_empty()),
+            ("reason", self.which.reason.is_some()),
+            ("since", self.which.since.is_some()),
+            ("until", self.which.until.is_some()),
+        ])
+    }
+
     fn filter(self, now: OffsetDateTime) -> anyhow::Result<DeadLetterFilter> {
         let (all, filter) = (self.all, self.which.filter(now));
         ensure!(all || !filter.is_empty(), "say which: --all, or --event, --reason, --since or --until");
@@ -107,9 +118,10 @@ pub(super) async fn run(config: &Config, verb: DeadLetterVerb, out: Out<'_>) -> 
         }
         DeadLetterVerb::Redrive { endpoint, chosen } => {
             // Fixed at the beginning, so that what dies again meanwhile is not chosen again.
+            let members = chosen.members();
             let (endpoint, filter) = (find(&base, endpoint)?, chosen.filter(now)?);
             let filter = DeadLetterFilter { until: Some(filter.until.unwrap_or(now)), ..filter };
-            base.note(Action::DeadLettersRedriven, "endpoint", endpoint.id.uuid()).await?;
+            base.note(Action::DeadLettersRedriven, "endpoint", endpoint.id.uuid(), &members).await?;
             let mut redriven = 0;
             loop {
                 let count = deliveries.redrive(&endpoint, filter.clone()).await?;
@@ -121,8 +133,9 @@ pub(super) async fn run(config: &Config, verb: DeadLetterVerb, out: Out<'_>) -> 
             writeln!(out, "{redriven} redriven")?;
         }
         DeadLetterVerb::Purge { endpoint, chosen } => {
+            let members = chosen.members();
             let (endpoint, filter) = (find(&base, endpoint)?, chosen.filter(now)?);
-            base.note(Action::DeadLettersPurged, "endpoint", endpoint.id.uuid()).await?;
+            base.note(Action::DeadLettersPurged, "endpoint", endpoint.id.uuid(), &members).await?;
             let mut purged = 0;
             loop {
                 let count = deliveries.purge(&endpoint, &filter).await?;

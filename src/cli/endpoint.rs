@@ -122,14 +122,16 @@ pub(super) async fn run(config: &Config, verb: EndpointVerb, out: Out<'_>) -> an
         EndpointVerb::Pause { id } => set_state(&base, id, State::Paused).await?,
         EndpointVerb::Resume { id } => set_state(&base, id, State::Active).await?,
         EndpointVerb::Remove { id } => {
-            base.note(Action::EndpointRemoved, "endpoint", id.uuid()).await?;
+            base.note(Action::EndpointRemoved, "endpoint", id.uuid(), &[]).await?;
             ensure!(base.directory.remove_endpoint(TENANT, id).await?, "no such endpoint");
         }
         EndpointVerb::RotateSecret { id, grace_hours, secret_file } => {
             rotate(&base, find(&base, id)?, grace_hours, secret_file, out).await?;
         }
         EndpointVerb::Test { id } => {
-            let attempt = Deliveries::new(base.deliverer(config)?).test(&find(&base, id)?).await?;
+            let endpoint = find(&base, id)?;
+            base.note(Action::EndpointTested, "endpoint", id.uuid(), &[]).await?;
+            let attempt = Deliveries::new(base.deliverer(config)?).test(&endpoint).await?;
             let status =
                 attempt.http_status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
             writeln!(out, "{}, {status}, {} ms", attempt.class.as_str(), attempt.elapsed.as_millis())?;
@@ -236,7 +238,13 @@ async fn add(base: &Base, config: &Config, new: NewEndpoint, out: Out<'_>) -> an
         disabled_reason: None,
         changed_at: None,
     };
-    base.note(Action::EndpointCreated, "endpoint", endpoint.id.uuid()).await?;
+    base.note(
+        Action::EndpointCreated,
+        "endpoint",
+        endpoint.id.uuid(),
+        &["channel_ids", "event_types", "format", "name", "state", "url"],
+    )
+    .await?;
     base.directory.save_endpoint(&endpoint).await?;
     writeln!(out, "endpoint {}; its secret is shown this once:", endpoint.id)?;
     writeln!(out, "{}", endpoint.secret.expose())?;
@@ -259,7 +267,7 @@ async fn verify(client: &EgressClient, url: &Url, format: Format, token: Option<
 
 async fn set_state(base: &Base, id: EndpointId, state: State) -> anyhow::Result<()> {
     let endpoint = Endpoint { state, disabled_reason: None, ..find(base, id)? };
-    base.note(Action::EndpointChanged, "endpoint", id.uuid()).await?;
+    base.note(Action::EndpointChanged, "endpoint", id.uuid(), &["state"]).await?;
     Ok(base.directory.save_endpoint(&endpoint).await?)
 }
 
@@ -278,7 +286,7 @@ async fn rotate(
     let until: OffsetDateTime = base.clock.now() + time::Duration::hours(grace_hours.into());
     let previous = std::mem::replace(&mut endpoint.secret, secret);
     endpoint.previous_secret = (grace_hours > 0).then_some((previous, until));
-    base.note(Action::SecretRotated, "endpoint", endpoint.id.uuid()).await?;
+    base.note(Action::SecretRotated, "endpoint", endpoint.id.uuid(), &["grace_seconds"]).await?;
     base.directory.save_endpoint(&endpoint).await?;
     match grace_hours {
         0 => writeln!(out, "the old secret signs no longer; the new one is shown this once:")?,

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use time::{Date, Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::settings::base;
+use super::settings::{base, given};
 use super::table::Table;
 use crate::access::api_key::{self, Grant, NewKey, Powers};
 use crate::access::permissions::{ADMIN, Permission, Permissions};
@@ -99,14 +99,15 @@ pub(super) async fn run(config: &Config, verb: KeyVerb, out: &mut (dyn Write + S
     let (now, directory) = (base.clock.now(), &base.directory);
     match verb {
         KeyVerb::Create(new) => {
+            let members = new.members();
             let made = api_key::generate(new.grant(now)?, now);
-            base.note(Action::KeyCreated, "key", made.record.id.uuid()).await?;
+            base.note(Action::KeyCreated, "key", made.record.id.uuid(), &members).await?;
             directory.save_api_key(made.record.clone()).await?;
             print(&made, out)?;
         }
         KeyVerb::Rotate { id, grace_hours } => {
             let made = api_key::generate(Grant::instead_of(&find(directory, id)?, now), now);
-            base.note(Action::KeyRotated, "key", id.uuid()).await?;
+            base.note(Action::KeyRotated, "key", id.uuid(), &["grace_hours"]).await?;
             let old_ends = now + Duration::hours(grace_hours.into());
             let rotated = directory.rotate_api_key(made.record.clone(), old_ends).await;
             rotated.context("the key is no longer valid, or was rotated already")?;
@@ -117,11 +118,11 @@ pub(super) async fn run(config: &Config, verb: KeyVerb, out: &mut (dyn Write + S
             list(directory, &uses, now, out)?;
         }
         KeyVerb::Unlock { id } => {
-            base.note(Action::KeyUnlocked, "key", id.uuid()).await?;
+            base.note(Action::KeyUnlocked, "key", id.uuid(), &[]).await?;
             ensure!(directory.unlock_api_key(TENANT, id).await?, "no such locked key");
         }
         KeyVerb::Revoke { id } => {
-            base.note(Action::KeyRevoked, "key", id.uuid()).await?;
+            base.note(Action::KeyRevoked, "key", id.uuid(), &[]).await?;
             ensure!(directory.revoke_api_key(TENANT, id).await?, "no such valid key");
         }
     }
@@ -173,6 +174,20 @@ fn state(key: &ApiKey, now: OffsetDateTime) -> &'static str {
 }
 
 impl NewKeyArgs {
+    fn members(&self) -> Vec<&'static str> {
+        given([
+            ("channel_ids", !self.channels.is_empty()),
+            ("cidrs", !self.cidrs.is_empty()),
+            ("contacts_per_hour", self.contacts_per_hour.is_some()),
+            ("expires_at", true),
+            ("field_class", self.field_class.is_some()),
+            ("name", true),
+            ("permissions", !self.scopes.is_empty()),
+            ("role", self.role.is_some()),
+            ("unmasked", self.unmasked),
+        ])
+    }
+
     fn grant(self, now: OffsetDateTime) -> anyhow::Result<Grant> {
         let powers = match self.role {
             Some(role) => Powers::Role(role),

@@ -59,3 +59,79 @@ pub(super) fn admit(verb: &Verb) -> Result<(), Denied> {
     let operator = Caller::operator(TenantId::DEFAULT, Permissions::admin());
     needed(verb).map_or(Ok(()), |permission| operator.require(permission))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Write;
+
+    use clap::{Command, CommandFactory, Parser};
+
+    use super::*;
+    use crate::cli::Cli;
+
+    const ID: &str = "01900000-0000-7000-8000-000000000000";
+    /// What a verb cannot do without, where it is more than its name.
+    const NEEDED: &[(&str, &str)] = &[
+        ("simulate", "--app-secret x --access-token x --verify-token x"),
+        ("app create", "--name x"),
+        ("app rotate", "ID"),
+        ("app remove", "ID"),
+        ("channel create", "--name x --phone-number-id 1 --waba-id 1"),
+        ("channel set-token", "ID"),
+        ("channel remove", "ID"),
+        ("key create", "--name x --role agent"),
+        ("key rotate", "ID"),
+        ("key unlock", "ID"),
+        ("key revoke", "ID"),
+        ("endpoint show", "ID"),
+        ("endpoint add", "--name x --url https://example.com"),
+        ("endpoint pause", "ID"),
+        ("endpoint resume", "ID"),
+        ("endpoint remove", "ID"),
+        ("endpoint rotate-secret", "ID"),
+        ("endpoint test", "ID"),
+        ("replay start", "--endpoint ID"),
+        ("replay cancel", "ID"),
+        ("dead-letters list", "ID"),
+        ("dead-letters redrive", "ID --all"),
+        ("dead-letters purge", "ID --all"),
+        ("dev postgres", "-- true"),
+        ("audit proof", "1"),
+        ("audit export", "x"),
+        ("verify checkpoint", "x --key x"),
+        ("verify inclusion", "x --key x"),
+        ("verify consistency", "x x --bundle x --key x"),
+        ("verify bundle", "x --key x"),
+        ("witness", "--name x --key-file x --state x --log x"),
+    ];
+
+    /// Every verb that does something, by its words.
+    fn verbs(command: &Command, before: &str) -> Vec<String> {
+        let path = |one: &Command| format!("{before} {}", one.get_name()).trim().to_owned();
+        let below = |one: &Command| {
+            let mut all: Vec<String> = verbs(one, &path(one));
+            if !one.is_subcommand_required_set() {
+                all.push(path(one));
+            }
+            all
+        };
+        command.get_subcommands().filter(|one| one.get_name() != "help").flat_map(below).collect()
+    }
+
+    #[test]
+    fn the_manual_shows_the_permission_of_every_verb() {
+        let rest: BTreeMap<&str, &str> = NEEDED.iter().copied().collect();
+        let mut table = String::from("| verb | permission |\n|---|---|\n");
+        let mut all = verbs(&Cli::command(), "");
+        all.sort();
+        for verb in all {
+            let line = format!("waxseal {verb} {}", rest.get(verb.as_str()).copied().unwrap_or_default());
+            let words: Vec<&str> = line.split_whitespace().map(|word| if word == "ID" { ID } else { word }).collect();
+            let parsed = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let needed = needed(&parsed.command).map_or("·".to_owned(), |one| format!("`{}`", one.as_str()));
+            writeln!(table, "| `{verb}` | {needed} |").unwrap();
+        }
+        assert!(include_str!("../../docs/access.md").contains(&table), "docs/access.md must have:\n{table}");
+    }
+}

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::endpoint::{event_type_of, find};
 use super::moment::{Moment, shown};
+use super::settings::given;
 use super::table::Table;
 use crate::audit::Action;
 use crate::config::Config;
@@ -73,6 +74,17 @@ pub(super) struct NewReplay {
 }
 
 impl NewReplay {
+    fn members(&self) -> Vec<&'static str> {
+        given([
+            ("channel_ids", !self.channels.is_empty()),
+            ("contact_id", self.contact.is_some()),
+            ("event_ids", !self.events.is_empty()),
+            ("event_types", !self.event_types.is_empty()),
+            ("since", self.since.is_some()),
+            ("until", self.until.is_some()),
+        ])
+    }
+
     fn wanted(self, now: OffsetDateTime) -> anyhow::Result<Wanted> {
         let events = match self.since {
             None => {
@@ -96,6 +108,7 @@ pub(super) async fn run(config: &Config, verb: ReplayVerb, out: Out<'_>) -> anyh
     match verb {
         ReplayVerb::Start(new) => {
             let (endpoint, dry_run) = (find(&base, new.endpoint)?, new.dry_run);
+            let members = new.members();
             let wanted = new.wanted(base.clock.now())?;
             if dry_run {
                 let count = deliveries.count(&endpoint, &wanted).await?;
@@ -103,7 +116,7 @@ pub(super) async fn run(config: &Config, verb: ReplayVerb, out: Out<'_>) -> anyh
                 writeln!(out, "{at_least}{} events", count.counted)?;
                 return Ok(());
             }
-            base.note(Action::ReplayCreated, "endpoint", endpoint.id.uuid()).await?;
+            base.note(Action::ReplayCreated, "endpoint", endpoint.id.uuid(), &members).await?;
             table(&[deliveries.replay(&endpoint, &wanted).await?], out)?;
         }
         ReplayVerb::Status { id: Some(id), .. } => {
@@ -120,7 +133,7 @@ pub(super) async fn run(config: &Config, verb: ReplayVerb, out: Out<'_>) -> anyh
         }
         ReplayVerb::Cancel { id } => {
             deliveries.find_any_replay(TENANT, id).await?.context("no such replay")?;
-            base.note(Action::ReplayCancelled, "replay", id.uuid()).await?;
+            base.note(Action::ReplayCancelled, "replay", id.uuid(), &[]).await?;
             deliveries.cancel(TENANT, id).await?;
             table(&[deliveries.find_any_replay(TENANT, id).await?.context("no such replay")?], out)?;
         }

@@ -21,6 +21,11 @@ use crate::secret::{AccessToken, AppSecret, VerifyToken};
 
 type Out<'a> = &'a mut (dyn Write + Send);
 
+/// The members that were given, by the names that the API has for them: what an entry of the audit log says of a verb.
+pub(super) fn given<const N: usize>(members: [(&'static str, bool); N]) -> Vec<&'static str> {
+    members.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
+}
+
 /// A secret from a file, or from standard input.
 #[derive(Debug, Args)]
 pub(super) struct SecretSource {
@@ -134,7 +139,7 @@ pub(super) async fn app(config: &Config, verb: AppVerb, out: Out<'_>) -> anyhow:
                 None => data_encoding::HEXLOWER.encode(&crate::crypto::random::bytes::<16>()),
             };
             let app = App::new(TENANT, AppId::new(now), name, secret, VerifyToken::new(token.clone()), now);
-            base.note(Action::AppCreated, "app", app.id.uuid()).await?;
+            base.note(Action::AppCreated, "app", app.id.uuid(), &["app_secret", "name", "verify_token"]).await?;
             base.directory.save_app(&app).await?;
             writeln!(out, "app           {}", app.id)?;
             if made {
@@ -151,12 +156,12 @@ pub(super) async fn app(config: &Config, verb: AppVerb, out: Out<'_>) -> anyhow:
         }
         AppVerb::Rotate { id, secret } => {
             let app = snapshot.apps.iter().find(|app| app.tenant == TENANT && app.id == id).context("no such app")?;
-            base.note(Action::AppChanged, "app", id.uuid()).await?;
+            base.note(Action::AppChanged, "app", id.uuid(), &["app_secret"]).await?;
             base.directory.save_app(&app.rotated(AppSecret::new(secret.read("the app secret")?))).await?;
             writeln!(out, "the old secret is still accepted")?;
         }
         AppVerb::Remove { id } => {
-            base.note(Action::AppRemoved, "app", id.uuid()).await?;
+            base.note(Action::AppRemoved, "app", id.uuid(), &[]).await?;
             anyhow::ensure!(base.directory.remove_app(TENANT, id).await?, "no such app");
         }
     }
@@ -177,7 +182,13 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
                 token: Some(AccessToken::new(secret.read("the access token")?)),
                 changed_at: None,
             };
-            base.note(Action::ChannelCreated, "channel", channel.id.uuid()).await?;
+            base.note(
+                Action::ChannelCreated,
+                "channel",
+                channel.id.uuid(),
+                &["access_token", "name", "phone_number_id", "waba_id"],
+            )
+            .await?;
             base.directory.save_channel(&channel).await?;
             writeln!(out, "channel  {}", channel.id)?;
         }
@@ -198,11 +209,11 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
         ChannelVerb::SetToken { id, secret } => {
             let mut channel = Channel::clone(snapshot.channel(TENANT, id).context("no such channel")?);
             channel.token = Some(AccessToken::new(secret.read("the access token")?));
-            base.note(Action::ChannelChanged, "channel", id.uuid()).await?;
+            base.note(Action::ChannelChanged, "channel", id.uuid(), &["access_token"]).await?;
             base.directory.save_channel(&channel).await?;
         }
         ChannelVerb::Remove { id } => {
-            base.note(Action::ChannelRemoved, "channel", id.uuid()).await?;
+            base.note(Action::ChannelRemoved, "channel", id.uuid(), &[]).await?;
             anyhow::ensure!(base.directory.remove_channel(TENANT, id).await?, "no such channel");
         }
     }

@@ -11,6 +11,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::ids::{ApiKeyId, AppId, ChannelId, EndpointId, TenantId};
 use crate::keyring::{DekName, KeyringError, places};
 use crate::store::StoreError;
+use crate::store::audit_entries::NewAuditEntry;
 use crate::store::settings::{AppRow, ChannelRow};
 
 /// Statements that a request to remove an endpoint waits for.
@@ -177,6 +178,14 @@ impl Directory {
         let was_locked = self.store.unlock_api_key(tenant, key).await?;
         self.reload().await?;
         Ok(was_locked)
+    }
+
+    /// Takes an API key back that somebody reported, with the entry of the audit log that says so. Returns whether it was valid
+    /// until now.
+    pub async fn report_api_key(&self, entry: NewAuditEntry, key: ApiKeyId) -> Result<bool, SaveError> {
+        let was_valid = self.store.report_api_key(entry, key, self.clock.now()).await?;
+        self.reload().await?;
+        Ok(was_valid)
     }
 
     /// Takes an API key back. Returns whether it was valid until now.

@@ -166,10 +166,14 @@ async fn send(
         Ok(Err(_)) => return Err(GraphError::new(StatusCode::BAD_REQUEST, 100, UNREAD)),
         Err(_elapsed) => return Err(GraphError::new(StatusCode::REQUEST_TIMEOUT, 100, UNREAD)),
     };
-    Trail::new(errand, state.audit.clone()).leave_message(caller, channel).await.map_err(|error| {
-        tracing::warn!(%error, "a message was not sent, because that could not be recorded");
+    let unrecorded = |error: &dyn std::error::Error| {
+        tracing::warn!(error = %error, "a message was not sent, because that could not be recorded");
         GraphError::from(MirrorError::Unavailable)
-    })?;
+    };
+    let text = std::str::from_utf8(&body).unwrap_or_default();
+    let contact = state.sender.addressee(caller.tenant, text).await.map_err(|error| unrecorded(&error))?;
+    let trail = Trail::new(errand, state.audit.clone());
+    trail.leave_message(caller, channel, contact).await.map_err(|error| unrecorded(&error))?;
     Ok(state.sender.mirror(caller.tenant, channel, version, body).await?)
 }
 

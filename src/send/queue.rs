@@ -112,6 +112,14 @@ impl Sender {
         }
     }
 
+    /// Whom a message is for, when it is one, and they are known already. What is refused later has been told of all the same.
+    pub async fn addressee(&self, tenant: TenantId, message: &str) -> Result<Option<ContactId>, QueueError> {
+        let Ok(checked) = check(message) else { return Ok(None) };
+        let keys = self.keyring.tenant(tenant).await?;
+        let hashed = Contacts::hash(&keys, &checked.recipient);
+        Ok(self.contacts.known(&self.store, tenant, &hashed).await?)
+    }
+
     async fn hashed_claim(
         &self,
         tenant: TenantId,

@@ -3,6 +3,7 @@
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
+use super::audit_entries::{self, NewAuditEntry};
 use super::settings::step_version;
 use super::{Connection, Store, StoreError};
 use crate::ids::{ApiKeyId, TenantId};
@@ -122,6 +123,30 @@ impl Store {
         step_version(&mut transaction).await?;
         transaction.commit().await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Takes a key back that somebody reported, and stores the entry of the audit log that says so. Returns whether it was valid
+    /// until now. As much is done for a key that is not there, but for the row of the entry.
+    pub async fn report_api_key(
+        &self,
+        entry: NewAuditEntry,
+        key: ApiKeyId,
+        now: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        self.ensure_partitions(entry.id.day()).await?;
+        let mut transaction = self.data.begin().await?;
+        let done = sqlx::query!(
+            "UPDATE api_key SET revoked_at = $3 WHERE tenant_id = $1 AND key_id = $2 AND revoked_at IS NULL",
+            entry.tenant.uuid(),
+            key.uuid(),
+            now,
+        );
+        let was_valid = done.execute(&mut *transaction).await?.rows_affected() == 1;
+        let entries: &[NewAuditEntry] = if was_valid { &[entry] } else { &[] };
+        audit_entries::insert(&mut transaction, entries).await?;
+        step_version(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(was_valid)
     }
 
     /// Notes the day on which a key was last used. No process holds it in memory, so that nothing is read anew for it.

@@ -2,6 +2,7 @@
 
 use time::{Duration, OffsetDateTime};
 
+use super::audit_entries::{self, NewAuditEntry};
 use super::settings::step_version;
 use super::{Store, StoreError, events};
 use crate::ids::{ApiKeyId, TenantId};
@@ -65,12 +66,13 @@ impl Store {
         Ok(Spent::Yes)
     }
 
-    /// Locks a key and stores the event that says so. Returns whether it was not locked before.
+    /// Locks a key, and stores the event and the entry of the audit log that say so. Returns whether it was not locked before.
     pub async fn lock_api_key(
         &self,
         tenant: TenantId,
         key: ApiKeyId,
         told: NewEvent,
+        entry: NewAuditEntry,
         now: OffsetDateTime,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.data.begin().await?;
@@ -84,6 +86,7 @@ impl Store {
             return Ok(false);
         }
         events::insert_batch(&mut transaction, tenant, &[told], now).await?;
+        audit_entries::insert(&mut transaction, &[entry]).await?;
         step_version(&mut transaction).await?;
         transaction.commit().await?;
         Ok(true)

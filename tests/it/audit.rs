@@ -1,5 +1,6 @@
 //! Promise: every read of personal data leaves an entry in the audit log before anything is opened, and the log proves itself.
 
+mod acts;
 mod cosigned;
 mod damage;
 mod independent;

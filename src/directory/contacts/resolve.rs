@@ -11,7 +11,7 @@ use crate::directory::profile::Profile;
 use crate::ids::{ContactId, TenantId};
 use crate::keyring::DekName;
 use crate::store::contacts::{self, ContactRow, IdentifierHash, NewContact};
-use crate::store::{Connection, StoreError};
+use crate::store::{Connection, Store, StoreError};
 
 /// Each round another process must have won a claim against us, so more than a few say that something else is wrong.
 const ROUNDS: usize = 5;
@@ -37,6 +37,20 @@ impl Contacts {
             }
         }
         Err(ResolveError::Store(StoreError::Unavailable))
+    }
+
+    /// The contact of a person, when there is one already.
+    pub async fn known(
+        &self,
+        store: &Store,
+        tenant: TenantId,
+        person: &Hashed<'_>,
+    ) -> Result<Option<ContactId>, StoreError> {
+        if let Some(contact) = self.remembered(tenant, person) {
+            return Ok(Some(contact));
+        }
+        let owners = contacts::find_identifiers(&mut store.connection().await?, tenant, &person.current).await?;
+        Ok(owners.first().map(|(_, contact)| *contact))
     }
 
     async fn write(

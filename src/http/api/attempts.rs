@@ -14,7 +14,9 @@ use super::page::{self, AttemptCursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;
 use super::target::Target;
+use super::trail::Trail;
 use crate::access::Caller;
+use crate::audit::Action;
 use crate::deliver::{Deliveries, TestRefused};
 use crate::directory::Directory;
 use crate::domain::endpoint::Endpoint;
@@ -227,7 +229,7 @@ impl From<TestRefused> for Problem {
     ),
 )]
 pub(super) async fn test(
-    who: Caller,
+    (who, trail): (Caller, Trail),
     State(directory): State<Directory>,
     State(deliveries): State<Deliveries>,
     Target(id): Target<EndpointId>,
@@ -235,6 +237,7 @@ pub(super) async fn test(
 ) -> Result<Json<TestResult>, Problem> {
     params.finish()?;
     let endpoint = find(&directory, &who, id)?;
+    trail.leave(&who, Action::EndpointTested, "endpoint", id.uuid()).await?;
     let attempt = deliveries.test(&endpoint).await?;
     Ok(Json(TestResult {
         class: attempt.class.as_str(),

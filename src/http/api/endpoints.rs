@@ -252,6 +252,8 @@ pub(super) async fn rotate_secret(
     // Another process may have changed it a moment ago.
     directory.reload().await?;
     let mut endpoint = find(&directory, &who, id)?;
+    // Whoever has the secret can show themselves to the endpoint as this gateway, and tell it anything.
+    shows_no_more_than(&who, &endpoint)?;
     let mut faults = Faults::default();
     if endpoint.format != Format::Meta && new.secret.is_some() {
         faults.note("/secret", "format", "absent: secrets of this format are made here").unwrap_or(());

@@ -17,6 +17,7 @@ use crate::access::{Caller, Door, DoorError, Errand};
 use crate::clock::SharedClock;
 use crate::directory::Directory;
 use crate::http::state::{AppState, Draining};
+use crate::ids::AuditEntryId;
 
 /// Pages that are opened for one look when a predicate decides: it needs the content, and opening costs more than passing over.
 const MOST_PAGES: usize = 10;
@@ -93,6 +94,11 @@ impl Follower {
     /// How far it has come.
     pub(super) const fn place(&self) -> EventCursor {
         self.wanted.query.after
+    }
+
+    /// The entries of the audit log for what was looked at since this was last asked.
+    pub(super) fn receipts(&self) -> Vec<AuditEntryId> {
+        self.errand.take_receipts()
     }
 
     /// Whether the process stops, and it has to leave.

@@ -129,16 +129,11 @@ pub(super) async fn report(
     let record = presented.as_ref().and_then(|key| snapshot.api_key(key.lookup()).filter(|record| key.is_of(record)));
     // For what is no key of ours, the same is done to a key that nobody has.
     let (tenant, key) = record.map_or_else(nobody, |record| (record.tenant, record.id));
-    if settled(state.directory.revoke_api_key(tenant, key).await, false)? {
+    let act = Act::new(tenant, Actor::GATEWAY, Action::KeyReported, Object::one("key", key.uuid()));
+    let entry = state.audit.prepare(act, Vec::new()).await?;
+    if settled(state.directory.report_api_key(entry, key).await, false)? {
         tracing::warn!(%key, "a key was reported as leaked and is revoked");
         metrics::counter!(telemetry::KEYS_REPORTED).increment(1);
-        let act = Act::new(tenant, Actor::GATEWAY, Action::KeyReported, Object::one("key", key.uuid()));
-        // Behind the answer, so that the time does not tell whether it was a key.
-        state.sender.tasks.spawn(async move {
-            if let Err(error) = state.audit.record(act).await {
-                tracing::warn!(%error, %key, "that a leaked key was reported could not be recorded");
-            }
-        });
     }
     Ok(StatusCode::ACCEPTED)
 }

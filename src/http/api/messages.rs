@@ -184,7 +184,8 @@ pub(super) async fn send(
         return Err(refusal(QueueError::UnknownChannel));
     }
     let idempotency = key.map(|key| Idempotency { caller: who.key, key });
-    trail.leave_message(&who, new.channel_id).await?;
+    let contact = sender.addressee(who.tenant, new.message.get()).await.map_err(refusal)?;
+    trail.leave_message(&who, new.channel_id, contact).await?;
     let queued = sender.queue(who.tenant, new.channel_id, new.message.get(), idempotency).await.map_err(refusal)?;
     let answer = (StatusCode::ACCEPTED, Json(QueuedMessage { id: queued.message, state: "queued" }));
     Ok(if queued.is_repetition { ([(REPLAYED, "true")], answer).into_response() } else { answer.into_response() })

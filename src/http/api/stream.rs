@@ -21,6 +21,7 @@ use crate::access::views::EventCursor;
 use crate::access::{Caller, Errand};
 use crate::http::readers::Seat;
 use crate::http::state::AppState;
+use crate::ids::AuditEntryId;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Tells nginx to pass on what it gets.
@@ -36,6 +37,7 @@ const GREETING: &str = "retry: 2000\n\n";
 ///
 /// Each has the event's type as `event`, its JSON as `data`, and a cursor as `id`. A client that connects again with the last
 /// `id` in `Last-Event-ID`, as `EventSource` does by itself, gets what follows it: each event comes once, and none is skipped.
+/// Before each batch a comment `: audit …` names the entry of the audit log for it, as `X-Audit-Index` does elsewhere.
 /// A comment every 15 seconds says that the stream is alive; an `id` without `data` says how far a filter has looked. The
 /// stream ends when the key ends or the gateway stops.
 #[utoipa::path(
@@ -113,7 +115,7 @@ impl Feed {
                 match self.follower.look_in_turn().await {
                     Ok(look) if !look.events.is_empty() => {
                         self.told = self.follower.place();
-                        return Some(written(&look.events, self.told));
+                        return Some(receipts(&self.follower.receipts()) + &written(&look.events, self.told));
                     }
                     Ok(look) => self.look = look.has_more,
                     // A client would take the end for a hiccup, and a refusal when it comes back for the end.
@@ -140,6 +142,14 @@ impl Feed {
         }
         format!(":\nid: {}\n\n", place.to_text())
     }
+}
+
+/// The entries of the audit log for what follows, as comments: clients pass over them, and whoever wants to can keep them.
+fn receipts(entries: &[AuditEntryId]) -> String {
+    entries.iter().fold(String::new(), |mut text, entry| {
+        let _infallible = writeln!(text, ": audit {entry}");
+        text
+    })
 }
 
 /// Events as they stand in the stream. `place` is what was looked at in all.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::access::{Caller, Errand};
 use crate::audit::{Action, Audit, AuditError, Object};
-use crate::ids::ChannelId;
+use crate::ids::{ChannelId, ContactId};
 
 /// The log, and the errand of this request.
 pub(in crate::http) struct Trail {
@@ -44,10 +44,16 @@ impl Trail {
         Ok(())
     }
 
-    /// Records that `who` hands over a message for this channel.
-    pub(in crate::http) async fn leave_message(&self, who: &Caller, channel: ChannelId) -> Result<(), AuditError> {
+    /// Records that `who` hands over a message for this channel, and for whom, when they are known.
+    pub(in crate::http) async fn leave_message(
+        &self,
+        who: &Caller,
+        channel: ChannelId,
+        contact: Option<ContactId>,
+    ) -> Result<(), AuditError> {
         let act = self.errand.act(who, Action::MessageSent, Object::several("message")).in_channel(Some(channel));
-        self.errand.keep(self.audit.record(act).await?);
+        let contacts = contact.iter().map(|contact| contact.uuid()).collect();
+        self.errand.keep(self.audit.record_about(act, contacts).await?);
         Ok(())
     }
 }

@@ -77,9 +77,10 @@ fn of_entries(kind: usize, dice: &mut Dice, size: &Size) -> String {
 /// Changes tiles and bundles, which are alike.
 fn of_hashes(kind: usize, dice: &mut Dice, size: &Size) -> String {
     let is_tile = dice.below(2) == 0;
-    let (table, column, key, count) = match is_tile {
-        true => ("audit_tile", "hashes", "level, tile_index", size.tiles),
-        false => ("audit_bundle", "commitments", "bundle_index", size.bundles),
+    let (table, column, key, count) = if is_tile {
+        ("audit_tile", "hashes", "level, tile_index", size.tiles)
+    } else {
+        ("audit_bundle", "commitments", "bundle_index", size.bundles)
     };
     let chosen = |at: usize| format!("(SELECT ctid FROM {table} ORDER BY {key} OFFSET {at} LIMIT 1)");
     let one = dice.below(count);
@@ -158,7 +159,9 @@ async fn a_thousand_changes_to_the_stored_log_are_all_found() {
     // What is checked stands still.
     app.gateway.shutdown().await;
     let base = Box::pin(Base::open(&config, std::sync::Arc::new(SystemClock))).await.unwrap();
-    let count = async |table: &str| database::count(&database, &format!("SELECT count(*) FROM {table}")).await as usize;
+    let count = async |table: &str| {
+        database::count(&database, &format!("SELECT count(*) FROM {table}")).await.unsigned_abs() as usize
+    };
     let size = Size {
         leaves: count("audit_leaf").await,
         checkpoints: count("audit_checkpoint").await,

@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Sent {
     pub id: String,
+    /// Comments before it.
+    pub comments: Vec<String>,
     pub event: String,
     pub data: Value,
 }
@@ -99,6 +101,7 @@ impl Stream {
             return Some(Block::Other(text));
         }
         let data = serde_json::from_str(&field("data").join("\n")).unwrap();
-        Some(Block::Event(Sent { id: self.last_id.clone(), event: field("event")[0].to_owned(), data }))
+        let comments = text.lines().filter_map(|line| line.strip_prefix(": ")).map(str::to_owned).collect();
+        Some(Block::Event(Sent { comments, id: self.last_id.clone(), event: field("event")[0].to_owned(), data }))
     }
 }
