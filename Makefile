@@ -50,7 +50,7 @@ fmt: ## Format the code
 	$(call say,formatting)
 	@cargo fmt
 
-bench: ensure ## Measure the way in and the way out on this machine (ARGS="-- in" or "-- out": one of them)
+bench: ensure ## Measure the way in, the way out and the audit log on this machine (ARGS="-- in", "-- out" or "-- audit": one of them)
 	$(call say,measuring; leave the machine alone meanwhile)
 	@cargo bench --bench gate $(ARGS)
 

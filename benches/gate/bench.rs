@@ -33,6 +33,8 @@ pub(crate) struct Sizes {
     pub(crate) history: u64,
     /// Deliveries.
     pub(crate) out: Amounts,
+    /// Entries of the long audit log.
+    pub(crate) leaves: u64,
 }
 
 impl Sizes {
@@ -44,10 +46,10 @@ impl Sizes {
         };
         if environment().any(|(name, _)| name == QUICK) {
             let out = Amounts { deliveries: 20_000, backlog: 100_000, steady: Duration::from_secs(2) };
-            Self { window: window(400, 1200), rounds: 1, history: 200_000, out }
+            Self { window: window(400, 1200), rounds: 1, history: 200_000, out, leaves: 10_000_000 }
         } else {
             let out = Amounts { deliveries: 60_000, backlog: 1_000_000, steady: Duration::from_secs(10) };
-            Self { window: window(1000, 4000), rounds: 3, history: 5_000_000, out }
+            Self { window: window(1000, 4000), rounds: 3, history: 5_000_000, out, leaves: 10_000_000 }
         }
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Endpoint(String);
 /// A running gateway. Dropping it kills it.
 pub(crate) struct Gateway {
     child: Child,
+    /// Its environment.
+    pub(crate) settings: Vec<(String, String)>,
     /// May manage endpoints.
     key: String,
     /// Where Meta would post.
@@ -62,31 +64,18 @@ impl Gateway {
     /// Starts it and waits until it is ready.
     pub(crate) async fn start(database: &Database, business: Business, batching: Batching) -> anyhow::Result<Self> {
         let [public, internal, admin] = free_addresses()?;
-        let mut settings = vec![
-            ("DATABASE_URL".to_owned(), database.dsn.expose().to_owned()),
-            ("WAXSEAL_SERVER__PUBLIC_LISTEN".to_owned(), public.to_string()),
-            ("WAXSEAL_SERVER__INTERNAL_LISTEN".to_owned(), internal.to_string()),
-            ("WAXSEAL_SERVER__ADMIN_LISTEN".to_owned(), admin.to_string()),
-        ];
-        let fixed = [
-            ("WAXSEAL_KEYS__KMS", "env"),
-            ("WAXSEAL_KEYS__SECRET", "6d1f0c8a94be27d3508f3ab1e6c2790d4e85f21b9037ac64d8e9135f70a2bc46"),
-            ("WAXSEAL_DELIVER__ALLOW_LOOPBACK", "true"),
-            ("WHATSAPP_ACCESS_TOKEN", "EAAGbenchUnusedToken7f3a"),
-            ("WHATSAPP_PHONE_NUMBER_ID", business.phone_number_id),
-            ("WHATSAPP_WABA_ID", business.waba_id),
-            ("WHATSAPP_APP_SECRET", business.app_secret),
-            ("WHATSAPP_VERIFY_TOKEN", "bench-verify-4b1d9c"),
-        ];
+        let mut settings = settings(database, business);
+        for (name, address) in [("PUBLIC", public), ("INTERNAL", internal), ("ADMIN", admin)] {
+            settings.push((format!("WAXSEAL_SERVER__{name}_LISTEN"), address.to_string()));
+        }
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        settings.extend(fixed.iter().map(owned));
         settings.extend(more_settings().split(' ').filter_map(|one| one.split_once('=')).map(|one| owned(&one)));
         settings.extend(batching.settings().iter().map(owned));
         // Before the gateway starts: what another process sets up later it learns a second later.
         let key = make_key(&settings).await?;
         let child = command(&settings).arg("serve").spawn().with_context(|| format!("cannot run {BINARY}"))?;
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
-        let mut gateway = Self { child, key, public, internal, client };
+        let mut gateway = Self { child, settings, key, public, internal, client };
         gateway.wait_until_ready(admin).await?;
         Ok(gateway)
     }
@@ -136,6 +125,23 @@ impl Gateway {
         }
         bail!("the gateway did not get ready; {SHOW_LOG}=1 shows its log")
     }
+}
+
+/// The settings of everything that works on this database.
+pub(crate) fn settings(database: &Database, business: Business) -> Vec<(String, String)> {
+    [
+        ("DATABASE_URL", database.dsn.expose()),
+        ("WAXSEAL_KEYS__KMS", "env"),
+        ("WAXSEAL_KEYS__SECRET", "6d1f0c8a94be27d3508f3ab1e6c2790d4e85f21b9037ac64d8e9135f70a2bc46"),
+        ("WAXSEAL_DELIVER__ALLOW_LOOPBACK", "true"),
+        ("WHATSAPP_ACCESS_TOKEN", "EAAGbenchUnusedToken7f3a"),
+        ("WHATSAPP_PHONE_NUMBER_ID", business.phone_number_id),
+        ("WHATSAPP_WABA_ID", business.waba_id),
+        ("WHATSAPP_APP_SECRET", business.app_secret),
+        ("WHATSAPP_VERIFY_TOKEN", "bench-verify-4b1d9c"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
 }
 
 /// What the caller wants to try out; empty for the gateway as shipped.

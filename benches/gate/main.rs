@@ -1,7 +1,9 @@
 //! `make bench`: how many webhooks a second this build proves, seals, stores and answers, and how many events it delivers, on a
 //! Postgres that is made for it and deleted afterwards. `docs/performance.md` says what is measured and what is not. Nothing
-//! else is written. The argument `in` measures the way in alone, `out` the way out to apps alone.
+//! else is written. The argument `in` measures the way in alone, `out` the way out to apps
+//! alone, `audit` the audit log alone.
 
+mod audit;
 mod bench;
 mod ceiling;
 mod closed;
@@ -71,15 +73,21 @@ async fn measure() -> anyhow::Result<()> {
     }
     let alone = |part| std::env::args().any(|argument| argument == part);
     let (mut report, mut targets) = (format!("\n\n{machine}\n"), Vec::new());
-    if !alone("out") {
+    let only_audit = alone("audit");
+    if !alone("out") && !only_audit {
         let findings = scenario::run(&bench, &server).await?;
         report.push_str(&table::render(&findings, sizes));
         targets.extend(targets::judge(&findings));
     }
-    if !alone("in") {
+    if !alone("in") && !only_audit {
         let findings = out::run(&bench, &server, sizes.out).await?;
         report.push_str(&out::report::render(&findings));
         targets.extend(out::report::judge(&findings));
+    }
+    if only_audit || !(alone("in") || alone("out")) {
+        let findings = audit::run(&bench, &server).await?;
+        report.push_str(&audit::report::render(&findings));
+        targets.extend(audit::report::judge(&findings));
     }
     report.push_str(&table::verdicts(&targets));
     std::io::stdout().write_all(report.as_bytes())?;
