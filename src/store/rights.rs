@@ -117,7 +117,7 @@ const DATA: &[Table] = &[
     of_tenants(
         "audit_checkpoint",
         &[
-            (Worker, "SELECT, INSERT"),
+            (Worker, "SELECT, INSERT, UPDATE (note, published)"),
             (Reader, "SELECT"),
             (Janitor, "SELECT (ctid, tenant_id, size, made_at, published), DELETE"),
         ],
