@@ -2,13 +2,13 @@
 
 mod bootstrap;
 mod database;
+mod listeners;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ use crate::egress::brokers::Brokers;
 use crate::egress::client::{self, EgressClient};
 use crate::egress::guard::AddressPolicy;
 use crate::egress::proxy::Proxy;
-use crate::http::{self, listen};
+use crate::http::{self, tls::Tls};
 use crate::ids::{TenantId, WorkerId};
 use crate::ingest::{self, Ingest};
 use crate::keyring::{CacheLimits, Keyring, Root};
@@ -38,8 +38,6 @@ use crate::worker::{Lease, Worker};
 
 pub use database::RowsKept;
 
-/// Simultaneous connections to the public listener. Strangers hold some of them, so that there are more than Meta needs.
-const PUBLIC_CONNECTIONS: usize = 4096;
 /// How long an endpoint may take to accept a connection.
 const ENDPOINT_CONNECT: Duration = Duration::from_secs(5);
 
@@ -145,6 +143,7 @@ pub struct Gateway {
     pub addresses: Addresses,
     base: Base,
     draining: http::Draining,
+    certificates: Vec<Tls>,
     listeners: Stage,
     admin: Stage,
     ingest: Stage,
@@ -175,7 +174,7 @@ impl Gateway {
         let base = Box::pin(Base::open(config, clock.clone())).await?;
         base.bootstrap(config).await?;
         // Before the rest is made: what waits here is kept small.
-        let bound = bind(config).await?;
+        let bound = listeners::bind(config, &clock).await?;
         let (store, keyring, directory) = (base.store.clone(), base.keyring.clone(), base.directory.clone());
         let (contacts, (bells, rung)) = (Contacts::new(keyring.clone(), clock.clone()), Bells::new());
         let [listeners, admin, ingest_stage, worker_stage] = std::array::from_fn(|_| Stage::default());
@@ -241,10 +240,12 @@ impl Gateway {
         };
         worker.start(rung, &worker_stage.tasks, &worker_stage.stop);
         listeners.tasks.spawn(lookout.run(listeners.stop.clone()));
+        let (addresses, certificates) = listeners::serve(bound, &state, &listeners, &admin)?;
         Ok(Self {
-            addresses: serve(bound, &state, &listeners, &admin)?,
+            addresses,
             base,
             draining,
+            certificates,
             listeners,
             admin,
             ingest: ingest_stage,
@@ -257,6 +258,11 @@ impl Gateway {
     #[must_use]
     pub const fn base(&self) -> &Base {
         &self.base
+    }
+
+    /// Reads the files of `[tls]` anew, at once. What is faulty is not taken; the log says so.
+    pub fn reload_certificates(&self) {
+        listeners::reload(&self.certificates);
     }
 
     /// Stops in order: not ready, no new requests, queued webhooks written, lanes finished and given back. The admin listener
@@ -330,39 +336,4 @@ fn ingest_limits(config: &Config) -> ingest::Limits {
         writers: config.ingest.writers,
         commit_timeout: config.ingest.commit_timeout,
     }
-}
-
-async fn bind(config: &Config) -> anyhow::Result<[TcpListener; 3]> {
-    let listen = async |address: SocketAddr, name: &str| {
-        TcpListener::bind(address).await.with_context(|| format!("the {name} listener cannot have {address}"))
-    };
-    Ok([
-        listen(config.server.public_listen, "public").await?,
-        listen(config.server.internal_listen, "internal").await?,
-        listen(config.server.admin_listen, "admin").await?,
-    ])
-}
-
-fn serve(
-    bound: [TcpListener; 3],
-    state: &http::AppState,
-    requests: &Stage,
-    health: &Stage,
-) -> anyhow::Result<Addresses> {
-    let [public, internal, admin] = bound;
-    let addresses =
-        Addresses { public: public.local_addr()?, internal: internal.local_addr()?, admin: admin.local_addr()? };
-    let limits = listen::Limits::default();
-    let strangers = listen::Limits { connections: PUBLIC_CONNECTIONS, ..limits };
-    requests.tasks.spawn(listen::serve(public, http::router::public(state), strangers, requests.stop.clone()));
-    let routers = [
-        (internal, http::router::internal(state.clone()), requests),
-        (admin, http::router::admin(state.clone()), health),
-    ];
-    for (listener, router, stage) in routers {
-        // With its state, routes are not assembled anew for each request.
-        stage.tasks.spawn(listen::serve(listener, router.with_state::<()>(()), limits, stage.stop.clone()));
-    }
-    tracing::info!(public = %addresses.public, internal = %addresses.internal, admin = %addresses.admin, "listening");
-    Ok(addresses)
 }

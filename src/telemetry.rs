@@ -64,6 +64,10 @@ pub const ROWS_KEPT_APART: &str = "waxseal_rows_kept_apart";
 pub const KEYS_REPORTED: &str = "waxseal_keys_reported_total";
 /// Requests of the API that were refused, by `reason`: unauthenticated, forbidden, locked.
 pub const REFUSED: &str = "waxseal_refused_total";
+/// Connections that came to nothing before TLS was agreed, by `listener`: public, internal, admin.
+pub const TLS_REFUSED: &str = "waxseal_tls_refused_total";
+/// Readings of changed certificate files, by `listener` and `outcome`: taken, faulty.
+pub const TLS_RELOADS: &str = "waxseal_tls_reloads_total";
 /// Unwrapped data keys in memory.
 pub const CACHED_KEYS: &str = "waxseal_cached_keys";
 /// Database connections by `state`: used, open.
@@ -125,6 +129,8 @@ fn describe() {
     describe_counter!(KEYS_LOCKED, "API keys locked because their read budget was exceeded.");
     describe_counter!(KEYS_REPORTED, "API keys revoked because they were reported as leaked.");
     describe_counter!(REFUSED, "Refused requests of the API, by reason.");
+    describe_counter!(TLS_REFUSED, "Connections that came to nothing before TLS was agreed, by listener.");
+    describe_counter!(TLS_RELOADS, "Readings of changed certificate files, by listener and outcome.");
     describe_gauge!(CACHED_KEYS, "Unwrapped data keys in memory.");
     describe_gauge!(POOL_CONNECTIONS, "Database connections by state.");
     describe_histogram!(POOL_WAIT_SECONDS, "Wait of a batch for a database connection.");

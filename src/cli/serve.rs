@@ -25,16 +25,20 @@ fn forbid_core_dumps() {
     }
 }
 
-/// Runs until SIGTERM or SIGINT, then drains.
+/// Runs until SIGTERM or SIGINT, then drains. SIGHUP has the certificates read anew.
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     start_logs(config);
     forbid_core_dumps();
     // Asked for before anything starts, so that no signal finds the default behind it.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     let gateway = Box::pin(Gateway::start(config, Arc::new(SystemClock))).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => gateway.reload_certificates(),
+        }
     }
     tracing::info!("stopping");
     gateway.shutdown().await;

@@ -1,4 +1,4 @@
-//! Reads 32 bytes of key material from a file, and refuses a file that others could read or replace.
+//! Reads key material from a file, and refuses a file that others could read or replace.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -46,14 +46,21 @@ pub enum KeyFileError {
 /// Reads 64 hex digits from a regular file that is its owner's alone, the owner being root or the running user.
 /// Symbolic links are followed: the checks are made on the file that was opened, so it cannot be swapped in between.
 pub fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
-    let mut file = open(path)?;
-    guard(&file)?;
-    let mut text = Zeroizing::new(String::with_capacity(128));
-    match Read::by_ref(&mut file).take(128).read_to_string(&mut text) {
-        Ok(_) => decode(&text),
-        Err(fault) if fault.kind() == io::ErrorKind::InvalidData => Err(KeyFileError::NotHex),
-        Err(fault) => Err(KeyFileError::Unreadable(fault)),
+    match read_private_file(path, 128) {
+        Ok(text) => decode(&text),
+        Err(KeyFileError::Unreadable(fault)) if fault.kind() == io::ErrorKind::InvalidData => Err(KeyFileError::NotHex),
+        Err(fault) => Err(fault),
     }
+}
+
+/// Reads at most `longest` bytes of text from a file under the same rules. What is not UTF-8 is unreadable.
+pub(super) fn read_private_file(path: &Path, longest: u64) -> Result<Zeroizing<String>, KeyFileError> {
+    let file = open(path)?;
+    guard(&file)?;
+    // Made as long as it may become: a text that grew would leave copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(longest).unwrap_or_default()));
+    file.take(longest).read_to_string(&mut text).map_err(KeyFileError::Unreadable)?;
+    Ok(text)
 }
 
 /// Decodes 64 hex digits, whitespace around them ignored.

@@ -19,6 +19,8 @@ mod roles;
 mod server;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod tls_files;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,6 +39,8 @@ pub use meta::MetaConfig;
 pub use placeholder::looks_like_an_example;
 pub use roles::{RolePrefix, RoleUse};
 pub use server::ServerConfig;
+pub use tls::{ListenerTls, TlsClients, TlsConfig};
+pub use tls_files::TlsFiles;
 
 use layers::Layers;
 use reader::Reader;
@@ -46,6 +50,8 @@ use reader::Reader;
 pub struct Config {
     /// Listeners and shutdown.
     pub server: ServerConfig,
+    /// TLS of the listeners.
+    pub tls: TlsConfig,
     /// The data's Postgres.
     pub database: DatabaseConfig,
     /// The key tree's Postgres, secret and cache.
@@ -70,7 +76,7 @@ pub struct Config {
 impl Config {
     /// Merges the compiled-in defaults, `file` and `env` (see [`environment`]), and validates the outcome.
     ///
-    /// Reads the files that secrets were said to be in, but not the one of [`KmsSource::File`]: that is read when the
+    /// Reads the files that secrets and certificates were said to be in, but not the one of [`KmsSource::File`]: that is read when the
     /// key is needed.
     pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let env: BTreeMap<String, String> = env.collect();
@@ -96,6 +102,7 @@ impl Config {
 /// Reads every section, whatever became of the ones before it.
 fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
     let server = ServerConfig::read(reader);
+    let tls = TlsConfig::read(reader);
     let database = DatabaseConfig::read(reader);
     let keys = KeysConfig::read(reader);
     let meta = MetaConfig::read(reader);
@@ -108,6 +115,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
     reader.refuse_unknown();
     Some(Config {
         server: server?,
+        tls: tls?,
         database: database?,
         keys: keys?,
         meta: meta?,

@@ -173,6 +173,57 @@ fn a_secret_may_come_from_a_file() {
 }
 
 #[test]
+fn everything_that_is_wrong_with_certificates_is_said_at_once() {
+    let folder = Folder::new("tls");
+    let made = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let (ours, other) = (made("gateway.example"), made("other.example"));
+    let chain = folder.file("ours.pem", &ours.cert.pem(), 0o644);
+    let key = folder.file("ours.key", &ours.signing_key.serialize_pem(), 0o600);
+    let open_key = folder.file("open.key", &ours.signing_key.serialize_pem(), 0o644);
+    let foreign_key = folder.file("foreign.key", &other.signing_key.serialize_pem(), 0o600);
+    let nonsense = folder.file("nonsense.pem", "nonsense", 0o644);
+    let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
+    let [chain, key, open_key, foreign_key, nonsense] = [&chain, &key, &open_key, &foreign_key, &nonsense].map(text);
+
+    let with = |listener: &str, what: &str, path: &str| (format!("WAXSEAL_TLS__{listener}_{what}"), path.to_owned());
+    let load = |set: Vec<(String, String)>| {
+        let set: Vec<(&str, &str)> = set.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Config::load(None, env(&set))
+    };
+    let right = vec![
+        with("PUBLIC", "CERTIFICATE_FILE", &chain),
+        with("PUBLIC", "KEY_FILE", &key),
+        with("PUBLIC", "AUTHORITIES_FILE", &chain),
+    ];
+    let config = load(right).unwrap();
+    assert!(config.tls.public.is_some() && config.tls.internal.is_none() && config.tls.admin.is_none());
+
+    let wrong = vec![
+        with("PUBLIC", "CERTIFICATE_FILE", &nonsense),
+        with("PUBLIC", "KEY_FILE", &open_key),
+        with("PUBLIC", "AUTHORITIES_FILE", "/nowhere/x"),
+        with("PUBLIC", "CLIENT_NAME", ""),
+        with("INTERNAL", "AUTHORITIES_FILE", &chain),
+        with("INTERNAL", "CLIENTS", "perhaps"),
+        with("ADMIN", "CERTIFICATE_FILE", &chain),
+        with("ADMIN", "KEY_FILE", &foreign_key),
+    ];
+    let Err(ConfigError::Faults { faults }) = load(wrong) else { panic!("accepted") };
+    let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+    let expected = [
+        "tls.internal_clients",
+        "tls.public_client_name",
+        "tls.internal_certificate_file",
+        "tls.public_certificate_file",
+        "tls.public_key_file",
+        "tls.public_authorities_file",
+        "tls.admin_key_file",
+    ];
+    assert_eq!(keys, expected);
+    assert!(faults[4].problem.contains("0644"), "{}", faults[4]);
+}
+
+#[test]
 fn both_forms_of_a_secret_are_one_too_many() {
     let both = [
         ("WAXSEAL_KEYS__URL", "postgres://a/b"),

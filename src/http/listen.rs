@@ -13,15 +13,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
 use super::peer::Peer;
+use super::tls::Tls;
 use super::unread::Unread;
 
 /// What a connection may cost before anybody knows whose it is.
@@ -37,7 +39,7 @@ pub struct Limits {
     /// Simultaneous connections. More wait in the backlog of the system.
     pub connections: usize,
     /// How long the head of a request may take, and how long a kept connection may wait for its next request: hyper has one
-    /// timer for both.
+    /// timer for both. A handshake of TLS may take as long, and holds a place like a head.
     pub head: Duration,
     /// How long a client may take nothing of an answer that waits for it.
     pub unread: Duration,
@@ -57,17 +59,33 @@ impl Default for Limits {
     }
 }
 
+/// A listener, and what connections to it begin with.
+#[derive(Debug)]
+pub struct Front {
+    /// Where they come in.
+    pub listener: TcpListener,
+    /// What TLS is agreed with. `None`: plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+impl From<TcpListener> for Front {
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+}
+
 /// Serves until `stop` is cancelled and every request under way is answered. Connections without one are closed at once.
-pub async fn serve<S>(listener: TcpListener, service: S, limits: Limits, stop: CancellationToken)
+pub async fn serve<S>(front: impl Into<Front>, service: S, limits: Limits, stop: CancellationToken)
 where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
 {
+    let Front { listener, tls } = front.into();
     let (room, tasks) = (Arc::new(Semaphore::new(limits.connections)), TaskTracker::new());
     let accept_all = async {
         // The semaphore is never closed.
         while let Ok(place) = room.clone().acquire_owned().await {
             let stream = accept(&listener).await;
-            let connection = connection(stream, service.clone(), limits, stop.clone());
+            let connection = connection(stream, tls.clone(), service.clone(), limits, stop.clone());
             tasks.spawn(async move {
                 connection.await;
                 drop(place);
@@ -103,7 +121,7 @@ struct Seen {
     body: AtomicBool,
 }
 
-async fn connection<S>(stream: TcpStream, service: S, limits: Limits, stop: CancellationToken)
+async fn connection<S>(stream: TcpStream, tls: Option<Tls>, service: S, limits: Limits, stop: CancellationToken)
 where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send,
 {
@@ -112,6 +130,42 @@ where
         tracing::debug!(%error, "a connection keeps its delay");
     }
     let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
+    let stream = Unread::new(stream, limits.unread);
+    let unread = match tls {
+        None => converse(stream, peer, service, limits, &stop).await,
+        Some(tls) => {
+            let Some(stream) = greet(stream, &tls, limits, &stop).await else { return };
+            converse(stream, peer, service, limits, &stop).await.map(|stream| stream.into_inner().0)
+        }
+    };
+    if let Some(stream) = unread {
+        stop.run_until_cancelled(timeout(limits.linger, linger(stream.into_inner()))).await;
+    }
+}
+
+/// Agrees TLS. Whoever speaks something else, shows no certificate that is wanted, or dawdles, is gone without a word in the
+/// log: strangers would write it.
+async fn greet(stream: Unread, tls: &Tls, limits: Limits, stop: &CancellationToken) -> Option<TlsStream<Unread>> {
+    let agreed = stop.run_until_cancelled(timeout(limits.head, tls.accept(stream))).await?;
+    let agreed = agreed.ok().and_then(Result::ok);
+    if agreed.is_none() {
+        tls.count_refused();
+    }
+    agreed
+}
+
+/// Answers requests until there are no more. What is returned is closed for us, and the client may still be writing on it.
+async fn converse<S, I>(
+    stream: I,
+    peer: Option<Peer>,
+    service: S,
+    limits: Limits,
+    stop: &CancellationToken,
+) -> Option<I>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let seen = &Seen::default();
     let watched = service_fn(move |request: hyper::Request<Incoming>| {
         seen.request.store(true, Ordering::Relaxed);
@@ -124,24 +178,21 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(Unread::new(stream, limits.unread)), watched);
+        .serve_connection(TokioIo::new(stream), watched);
     let ended = tokio::select! {
         biased;
         ended = &mut connection => ended,
         () = stop.cancelled() => {
             if !seen.request.load(Ordering::Relaxed) {
                 // hyper would wait for the rest of a head that has begun.
-                return;
+                return None;
             }
             std::pin::Pin::new(&mut connection).graceful_shutdown();
             (&mut connection).await
         }
     };
     // Errors are what clients do: they go away, dawdle, or speak something else. None of it is ours to report.
-    if ended.is_ok() && seen.body.load(Ordering::Relaxed) {
-        let rest = linger(connection.into_parts().io.into_inner().into_inner());
-        stop.run_until_cancelled(timeout(limits.linger, rest)).await;
-    }
+    (ended.is_ok() && seen.body.load(Ordering::Relaxed)).then(|| connection.into_parts().io.into_inner())
 }
 
 /// Reads until the client has seen that the connection is closed.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod api;
+mod client_name;
 mod frame;
 mod graph;
 mod headers;
@@ -12,6 +13,7 @@ mod readers;
 mod reports;
 pub mod router;
 mod state;
+pub mod tls;
 mod unread;
 
 pub use peer::TrustedProxies;

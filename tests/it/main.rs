@@ -41,6 +41,7 @@ mod sdk;
 mod sdk_receiving;
 mod sending;
 mod settings;
+mod tls;
 mod webhook_bad_input;
 mod webhook_batches;
 mod webhook_handshake;

@@ -1,6 +1,7 @@
 //! What every test stands on.
 
 pub mod app;
+pub mod certificates;
 pub mod child;
 pub mod database;
 pub mod endpoint;
