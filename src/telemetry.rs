@@ -60,6 +60,8 @@ pub const AUDIT_UNPUBLISHED_SECONDS: &str = "waxseal_audit_unpublished_seconds";
 pub const KEYS_LOCKED: &str = "waxseal_keys_locked_total";
 /// 1: every connection has taken on its database role, so that Postgres keeps the rows of tenants apart. 0: not.
 pub const ROWS_KEPT_APART: &str = "waxseal_rows_kept_apart";
+/// Times that a decoy was opened: at most once an hour for each key and decoy.
+pub const DECOYS_OPENED: &str = "waxseal_decoys_opened_total";
 /// API keys that were revoked because somebody reported them as leaked.
 pub const KEYS_REPORTED: &str = "waxseal_keys_reported_total";
 /// Requests of the API that were refused, by `reason`: unauthenticated, forbidden, locked.
@@ -127,6 +129,7 @@ fn describe() {
     describe_counter!(AUDIT_COSIGNATURES, "Answers of witnesses that were asked to cosign a checkpoint, by outcome.");
     describe_gauge!(AUDIT_UNPUBLISHED_SECONDS, "How long the oldest checkpoint waits that no published one covers.");
     describe_counter!(KEYS_LOCKED, "API keys locked because their read budget was exceeded.");
+    describe_counter!(DECOYS_OPENED, "Times that a decoy was opened.");
     describe_counter!(KEYS_REPORTED, "API keys revoked because they were reported as leaked.");
     describe_counter!(REFUSED, "Refused requests of the API, by reason.");
     describe_counter!(TLS_REFUSED, "Connections that came to nothing before TLS was agreed, by listener.");

@@ -26,3 +26,11 @@ CREATE TABLE contact_identifier (
 );
 -- Serves merging and erasure: "every identifier of this contact".
 CREATE INDEX contact_identifier_by_contact ON contact_identifier (tenant_id, contact_id);
+
+-- Contacts that nobody has a reason to look at. By a keyed hash of the contact's id: whoever reads the database does not learn
+-- which to avoid. Few, and read whole with the settings.
+CREATE TABLE decoy (
+    tenant_id    uuid  NOT NULL REFERENCES tenant,
+    contact_hash bytea NOT NULL CHECK (octet_length(contact_hash) = 16),
+    PRIMARY KEY (tenant_id, contact_hash)
+);

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::alarms::Alarms;
+use super::bursts::RefusedParty;
 use super::door::{Door, DoorError};
 use super::errand::Errand;
 use super::{Caller, Denied, Permission};
@@ -61,6 +63,7 @@ impl Door {
     pub(super) async fn record(&self, who: &Caller, errand: &Errand, reading: Reading) -> Result<Recorded, DoorError> {
         if reading.count > 0 {
             self.spend(who, &reading.people).await?;
+            self.refusals.alarms.watch(who, errand, &reading.people).await?;
             let act = errand.act(who, reading.action, reading.object).in_channel(reading.channel).times(reading.count);
             errand.keep(self.audit.record_about(act, reading.people).await?);
         }
@@ -76,6 +79,7 @@ type Burst = (ApiKeyId, Denied);
 /// Leaves entries for those who were refused: one at once, and one for all that follow within a minute. Clones count together.
 #[derive(Debug, Clone)]
 pub struct Refusals {
+    pub(super) alarms: Alarms,
     audit: Audit,
     clock: SharedClock,
     bursts: Arc<Mutex<HashMap<Burst, Counted>>>,
@@ -93,13 +97,20 @@ struct Counted {
 impl Refusals {
     /// Nobody was refused yet.
     #[must_use]
-    pub fn new(audit: Audit, clock: SharedClock) -> Self {
-        Self { audit, clock, bursts: Arc::default() }
+    pub fn new(alarms: Alarms, audit: Audit, clock: SharedClock) -> Self {
+        Self { alarms, audit, clock, bursts: Arc::default() }
+    }
+
+    /// What is raised when there are many.
+    #[must_use]
+    pub const fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     /// Notes that a caller was refused.
     pub async fn note(&self, who: &Caller, errand: &Errand, why: Denied) {
         let now = self.clock.now();
+        self.alarms.note_refused(who.tenant, RefusedParty::Key(who.key));
         {
             let mut bursts = self.bursts.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(counted) = bursts.get_mut(&(who.key, why)).filter(|counted| counted.is_young(now)) {

@@ -10,12 +10,13 @@ use super::admission::{Reading, Recorded, Refusals};
 use super::errand::Errand;
 use super::open::Keys;
 use super::views::{ContactView, Content, Entry, EventCursor, EventView, MessageView, Page, one_more};
-use super::{Caller, Denied, Permission};
+use super::{Alarms, Caller, Denied, Permission};
 use crate::audit::{Action, Audit, AuditError, Object};
 use crate::clock::SharedClock;
 use crate::crypto::envelope::Sealed;
 use crate::directory::Directory;
 use crate::directory::profile::Profile;
+use crate::domain::event::EventType;
 use crate::ids::{ChannelId, ContactId, EventId, MessageId, TenantId};
 use crate::keyring::{Keyring, KeyringError, places};
 use crate::store::contacts::ContactRow;
@@ -86,7 +87,8 @@ impl Door {
     /// A door to this store.
     #[must_use]
     pub fn new(store: Store, keyring: Keyring, directory: Directory, audit: Audit, clock: SharedClock) -> Self {
-        Self { store, keyring, refusals: Refusals::new(audit.clone(), clock), audit, directory }
+        let alarms = Alarms::new(store.clone(), keyring.clone(), directory.clone(), audit.clone());
+        Self { store, keyring, refusals: Refusals::new(alarms, audit.clone(), clock), audit, directory }
     }
 
     /// Where refusals are noted that happen before the door.
@@ -115,8 +117,14 @@ impl Door {
             Some(contact) => Some(self.same_person(who.tenant, contact).await?),
             None => None,
         };
-        let filter =
-            EventFilter { types: query.types.as_deref(), channels: channels.as_deref(), contacts: contacts.as_deref() };
+        // Whoever opened a decoy shall not read here that it was one.
+        let is_hidden = who.require(Permission::AuditRead).is_err();
+        let filter = EventFilter {
+            types: query.types.as_deref(),
+            channels: channels.as_deref(),
+            contacts: contacts.as_deref(),
+            hidden: is_hidden.then_some(EventType::DecoyOpened.as_str()),
+        };
         let after = (query.after.xid, query.after.event);
         let scan = self.store.page_of_events(who.tenant, after, filter, one_more(query.limit)).await?;
         let page = scan.into_page(after, query.limit);
@@ -244,7 +252,7 @@ impl Door {
         Ok(self.open_messages(&recorded, rows).await?.pop())
     }
 
-    async fn find_contact(&self, who: &Caller, contact: ContactId) -> Result<Option<ContactRow>, DoorError> {
+    pub(super) async fn find_contact(&self, who: &Caller, contact: ContactId) -> Result<Option<ContactRow>, DoorError> {
         let Some(row) = self.store.find_contact(who.tenant, contact).await? else { return Ok(None) };
         let kept = row.merged_into.unwrap_or(row.contact_id);
         let hidden = self.met(who, &[kept]).await?.is_some_and(|met| met.is_empty());

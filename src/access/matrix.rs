@@ -75,6 +75,7 @@ const fn roles(permission: Permission) -> &'static [Role] {
         Permission::EndpointsManage | Permission::DeliveriesManage => &[Admin],
         Permission::AppsRead => &[Owner, Admin, Auditor],
         Permission::AuditRead | Permission::KeysRead => &[Owner, Admin, Auditor, PrivacyOfficer],
+        Permission::DecoysManage => &[Owner, PrivacyOfficer],
         Permission::ChannelsManage | Permission::AppsManage | Permission::KeysManage => &[Owner, Admin],
     }
 }

@@ -1,9 +1,12 @@
 //! Who may do what, and the one door behind which stored content is opened for people and applications.
 
 mod admission;
+pub mod alarms;
 pub mod api_key;
 mod budget;
+pub mod bursts;
 pub mod caller;
+pub mod decoys;
 pub mod door;
 pub mod errand;
 pub mod lookout;
@@ -17,6 +20,7 @@ pub mod usage;
 pub mod views;
 
 pub use admission::Refusals;
+pub use alarms::Alarms;
 pub use caller::{Caller, Denied, Refused};
 pub use door::{Door, DoorError};
 pub use errand::{Errand, Purpose};

@@ -56,6 +56,8 @@ permissions! {
     AppsManage = "apps:manage",
     /// Read the audit log: who read or changed what, and the proofs.
     AuditRead = "audit:read",
+    /// Make contacts decoys, which nobody has a reason to look at. Whoever may can switch the alarm off.
+    DecoysManage = "decoys:manage",
     /// See which API keys there are. Their secrets are never shown again.
     KeysRead = "keys:read",
     /// Make and take back API keys, within the maker's own permissions.

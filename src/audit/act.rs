@@ -40,6 +40,12 @@ actions! {
     AuditPruned = "audit.pruned",
     /// Something was asked for without the permission; `details` names it.
     AccessRefused = "access.refused",
+    /// A decoy was opened.
+    DecoyOpened = "decoy.opened",
+    /// A contact was made a decoy; which is not said.
+    DecoyMarked = "decoy.marked",
+    /// A contact is no decoy any more; which is not said.
+    DecoyUnmarked = "decoy.unmarked",
     /// A message was handed over for Meta.
     MessageSent = "message.sent",
     /// An API key was made.

@@ -1,6 +1,7 @@
 //! The command line: what the binary can be asked to do.
 
 mod audit;
+mod contact;
 mod dead_letters;
 mod dev;
 mod dev_postgres;
@@ -64,6 +65,9 @@ enum Verb {
     /// Keys of calling applications.
     #[command(subcommand)]
     Key(keys::KeyVerb),
+    /// People, as far as an operator has to do with them.
+    #[command(subcommand)]
+    Contact(contact::ContactVerb),
     /// Applications that receive events.
     #[command(subcommand)]
     Endpoint(endpoint::EndpointVerb),
@@ -140,6 +144,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::App(verb) => settings::app(&config()?, verb, out).await?,
         Verb::Channel(verb) => settings::channel(&config()?, verb, out).await?,
         Verb::Key(verb) => keys::run(&config()?, verb, out).await?,
+        Verb::Contact(verb) => contact::run(&config()?, verb, out).await?,
         Verb::Endpoint(verb) => return endpoint::run(&config()?, verb, out).await,
         Verb::Replay(verb) => replay::run(&config()?, verb, out).await?,
         Verb::DeadLetters(verb) => dead_letters::run(&config()?, verb, out).await?,

@@ -1,6 +1,7 @@
 //! What each verb of the command line needs: the same permissions as the routes that do the same. Whoever is at the command line has
 //! the keys of the installation and therefore all of them; a verb without a line here does not compile.
 
+use super::contact::ContactVerb;
 use super::dead_letters::DeadLetterVerb;
 use super::endpoint::EndpointVerb;
 use super::keys::KeyVerb;
@@ -49,6 +50,7 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         | Verb::DeadLetters(DeadLetterVerb::Redrive { .. } | DeadLetterVerb::Purge { .. }) => {
             Permission::DeliveriesManage
         }
+        Verb::Contact(ContactVerb::Decoy { .. }) => Permission::DecoysManage,
         Verb::Audit(_) => Permission::AuditRead,
         Verb::Tail(_) => Permission::EventsRead,
     })

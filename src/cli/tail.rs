@@ -105,7 +105,8 @@ async fn closed(
     limit: usize,
 ) -> anyhow::Result<Lines> {
     let channels = args.channel.map(|channel| [channel.uuid()]);
-    let filter = EventFilter { types, channels: channels.as_ref().map(<[Uuid; 1]>::as_slice), contacts: None };
+    let channels = channels.as_ref().map(<[Uuid; 1]>::as_slice);
+    let filter = EventFilter { types, channels, contacts: None, hidden: None };
     let after = (after.xid, after.event);
     let page = base.store.page_of_events(TENANT, after, filter, one_more(limit)).await?.into_page(after, limit);
     let (xid, event) = page.end;
@@ -128,11 +129,12 @@ async fn opened(
     after: EventCursor,
     limit: usize,
 ) -> anyhow::Result<Lines> {
-    let operator = Caller::operator(TENANT, std::iter::once(Permission::EventsRead).collect());
+    let operator = Caller::operator(TENANT, [Permission::EventsRead, Permission::AuditRead].into_iter().collect());
     let door = base.door();
     let types = types.map(<[String]>::to_vec);
     let query = EventQuery { after, types, channel: args.channel, contact: None, limit };
     let page = door.events(&operator, &Errand::operation(), &query).await?;
+    door.refusals().alarms().flush().await;
     let line = |view: crate::access::views::EventView| Line {
         id: view.id.uuid(),
         event_type: view.event_type,

@@ -92,6 +92,8 @@ impl Directory {
             snapshot.endpoints.extend(opened.map(|endpoint| (endpoint.id, Arc::new(endpoint))));
         }
         snapshot.keys = keys.into_iter().filter_map(api_key).map(|key| (key.lookup.clone(), Arc::new(key))).collect();
+        let decoys = self.store.all_decoys().await?.into_iter();
+        snapshot.decoys = decoys.map(|(tenant, hash)| (TenantId::from_uuid(tenant), hash)).collect();
         self.replace(snapshot);
         Ok(())
     }

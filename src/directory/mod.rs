@@ -3,6 +3,7 @@
 
 pub mod bells;
 pub mod contacts;
+mod decoys;
 mod endpoint_row;
 mod load;
 mod own_events;
@@ -13,7 +14,7 @@ mod snapshot;
 pub use bells::Bells;
 pub use contacts::{Contacts, Resolved};
 pub use load::LoadError;
-pub use own_events::{EndpointEvent, KeyEvent, OwnEvent};
+pub use own_events::{AlarmEvent, EndpointEvent, KeyEvent, OwnEvent};
 pub use save::SaveError;
 pub use snapshot::{ApiKey, App, Snapshot};
 

@@ -166,6 +166,30 @@ impl KeyEvent {
     }
 }
 
+/// Something that somebody should look at, about nobody.
+#[derive(Debug)]
+pub struct AlarmEvent {
+    /// Owner.
+    pub tenant: TenantId,
+    /// One of `security.*`.
+    pub event_type: EventType,
+    /// What tells it from others: the same said twice on one day, also by two processes, is one event.
+    pub subject: Vec<u8>,
+    /// What is told: an object.
+    pub details: serde_json::Value,
+    /// When it happened.
+    pub at: OffsetDateTime,
+}
+
+impl AlarmEvent {
+    /// Seals the event and says whom it is owed to.
+    pub async fn file(&self, keyring: &Keyring, snapshot: &Snapshot) -> Result<NewEvent, KeyringError> {
+        let owed_to = snapshot.owed_to(self.tenant, self.event_type, None);
+        let subject: [&[u8]; 2] = [b"own alarm", &self.subject];
+        about_nobody(keyring, (self.tenant, self.event_type), &subject, &self.details, owed_to, self.at).await
+    }
+}
+
 fn rfc3339(at: OffsetDateTime) -> Option<String> {
     at.format(&time::format_description::well_known::Rfc3339).ok()
 }

@@ -1,6 +1,6 @@
 //! All settings at one moment, with their secrets opened. Replaced whole, never changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -110,6 +110,7 @@ pub struct Snapshot {
     pub(super) by_number: HashMap<(TenantId, PhoneNumberId), Arc<Channel>>,
     pub(super) endpoints: HashMap<EndpointId, Arc<Endpoint>>,
     pub(super) keys: HashMap<String, Arc<ApiKey>>,
+    pub(super) decoys: HashSet<(TenantId, [u8; 16])>,
 }
 
 impl Snapshot {
@@ -168,6 +169,18 @@ impl Snapshot {
     ) -> Vec<(EndpointId, i16)> {
         let receivers = self.endpoints.values().filter(|one| one.tenant == tenant && one.state != State::Disabled);
         receivers.filter(|one| one.filter.matches(event_type, channel)).map(|one| (one.id, 0)).collect()
+    }
+
+    /// Whether the tenant has decoys at all. None of the others pays for those who have.
+    #[must_use]
+    pub fn has_decoys(&self, tenant: TenantId) -> bool {
+        self.decoys.iter().any(|(owner, _)| *owner == tenant)
+    }
+
+    /// Whether a contact is a decoy, by the hash of its id.
+    #[must_use]
+    pub fn is_decoy(&self, tenant: TenantId, contact: [u8; 16]) -> bool {
+        self.decoys.contains(&(tenant, contact))
     }
 
     /// An API key by its public part. Whether it is valid is for the caller to see.

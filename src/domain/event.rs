@@ -102,8 +102,22 @@ event_types! {
     EndpointDisabled = "endpoint.disabled",
     /// A key was about to be shown more contacts in an hour than it may, and is locked (our own event).
     ReadBudgetExceeded = "security.read_budget_exceeded",
+    /// A decoy was opened: a contact that nobody has a reason to look at (our own event; to endpoints that name it alone).
+    DecoyOpened = "security.decoy_opened",
+    /// One key, or whoever has none, was refused many times within a minute (our own event).
+    RefusedBurst = "security.refused_burst",
+    /// Entries of the audit log have waited for minutes to be put into its tree (our own event).
+    LogStalled = "security.log_stalled",
     /// Something that we do not know. Kept with its exact JSON.
     Unrecognised = "unrecognised",
+}
+
+impl EventType {
+    /// Whether it is kept from whoever did not ask for it by name: of a decoy, nobody shall learn by the way.
+    #[must_use]
+    pub const fn is_confidential(self) -> bool {
+        matches!(self, Self::DecoyOpened)
+    }
 }
 
 impl fmt::Display for EventType {

@@ -206,7 +206,8 @@ fn caller(state: &AppState, extensions: &Extensions, headers: &HeaderMap) -> Opt
     let only = shown.next().filter(|_| shown.next().is_none())?.to_str().ok()?;
     let (scheme, key) = only.split_once(' ')?;
     let bearer = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("oauth");
-    state.caller(key.trim(), extensions, headers).ok().filter(|_| bearer)
+    let caller = state.caller(key.trim(), extensions, headers).map_err(|refused| state.refuse(refused));
+    caller.ok().filter(|_| bearer)
 }
 
 /// Meta's answer as it came: status, body, and the headers that say how much of a limit is used.

@@ -15,9 +15,11 @@ use crate::clock::SharedClock;
 use crate::deliver::Deliveries;
 use crate::directory::Directory;
 use crate::egress::client::EgressClient;
+use crate::ids::TenantId;
 use crate::ingest::Ingest;
 use crate::send::Sender;
 use crate::store::Store;
+use crate::telemetry;
 
 /// Everything that any handler uses. There is no keyring in it: content is opened behind the door alone.
 #[derive(Clone)]
@@ -61,6 +63,14 @@ impl AppState {
         let caller = Caller::authenticate(&self.directory.snapshot(), key, from, now)?;
         self.usage.note(&caller, now.date());
         Ok(caller)
+    }
+}
+
+impl AppState {
+    /// Counts a refusal of somebody without a valid key, so that somebody notices who tries.
+    pub(super) fn refuse(&self, refused: Refused) {
+        metrics::counter!(telemetry::REFUSED, "reason" => refused.word()).increment(1);
+        self.door.refusals().alarms().note_refused(TenantId::DEFAULT, refused.into());
     }
 }
 

@@ -16,6 +16,9 @@ pub struct EventFilter<'a> {
     pub channels: Option<&'a [Uuid]>,
     /// People; `None`: all, also what is about nobody.
     pub contacts: Option<&'a [Uuid]>,
+    /// A type that is passed over, whatever the others say, and that no cursor tells of. It must be a rare one: a look that finds
+    /// nothing else does not get on.
+    pub hidden: Option<&'a str>,
 }
 
 /// What was found behind a cursor.
@@ -88,6 +91,7 @@ impl Store {
                    WHERE ($4::text[] IS NULL OR type = ANY($4))
                      AND ($5::uuid[] IS NULL OR channel_id = ANY($5))
                      AND ($6::uuid[] IS NULL OR contact_id = ANY($6))
+                     AND ($9::text IS NULL OR type <> $9)
                    ORDER BY xid, event_id
                    LIMIT $7
                )
@@ -100,18 +104,21 @@ impl Store {
                    WHERE c.tenant_id = e.tenant_id AND c.part_day = e.part_day AND c.event_id = e.event_id LIMIT 1
                ) p ON true
                UNION ALL
-               -- Where a page that is not full ended.
+               -- Where a page that is not full ended: never at what is hidden, of which the cursor would tell.
                SELECT * FROM (
-                   SELECT count(*) OVER (), xid::text::bigint, event_id, part_day, type, channel_id, contact_id, message_id,
+                   SELECT seen, xid::text::bigint, event_id, part_day, type, channel_id, contact_id, message_id,
                           error_code, occurred_at, received_at, NULL::bytea
                    FROM (
-                       SELECT * FROM event
-                       WHERE tenant_id = $1 AND (xid, event_id) > ($2::bigint::text::xid8, $3)
-                         AND xid < pg_snapshot_xmin(pg_current_snapshot())
-                       ORDER BY xid, event_id
-                       LIMIT $8
-                   ) seen
-                   ORDER BY seen.xid DESC, seen.event_id DESC
+                       SELECT *, count(*) OVER () AS seen FROM (
+                           SELECT * FROM event
+                           WHERE tenant_id = $1 AND (xid, event_id) > ($2::bigint::text::xid8, $3)
+                             AND xid < pg_snapshot_xmin(pg_current_snapshot())
+                           ORDER BY xid, event_id
+                           LIMIT $8
+                       ) first
+                   ) counted
+                   WHERE ($9::text IS NULL OR type <> $9)
+                   ORDER BY counted.xid DESC, counted.event_id DESC
                    LIMIT 1
                ) last
                WHERE (SELECT count(*) FROM page) < $7
@@ -124,6 +131,7 @@ impl Store {
             filter.contacts,
             limit,
             SCANNED,
+            filter.hidden,
         )
         .fetch_all(self.reading(tenant))
         .await?;

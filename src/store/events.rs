@@ -40,6 +40,16 @@ pub struct NewEvent {
     pub owed_to: Vec<(EndpointId, i16)>,
 }
 
+impl Store {
+    /// Stores one event of our own.
+    pub async fn tell(&self, tenant: TenantId, told: NewEvent, now: OffsetDateTime) -> Result<(), StoreError> {
+        self.ensure_partitions(told.part_day).await?;
+        let mut transaction = self.data.begin().await?;
+        insert_batch(&mut transaction, tenant, &[told], now).await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
 /// Stores events, their content and their deliveries. Returns the ids of those that were new; the others had been
 /// stored before. One statement, so that outside a transaction it is one. `events` come sorted by
 /// `(part_day, subject, variant)`, so that two batches cannot wait for each other.

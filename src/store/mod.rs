@@ -15,6 +15,7 @@ pub mod budgets;
 mod connection;
 pub mod contacts;
 pub mod dead_letters;
+mod decoys;
 pub mod deliveries;
 pub mod endpoints;
 mod error;

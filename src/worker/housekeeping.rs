@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Worker;
-use crate::ids::AuditEntryId;
+use crate::ids::{AuditEntryId, TenantId};
 use crate::telemetry;
 
 /// A change made through another process is seen after at most this.
@@ -95,6 +95,7 @@ async fn gauges(worker: &Worker) {
         let made_at = oldest.map(|entry| AuditEntryId::from_uuid(entry).made_at());
         let age = made_at.map_or(0.0, |made_at| (worker.clock.now() - made_at).as_seconds_f64().max(0.0));
         metrics::gauge!(telemetry::AUDIT_LAG_SECONDS).set(age);
+        worker.refusals.alarms().watch_log(TenantId::DEFAULT, made_at);
     }
     if let Ok(since) = worker.store.audit_unpublished_since().await {
         let age = since.map_or(0.0, |since| (worker.clock.now() - since).as_seconds_f64().max(0.0));

@@ -73,6 +73,7 @@ impl Worker {
             tasks.spawn(calls::call(self.clone(), rung, stop.clone()));
             tasks.spawn(calls::listen(self.clone(), look.clone(), stop.clone()));
         }
+        tasks.spawn(self.refusals.alarms().clone().run(stop.clone()));
         tasks.spawn(housekeeping::settings(self.clone(), stop.clone()));
         tasks.spawn(housekeeping::cleaning(self.clone(), stop.clone()));
         tasks.spawn(lanes::run(self, look, stop.clone()));

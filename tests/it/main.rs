@@ -15,6 +15,7 @@
 mod support;
 
 mod access;
+mod alarms;
 mod audit;
 mod authorisation;
 mod canary;

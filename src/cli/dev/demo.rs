@@ -154,7 +154,7 @@ async fn within<T>(step: impl Future<Output = T>) -> anyhow::Result<T> {
 
 /// The sealed content of an event as the database holds it.
 async fn stored_bytes(base: &Base, event: EventId) -> anyhow::Result<Vec<u8>> {
-    let filter = EventFilter { types: None, channels: None, contacts: None };
+    let filter = EventFilter { types: None, channels: None, contacts: None, hidden: None };
     let mut after = (0, uuid::Uuid::nil());
     loop {
         let rows = base.store.page_of_events(TenantId::DEFAULT, after, filter, 200).await?.rows;

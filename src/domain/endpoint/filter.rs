@@ -52,7 +52,7 @@ impl Direction {
 /// content, and decides when it is opened to be delivered.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Stable names, or `prefix.*`. Empty: all.
+    /// Stable names, or `prefix.*`. Empty: all but confidential ones.
     pub event_types: Vec<String>,
     /// Empty: all, also events that belong to no channel.
     pub channels: Vec<ChannelId>,
@@ -66,7 +66,7 @@ impl Filter {
     /// Whether such an event is owed to the endpoint, as far as can be told without its content.
     #[must_use]
     pub fn matches(&self, event_type: EventType, channel: Option<ChannelId>) -> bool {
-        let type_matches = self.event_types.is_empty()
+        let type_matches = (self.event_types.is_empty() && !event_type.is_confidential())
             || self.event_types.iter().any(|wanted| type_matches(wanted, event_type.as_str()));
         let channel_matches =
             self.channels.is_empty() || channel.is_some_and(|channel| self.channels.contains(&channel));

@@ -30,7 +30,7 @@ pub(super) async fn authorise(State(guard): State<Guard>, mut request: Request, 
     let caller = match shown.and_then(|key| guard.state.caller(key, request.extensions(), request.headers())) {
         Ok(caller) => caller,
         Err(refused) => {
-            count_refused(refused.word());
+            guard.state.refuse(refused);
             return Problem::from(refused).into_response();
         }
     };
@@ -39,7 +39,7 @@ pub(super) async fn authorise(State(guard): State<Guard>, mut request: Request, 
     let may = caller.require(guard.permission).and_then(|()| caller.require_class(guard.least));
     let mut response = match may {
         Err(denied) => {
-            count_refused("forbidden");
+            metrics::counter!(telemetry::REFUSED, "reason" => "forbidden").increment(1);
             Problem::from(denied).into_response()
         }
         Ok(()) => {
@@ -53,11 +53,6 @@ pub(super) async fn authorise(State(guard): State<Guard>, mut request: Request, 
     }
     response.extensions_mut().insert(key);
     response
-}
-
-/// Counts a refusal, so that somebody notices who tries.
-fn count_refused(reason: &'static str) {
-    metrics::counter!(telemetry::REFUSED, "reason" => reason).increment(1);
 }
 
 /// The key of a request that shows exactly one.

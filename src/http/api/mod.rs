@@ -9,6 +9,7 @@ mod channels;
 mod contacts;
 mod credential_fields;
 mod dead_letters;
+mod decoys;
 mod docs;
 mod endpoint_json;
 mod endpoint_options;

@@ -76,7 +76,7 @@ fn refer_to_items(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
 }
 
 /// Adds what follows from the permission and the form of an operation.
@@ -152,8 +152,13 @@ mod tests {
                 Access::Open => "-",
             };
             for (path, mut item) in paths.paths {
-                let methods =
-                    [("GET", &item.get), ("POST", &item.post), ("PATCH", &item.patch), ("DELETE", &item.delete)];
+                let methods = [
+                    ("GET", &item.get),
+                    ("POST", &item.post),
+                    ("PUT", &item.put),
+                    ("PATCH", &item.patch),
+                    ("DELETE", &item.delete),
+                ];
                 let path = path.replace("{*", "{");
                 for (method, _) in methods.iter().filter(|(_, operation)| operation.is_some()) {
                     assert!(lines.insert(format!("{method} {path} {permission}")), "twice: {method} {path}");

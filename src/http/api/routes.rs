@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
-    apps, attempts, audit, channels, contacts, dead_letters, docs, endpoints, events, key_changes, keys, messages,
-    openapi, replays, stream,
+    apps, attempts, audit, channels, contacts, dead_letters, decoys, docs, endpoints, events, key_changes, keys,
+    messages, openapi, replays, stream,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -59,6 +59,8 @@ pub(super) fn table() -> Vec<Route> {
             access: Access::Needs { permission: Permission::ContactsReveal, least: Personal, most: Personal },
             served: routes!(contacts::reveal),
         },
+        needs(Permission::DecoysManage, routes!(decoys::mark)),
+        needs(Permission::DecoysManage, routes!(decoys::unmark)),
         shows(Sensitive, Permission::MessagesRead, routes!(contacts::messages)),
         shows(Sensitive, Permission::MessagesRead, routes!(messages::show)),
         shows(Public, Permission::MessagesSend, routes!(messages::send)),

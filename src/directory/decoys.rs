@@ -1,0 +1,37 @@
+//! Decoys: contacts that nobody has a reason to look at. Kept by a keyed hash, in memory with the settings.
+
+use super::{Directory, SaveError};
+use crate::ids::{ContactId, TenantId};
+use crate::keyring::{KeyringError, TenantKeys};
+
+/// How a decoy is written down.
+fn hash(keys: &TenantKeys, contact: ContactId) -> [u8; 16] {
+    keys.requests.hash(&[b"decoy", contact.uuid().as_bytes()])
+}
+
+impl Directory {
+    /// Makes a contact a decoy, or an ordinary one again. It does not matter what it was.
+    pub async fn set_decoy(&self, tenant: TenantId, contact: ContactId, is_decoy: bool) -> Result<(), SaveError> {
+        let contact = hash(&*self.keyring.tenant(tenant).await?, contact);
+        if is_decoy {
+            self.store.insert_decoy(tenant, &contact).await?;
+        } else {
+            self.store.delete_decoy(tenant, &contact).await?;
+        }
+        Ok(self.reload().await?)
+    }
+
+    /// Which of these contacts are decoys.
+    pub async fn decoys_among(&self, tenant: TenantId, contacts: &[ContactId]) -> Result<Vec<ContactId>, KeyringError> {
+        let snapshot = self.snapshot();
+        if !snapshot.has_decoys(tenant) {
+            return Ok(Vec::new());
+        }
+        let keys = self.keyring.tenant(tenant).await?;
+        let mut found: Vec<ContactId> =
+            contacts.iter().copied().filter(|contact| snapshot.is_decoy(tenant, hash(&keys, *contact))).collect();
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+}
