@@ -108,7 +108,7 @@ mod tests {
     fn too_many_refusals_within_a_minute_are_told_once_and_again_in_the_next() {
         let (bursts, now) = (Bursts::default(), OffsetDateTime::UNIX_EPOCH);
         let [one, other] = [1, 2].map(|number| RefusedParty::Key(ApiKeyId::from_uuid(Uuid::from_u128(number))));
-        let mut told = |party, times: u32, now| (0..times).filter_map(|_| bursts.note(party, now)).count();
+        let told = |party, times: u32, now| (0..times).filter_map(|_| bursts.note(party, now)).count();
         assert_eq!((told(one, OF_A_KEY - 1, now), told(other, OF_A_KEY - 1, now)), (0, 0), "each counts for itself");
         assert_eq!((told(one, 1, now), told(one, 1000, now)), (1, 0));
         let next = now + time::Duration::MINUTE;

@@ -50,24 +50,24 @@ impl Authority {
 
     /// For a name, in the extension where names belong.
     pub fn certify(&self, name: &str) -> Certificate {
-        self.sign(CertificateParams::new([name.to_owned()]).unwrap())
+        self.sign(&CertificateParams::new([name.to_owned()]).unwrap())
     }
 
     /// For a name that stands in the subject alone, as in older certificates.
     pub fn certify_subject(&self, name: &str) -> Certificate {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// For a name, until then.
     pub fn certify_until(&self, name: &str, end: OffsetDateTime) -> Certificate {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_after = end;
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Certificate {
+    fn sign(&self, params: &CertificateParams) -> Certificate {
         let key = KeyPair::generate().unwrap();
         Certificate { chain: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
     }
