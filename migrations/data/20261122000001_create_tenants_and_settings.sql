@@ -102,6 +102,8 @@ CREATE TABLE key_read (
     seen_at      timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, key_id, contact_hash)
 );
+-- Serves the hourly sweep: it reads what it deletes and nothing else.
+CREATE INDEX key_read_by_age ON key_read (seen_at);
 
 -- One row that every change to the tables above steps; processes compare it to know that their snapshot is old.
 CREATE TABLE settings_version (

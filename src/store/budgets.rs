@@ -11,6 +11,9 @@ use crate::store::events::NewEvent;
 /// A contact that was shown counts for so long.
 pub const COUNTED: Duration = Duration::HOUR;
 
+/// Rows that one statement of the sweep removes at most.
+const SWEPT: i64 = 10_000;
+
 /// What became of an attempt to spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spent {
@@ -109,9 +112,20 @@ impl Store {
         Ok(was_locked)
     }
 
-    /// Forgets, of all tenants, what counts no more.
-    pub async fn sweep_key_reads(&self, now: OffsetDateTime) -> Result<(), StoreError> {
-        sqlx::query!("DELETE FROM key_read WHERE seen_at <= $1", now - COUNTED).execute(&self.janitor).await?;
+    /// Forgets, of all tenants, what counts no more: the oldest first, in at most `batches` statements of 10,000 rows. Nobody who
+    /// spends at the moment waits for it.
+    pub async fn sweep_key_reads(&self, now: OffsetDateTime, batches: u32) -> Result<(), StoreError> {
+        for _ in 0..batches {
+            let swept = sqlx::query!(
+                "DELETE FROM key_read WHERE ctid = ANY (ARRAY(
+                     SELECT ctid FROM key_read WHERE seen_at <= $1 ORDER BY seen_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
+                now - COUNTED,
+                SWEPT,
+            );
+            if swept.execute(&self.janitor).await?.rows_affected() < SWEPT.unsigned_abs() {
+                break;
+            }
+        }
         Ok(())
     }
 }

@@ -33,7 +33,13 @@ const DATA: &[Table] = &[
     of_tenants("channel", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
     of_tenants("endpoint", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Janitor, "SELECT (tenant_id, endpoint_id)")]),
     of_tenants("api_key", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT (tenant_id, key_id, last_used_on)")]),
-    of_tenants("key_read", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Janitor, "SELECT (seen_at), DELETE")]),
+    of_tenants(
+        "key_read",
+        &[
+            (Worker, "SELECT, INSERT, UPDATE, DELETE"),
+            (Janitor, "SELECT (ctid, seen_at), UPDATE (seen_at), DELETE"),
+        ],
+    ),
     of_nobody("settings_version", &[(Worker, "SELECT, UPDATE")]),
     of_tenants(
         "contact",

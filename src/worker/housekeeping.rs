@@ -18,6 +18,8 @@ const WIPE_EVERY: u32 = 12;
 const CLEAN_EVERY: u32 = 720;
 /// Statements of one sweep, so that a large one does not keep the gauges waiting for long.
 const ORPHAN_BATCHES: u32 = 20;
+/// The same for the budgets of keys: a million contacts an hour.
+const KEY_READ_BATCHES: u32 = 100;
 /// Events that are held back from readers for longer are worth a warning.
 const HELD_BACK_LONG: time::Duration = time::Duration::minutes(1);
 /// Ledger entries are kept for a year and more: they are few, and a captured POST can be replayed as long as its secret lives.
@@ -130,7 +132,7 @@ async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {
     worker.store.ensure_partitions(today).await?;
     worker.store.sweep_ledger(today - time::Duration::days(LEDGER_DAYS)).await?;
     worker.store.sweep_idempotency(worker.clock.now()).await?;
-    worker.store.sweep_key_reads(worker.clock.now()).await?;
+    worker.store.sweep_key_reads(worker.clock.now(), KEY_READ_BATCHES).await?;
     worker.store.sweep_replays(worker.clock.now() - time::Duration::days(REPLAY_DAYS)).await?;
     worker.store.sweep_dead_orphans().await?;
     worker.store.thin_audit_checkpoints(today - time::Duration::days(CHECKPOINT_DAYS)).await?;
