@@ -22,11 +22,13 @@ use clap::Args;
 use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use self::memory::Memory;
 use crate::clock::{Clock, SystemClock};
 use crate::config::read_key_file;
 use crate::crypto::keys::random_key;
+use crate::http::listen;
 use crate::tlog::merkle::{Head, is_consistent};
 use crate::tlog::note::{Signer, Use, VerifierKey};
 use crate::tlog::policy::Policy;
@@ -77,13 +79,16 @@ pub(super) async fn run(args: WitnessArgs, out: &mut (dyn Write + Send)) -> anyh
     let witness = Arc::new(Witness { signer, logs, memory });
     let routes = Router::new().route("/add-checkpoint", post(add_checkpoint));
     let routes = routes.layer(DefaultBodyLimit::max(LONGEST_REQUEST)).with_state(witness);
-    let stopped = async move {
+    let stop = CancellationToken::new();
+    let stopped = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        stop.cancel();
     };
-    axum::serve(listener, routes).with_graceful_shutdown(stopped).await?;
+    // Logs are few, and whoever else connects gets no more of it than of the gateway.
+    tokio::join!(listen::serve(listener, routes, listen::Limits::default(), stop.clone()), stopped);
     Ok(ExitCode::SUCCESS)
 }
 
