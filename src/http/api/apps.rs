@@ -90,7 +90,7 @@ fn find(directory: &Directory, who: &Caller, id: AppId) -> Result<App, Problem> 
     get, path = "/v1/apps", tag = "Apps", operation_id = "list_apps",
     params(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
     ),
     responses((status = 200, description = "A page of apps.", body = Page<AppJson>)),
 )]

@@ -102,7 +102,7 @@ pub(super) struct TestResult {
     params(
         ("id" = EndpointId, Path, description = "The endpoint."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
         ("event_id" = Option<EventId>, Query, description = "Of one event."),
         ("class" = Option<String>, Query, description = "That ended so."),
         ("since" = Option<OffsetDateTime>, Query, description = "Made at this time or later."),
@@ -139,7 +139,7 @@ pub(super) async fn list(
     params(
         ("id" = EventId, Path, description = "The event."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
     ),
     responses((status = 200, description = "A page of endpoints.", body = Page<EventDelivery>)),
 )]

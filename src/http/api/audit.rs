@@ -132,7 +132,7 @@ impl From<Logged> for AuditEntryJson {
     get, path = "/v1/audit", tag = "Audit", operation_id = "list_audit_entries",
     params(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
         ("actor_id" = Option<ApiKeyId>, Query, description = "Of this API key."),
         ("action" = Option<String>, Query, description = "Actions such as `contacts.read`, separated by commas."),
         ("contact_id" = Option<ContactId>, Query, description = "About this person."),

@@ -98,7 +98,7 @@ async fn save(directory: &Directory, channel: &Channel) -> Result<Json<ChannelJs
     get, path = "/v1/channels", tag = "Channels", operation_id = "list_channels",
     params(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
     ),
     responses((status = 200, description = "A page of channels.", body = Page<ChannelJson>)),
 )]

@@ -91,7 +91,7 @@ pub(super) enum EntryJson {
     get, path = "/v1/contacts", tag = "Contacts", operation_id = "list_contacts",
     params(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
     ),
     responses((status = 200, description = "A page of contacts.", body = Page<ContactJson>)),
 )]
@@ -133,7 +133,7 @@ pub(super) async fn show(
     params(
         ("id" = ContactId, Path, description = "The contact."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
     ),
     responses((status = 200, description = "A page of the conversation.", body = Page<EntryJson>)),
 )]

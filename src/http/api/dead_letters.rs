@@ -103,7 +103,7 @@ pub(super) struct Purged {
     params(
         ("id" = EndpointId, Path, description = "The endpoint."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
         ("reason" = Option<String>, Query, description = "`exhausted`, `payload_gone` or `unreadable`."),
         ("since" = Option<OffsetDateTime>, Query, description = "Given up at this time or later."),
         ("until" = Option<OffsetDateTime>, Query, description = "Given up before this time."),

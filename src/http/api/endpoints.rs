@@ -39,7 +39,7 @@ pub(super) fn find(directory: &Directory, who: &Caller, id: EndpointId) -> Resul
     get, path = "/v1/endpoints", tag = "Endpoints", operation_id = "list_endpoints",
     params(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
     ),
     responses((status = 200, description = "A page of endpoints.", body = Page<EndpointJson>)),
 )]

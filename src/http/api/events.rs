@@ -92,7 +92,7 @@ struct EventDataDoc {
     get, path = "/v1/events", tag = "Events", operation_id = "list_events",
     params(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; absent: from the beginning."),
-        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
         ("wait" = Option<u8>, Query, description = "Seconds to wait for something, 0 to 60; 0 when absent."),
         ("type" = Option<String>, Query, description = "Event types or prefixes such as `message.*`, separated by commas."),
         ("channel_id" = Option<ChannelId>, Query, description = "One channel."),

@@ -28,7 +28,7 @@ use crate::ids::ApiKeyId;
     get, path = "/v1/keys", tag = "Keys", operation_id = "list_keys",
     params(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
     ),
     responses((status = 200, description = "A page of keys.", body = Page<KeyJson>)),
 )]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::ArrayItems;
+use utoipa::openapi::schema::{AdditionalProperties, ArrayItems};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Components, ContentBuilder, Info, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, Schema,
@@ -43,7 +43,7 @@ pub(super) fn document(table: Vec<Route>) -> OpenApi {
     components.schemas.insert("Problem".to_owned(), Document::schema());
     components.schemas.insert(Fault::name().into_owned(), Fault::schema());
 
-    let mut api = OpenApiBuilder::new().info(info).build();
+    let (mut api, mut bodies) = (OpenApiBuilder::new().info(info).build(), BTreeSet::new());
     for Route { access, served: (schemas, paths, _) } in table {
         components.schemas.extend(schemas);
         for (path, mut item) in paths.paths {
@@ -51,6 +51,7 @@ pub(super) fn document(table: Vec<Route>) -> OpenApi {
             let path = path.replace("{*", "{");
             for operation in operations(&mut item) {
                 complete(operation, &path, access);
+                bodies.extend(body_of(operation));
             }
             match api.paths.paths.get_mut(&path) {
                 Some(known) => known.merge_operations(item),
@@ -59,6 +60,7 @@ pub(super) fn document(table: Vec<Route>) -> OpenApi {
         }
     }
     refer_to_items(&mut components.schemas);
+    close(&mut components.schemas, &bodies);
     api.components = Some(components);
     api
 }
@@ -71,6 +73,23 @@ fn refer_to_items(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
         let RefOr::T(Schema::Object(page)) = schema else { continue };
         if let Some(RefOr::T(Schema::Array(data))) = page.properties.get_mut("data") {
             data.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(item).into()));
+        }
+    }
+}
+
+/// The name of the schema of an operation's body.
+fn body_of(operation: &Operation) -> Option<String> {
+    let Some(RefOr::T(body)) = &operation.request_body else { return None };
+    let Some(RefOr::T(json)) = body.content.get("application/json") else { return None };
+    let Some(RefOr::Ref(named)) = &json.schema else { return None };
+    named.ref_location.rsplit('/').next().map(str::to_owned)
+}
+
+/// Bodies have the members that are documented and no others.
+fn close(schemas: &mut BTreeMap<String, RefOr<Schema>>, bodies: &BTreeSet<String>) {
+    for (_, schema) in schemas.iter_mut().filter(|(name, _)| bodies.contains(*name)) {
+        if let RefOr::T(Schema::Object(body)) = schema {
+            body.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
         }
     }
 }

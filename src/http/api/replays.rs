@@ -184,7 +184,7 @@ fn wanted(new: NewReplay, now: OffsetDateTime, faults: &mut Faults) -> Option<Wa
     params(
         ("id" = EndpointId, Path, description = "The endpoint."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-        ("limit" = Option<usize>, Query, description = "1 to 200; 50 when absent."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
     ),
     responses((status = 200, description = "A page of replays.", body = Page<ReplayJson>)),
 )]
