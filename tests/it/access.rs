@@ -10,8 +10,10 @@ use waxseal::ids::TenantId;
 
 use crate::authorisation::{Operation, UNKNOWN, operations, problem, right_body, send};
 use crate::support::app::{PHONE_NUMBER_ID, api_key_for};
+use crate::support::wait::until;
 use crate::support::{Receiver, TestApp, database, webhook};
 
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 const NUMBER: &str = "4915199900011";
 const NAME: &str = "Qanaria Geheim";
 const BODY: &str = "qcanaryBody Moin";
@@ -46,7 +48,16 @@ impl Scene {
         let registered = made(&app, "/v1/apps", &registered).await;
         database::settled(&app.database).await;
         let event = app.get("/v1/events?type=message.received").await["data"][0]["id"].clone();
-        let contact = app.get("/v1/contacts").await["data"][0]["id"].clone();
+        let contacts = app.api(Method::GET, "/v1/contacts").send().await.unwrap();
+        let entry = json!(contacts.headers()["x-audit-index"].to_str().unwrap());
+        let contact = contacts.json::<Value>().await.unwrap()["data"][0]["id"].clone();
+        let replays = format!("/v1/endpoints/{}/replays", endpoint.as_str().unwrap());
+        let replay = made(&app, &replays, &json!({ "event_ids": [event] })).await["id"].clone();
+        until("the entry is in the tree", PATIENCE, async || {
+            let proof = format!("/v1/audit/proof/{}", entry.as_str().unwrap());
+            app.api(Method::GET, &proof).send().await.unwrap().status() == StatusCode::OK
+        })
+        .await;
         let ids = [
             ("endpoints", &endpoint),
             ("messages", &sent["id"]),
@@ -54,6 +65,8 @@ impl Scene {
             ("apps", &registered["id"]),
             ("events", &event),
             ("contacts", &contact),
+            ("replays", &replay),
+            ("audit", &entry),
         ];
         let mut ids: BTreeMap<_, _> = ids.map(|(kind, id)| (kind, id.as_str().unwrap().to_owned())).into();
         ids.insert("channels", channel);
@@ -64,6 +77,11 @@ impl Scene {
     fn id(&self, path: &str) -> &str {
         let kind = path.split('/').nth(2).unwrap_or_default();
         self.ids.get(kind).map_or(UNKNOWN, String::as_str)
+    }
+
+    /// The path of an operation, with real ids in it.
+    fn path(&self, operation: &Operation) -> String {
+        operation.at_both(self.id(&operation.path), &self.ids["replays"])
     }
 
     fn channel(&self) -> &str {
@@ -108,7 +126,7 @@ async fn no_route_shows_a_key_more_than_its_field_class_and_its_mask() {
             let key = api_key_for(&scene.app.gateway, all(), Sight { class, unmasked }).await;
             let mut shown = String::new();
             for operation in operations.iter().filter(|one| is_harmless(one)) {
-                let path = operation.at(scene.id(&operation.path));
+                let path = scene.path(operation);
                 let request = scene.app.api_as(&key, operation.method.clone(), &path);
                 let is_reveal = operation.permission == Permission::ContactsReveal;
                 let answer = request.json(&right_body(&operation.path, scene.channel())).send().await.unwrap();
@@ -202,6 +220,10 @@ async fn what_belongs_to_others_is_answered_like_what_never_existed_on_every_rou
     let (app, base) = (&scene.app, scene.app.gateway.base());
     let stranger = TenantId::from_uuid("01890000-0000-7000-8000-00000000000f".parse().unwrap());
     base.store.ensure_tenant(stranger, "other", base.clock.now()).await.unwrap();
+    for operation in operations(app).await.iter().filter(|one| one.method == Method::GET && one.path.contains("{id}")) {
+        let there = app.api(Method::GET, &scene.path(operation)).send().await.unwrap();
+        assert_eq!(there.status(), StatusCode::OK, "what is refused below is there: {}", operation.path);
+    }
     let foreign = Grant { sight: Sight::FULL, ..Grant::new(stranger, "x".to_owned(), all()) };
     let other =
         json!({ "phone_number_id": "999", "waba_id": "998", "name": "other", "access_token": "EAAofAnotherNumber1" });
@@ -220,13 +242,19 @@ async fn what_belongs_to_others_is_answered_like_what_never_existed_on_every_rou
                 continue;
             }
             let mut told = Vec::new();
-            for id in [scene.id(&operation.path), UNKNOWN] {
-                let request = app.api_as(key, operation.method.clone(), &operation.at(id));
+            let mut paths = vec![scene.path(operation), operation.at(UNKNOWN)];
+            if operation.path.contains("{replay_id}") {
+                // Of two ids, either may be the one that was guessed.
+                paths.push(operation.at(scene.id(&operation.path)));
+                paths.push(operation.at_both(UNKNOWN, &scene.ids["replays"]));
+            }
+            for path in paths {
+                let request = app.api_as(key, operation.method.clone(), &path);
                 let answer = request.json(&right_body(&operation.path, scene.channel())).send().await.unwrap();
                 let headers: Vec<String> = answer.headers().keys().map(ToString::to_string).collect();
                 told.push((headers, problem(answer, StatusCode::NOT_FOUND, "not_found").await.to_string()));
             }
-            assert_eq!(told[0], told[1], "{} {}", operation.method, operation.path);
+            assert!(told.iter().all(|one| *one == told[0]), "{} {}: {told:?}", operation.method, operation.path);
         }
     }
     assert_eq!(app.get(&format!("/v1/channels/{}", scene.channel())).await["phone_number_id"], PHONE_NUMBER_ID);

@@ -29,7 +29,12 @@ pub struct Operation {
 
 impl Operation {
     pub fn at(&self, id: &str) -> String {
-        self.path.replace("{id}", id).replace("{replay_id}", UNKNOWN)
+        self.at_both(id, UNKNOWN)
+    }
+
+    /// The path with an id, and the one of a replay where one belongs.
+    pub fn at_both(&self, id: &str, replay: &str) -> String {
+        self.path.replace("{id}", id).replace("{replay_id}", replay)
     }
 }
 
