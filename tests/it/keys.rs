@@ -156,6 +156,14 @@ async fn whoever_finds_a_key_may_have_it_revoked_and_learns_nothing() {
     assert!(answers.iter().chain([&report(&leaked).await]).all(|answer| *answer == hit), "{answers:?}");
     assert_eq!(status(&app, &leaked, "/v1/contacts").await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(&app, &app.key, "/v1/contacts").await, StatusCode::OK);
+    // As much is written for what is no key, or no longer one: the time of the answer is that of the same statements.
+    let (_, another) = new_key(&app, json!({ "name": "x", "role": "service" })).await;
+    for reported in [another.as_str(), &never, &another, "x"] {
+        let steps = async || database::count(&app.database, "SELECT version FROM settings_version").await;
+        let before = steps().await;
+        assert_eq!(report(reported).await, hit);
+        assert_eq!(steps().await, before + 1, "the settings are stepped, and read again, for every report");
+    }
     let mut last = StatusCode::ACCEPTED;
     for _ in 0..30 {
         last = report("x").await.0;
