@@ -204,6 +204,46 @@ async fn a_stranger_is_refused_before_the_body_is_read_and_may_finish_writing_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_answer_of_every_listener_forbids_caching_framing_sniffing_and_scripts() {
+    let app = TestApp::spawn().await;
+    let (public, internal, admin) = (app.at.public, app.at.internal, app.at.admin);
+    let asked = [
+        (public, "GET", "/webhook", "403"),
+        (public, "GET", "/", "404"),
+        (public, "POST", "/webhook", "401"),
+        (public, "DELETE", "/webhook", "404"),
+        (internal, "GET", "/openapi.json", "200"),
+        (internal, "GET", "/docs", "200"),
+        (internal, "GET", "/docs/style.css", "200"),
+        (internal, "GET", "/v1/events", "401"),
+        (internal, "GET", "/nothing", "404"),
+        (internal, "PUT", "/v1/events", "405"),
+        (internal, "POST", "/graph/v25.0/1/messages", "401"),
+        (internal, "GET", "/graph/v25.0/1/messages", "405"),
+        (internal, "GET", "/graph/nothing", "400"),
+        (admin, "GET", "/healthz", "200"),
+        (admin, "GET", "/readyz", "200"),
+        (admin, "GET", "/metrics", "200"),
+        (admin, "GET", "/nothing", "404"),
+        (admin, "POST", "/healthz", "405"),
+    ];
+    for (listener, method, path, status) in asked {
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+        let answer = rest(connect(listener, &request).await).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{method} {path}: {answer}");
+        for header in [
+            "x-content-type-options: nosniff",
+            "cache-control: no-store",
+            "content-security-policy: default-src 'none';",
+            "referrer-policy: no-referrer",
+        ] {
+            assert!(answer.contains(header), "{method} {path} lacks {header}: {answer}");
+        }
+        assert!(!answer.contains("server:"), "nobody is told what answers");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_mirror_refuses_strangers_foreign_numbers_and_strange_versions_before_the_body() {
     let app = TestApp::spawn().await;
     let ask = async |key: &str, version: &str, number: &str| {
