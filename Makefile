@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check fmt bench image sqlx-prepare ensure
+.PHONY: help run test pentest soak check fmt bench image sqlx-prepare ensure
 
 # Queries are checked against .sqlx, so no build needs a database.
 export SQLX_OFFLINE := true
@@ -29,6 +29,11 @@ test: ensure ## Run all tests, documentation included, against a throw-away Post
 	@cargo build --all-features
 	$(call say,testing against a throw-away Postgres)
 	@$(WAXSEAL) dev postgres -- cargo test --all-features --no-fail-fast $(ARGS)
+
+pentest: ensure ## Attack a gateway with schemathesis and sqlmap (ARGS=long: for an hour and with everything)
+	$(call say,attacking)
+	@cargo build --all-features
+	@scripts/pentest.sh $(ARGS)
 
 soak: ensure ## Compare what went in with what arrived while everything fails, for SOAK_MINUTES (30; LEDGER_SEED repeats a run)
 	$(call say,keeping the books under faults)
