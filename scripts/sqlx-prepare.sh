@@ -46,7 +46,7 @@ rm -rf "$fresh"
 mkdir "$fresh"
 touch src/lib.rs
 DATABASE_URL="postgres://waxseal@${folder//\//%2F}/postgres" SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$fresh \
-    cargo check --quiet --all-targets
+    cargo check --quiet --all-targets --all-features
 rm -rf .sqlx
 mv "$fresh" .sqlx
 echo "wrote $(find .sqlx -name '*.json' | wc -l | tr -d ' ') queries to .sqlx"
