@@ -62,7 +62,7 @@ impl Door {
     /// Counts the people against the caller's budget, leaves an entry and commits it. A reading that found nothing leaves none: there is nothing to be opened.
     pub(super) async fn record(&self, who: &Caller, errand: &Errand, reading: Reading) -> Result<Recorded, DoorError> {
         if reading.count > 0 {
-            self.spend(who, &reading.people).await?;
+            self.spend(who, errand, &reading.people).await?;
             self.refusals.alarms.watch(who, errand, &reading.people).await?;
             let act = errand.act(who, reading.action, reading.object).in_channel(reading.channel).times(reading.count);
             errand.keep(self.audit.record_about(act, reading.people).await?);

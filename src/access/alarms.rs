@@ -91,8 +91,6 @@ impl Alarms {
             if !self.is_news(key, contact, at) {
                 continue;
             }
-            tracing::warn!(%key, "a decoy was opened");
-            metrics::counter!(telemetry::DECOYS_OPENED).increment(1);
             let act = Box::new(errand.act(who, Action::DecoyOpened, Object::one("contact", contact.uuid())));
             self.raise(who.tenant, at, What::DecoyOpened { key, contact, act, entry: None });
         }
@@ -176,10 +174,12 @@ impl Alarms {
     }
 
     async fn say(&self, alarm: &mut Alarm) -> Result<(), DoorError> {
-        if let What::DecoyOpened { contact, act, entry, .. } = &mut alarm.what
+        if let What::DecoyOpened { key, contact, act, entry } = &mut alarm.what
             && entry.is_none()
         {
             *entry = Some(self.audit.record_about(Act::clone(act), vec![contact.uuid()]).await?);
+            tracing::warn!(%key, "a decoy was opened");
+            metrics::counter!(telemetry::DECOYS_OPENED).increment(1);
         }
         let (event_type, subject, details) = alarm.told();
         let event = AlarmEvent { tenant: alarm.tenant, event_type, subject, details, at: alarm.at };

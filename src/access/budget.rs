@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::{Caller, Door, DoorError};
+use super::errand::Budget;
+use super::{Caller, Door, DoorError, Errand};
 use crate::audit::{Act, Action, Actor, Object};
 use crate::directory::KeyEvent;
 use crate::domain::event::EventType;
@@ -12,13 +13,16 @@ use crate::telemetry;
 impl Door {
     /// Counts the contacts that a caller is about to be shown, before anything is opened. When it would be too many, nothing is
     /// shown and the key is locked: its owner would ask for fewer, and a thief shall not go on.
-    pub(super) async fn spend(&self, who: &Caller, contacts: &[Uuid]) -> Result<(), DoorError> {
+    pub(super) async fn spend(&self, who: &Caller, errand: &Errand, contacts: &[Uuid]) -> Result<(), DoorError> {
         let Some(budget) = who.budget.filter(|_| !contacts.is_empty()) else { return Ok(()) };
         let keys = self.keyring.tenant(who.tenant).await?;
         let hash = |contact: &Uuid| keys.requests.hash(&[b"read", who.key.uuid().as_bytes(), contact.as_bytes()]);
         let hashes: Vec<[u8; 16]> = contacts.iter().map(hash).collect();
         match self.store.spend(who.tenant, who.key, &hashes, budget, self.directory.now()).await? {
-            Spent::Yes => Ok(()),
+            Spent::Yes { left } => {
+                errand.note_budget(Budget { contacts: budget, left });
+                Ok(())
+            }
             Spent::Locked => Err(DoorError::Spent),
             Spent::TooMuch => {
                 self.lock(who, budget).await?;

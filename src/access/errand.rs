@@ -37,6 +37,16 @@ pub struct Errand {
     /// Names of members of the request's body, none of them invented by the caller.
     members: Arc<Mutex<String>>,
     receipts: Arc<Mutex<Vec<AuditEntryId>>>,
+    budget: Arc<Mutex<Option<Budget>>>,
+}
+
+/// What is left of the budget of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Contacts that it may be shown in an hour.
+    pub contacts: u32,
+    /// How many of them it has not been shown.
+    pub left: u32,
 }
 
 /// Receipts that are remembered for one request.
@@ -52,6 +62,7 @@ impl Errand {
             request: request.into(),
             members: Arc::default(),
             receipts: Arc::default(),
+            budget: Arc::default(),
         }
     }
 
@@ -106,6 +117,17 @@ impl Errand {
     #[must_use]
     pub fn take_receipts(&self) -> Vec<AuditEntryId> {
         std::mem::take(&mut *self.receipts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Remembers what is left of the caller's budget.
+    pub fn note_budget(&self, budget: Budget) {
+        *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = Some(budget);
+    }
+
+    /// What is left of the caller's budget, when something was spent of one.
+    #[must_use]
+    pub fn budget(&self) -> Option<Budget> {
+        *self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The entries that were left on the way, the first of them.

@@ -19,14 +19,20 @@ use uuid::Uuid;
 
 use super::api::problem::{Code, Problem};
 use crate::access::Errand;
+use crate::access::errand::Budget;
 use crate::crypto::random;
 use crate::ids::ApiKeyId;
+use crate::store::budgets;
 
 /// Names a request in answers, problem documents and the log.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Entries of the audit log that tell of this request. Their ids, because where they stand in the tree is known later.
 const AUDIT_INDEX: HeaderName = HeaderName::from_static("x-audit-index");
+
+/// What a key with a budget may be shown, and how much of it is left (draft-ietf-httpapi-ratelimit-headers).
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Lengths of ids that are taken over from a caller. Phone numbers have at most 15 digits (E.164).
 const ID_LENGTHS: std::ops::RangeInclusive<usize> = 16..=64;
@@ -76,8 +82,15 @@ pub(super) async fn api(mut request: Request, next: Next) -> Response {
     finish(response, &id, &line)
 }
 
-/// Names the entries of the audit log that were left on the way.
+/// Names the entries of the audit log that were left on the way, and says what is left of the budget of the key.
 fn receipt(response: &mut Response, errand: &Errand) {
+    if let Some(Budget { contacts, left }) = errand.budget() {
+        let policy = format!("\"contacts\";q={contacts};w={}", budgets::COUNTED.whole_seconds());
+        for (name, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, format!("\"contacts\";r={left}"))] {
+            // Digits and quotes are always a header.
+            let _set = HeaderValue::from_str(&text).map(|value| response.headers_mut().insert(name, value));
+        }
+    }
     let receipts: Vec<String> = errand.receipts().iter().map(ToString::to_string).collect();
     // Ids and commas are always a header.
     if let Some(value) = HeaderValue::from_str(&receipts.join(",")).ok().filter(|value| !value.is_empty()) {

@@ -18,7 +18,10 @@ const SWEPT: i64 = 10_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spent {
     /// It is counted.
-    Yes,
+    Yes {
+        /// How many contacts it may be shown beside these, before the oldest count no more.
+        left: u32,
+    },
     /// It would have been too much; nothing is counted.
     TooMuch,
     /// The key is locked, or gone.
@@ -62,11 +65,11 @@ impl Store {
             key.uuid(),
             now - COUNTED,
         );
-        if counted.fetch_one(&mut *transaction).await? > i64::from(budget) {
+        let Ok(left) = u32::try_from(i64::from(budget) - counted.fetch_one(&mut *transaction).await?) else {
             return Ok(Spent::TooMuch);
-        }
+        };
         transaction.commit().await?;
-        Ok(Spent::Yes)
+        Ok(Spent::Yes { left })
     }
 
     /// Locks a key, and stores the event and the entry of the audit log that say so. Returns whether it was not locked before.

@@ -61,6 +61,9 @@ async fn a_stolen_key_gets_no_more_people_than_its_budget_out_of_all_processes_t
     second.base().directory.reload().await.unwrap();
     let there = |contact: &str| format!("http://{}/v1/contacts/{contact}", second.addresses.internal);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let first = app.api_as(&key, Method::GET, &format!("/v1/contacts/{}", contacts[0])).send().await.unwrap();
+    let limit = |name: &str| first.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!([limit("ratelimit-policy"), limit("ratelimit")], [r#""contacts";q=4;w=3600"#, r#""contacts";r=3"#]);
     for contact in &contacts[..2] {
         assert_eq!(status(&app, &key, &format!("/v1/contacts/{contact}")).await, StatusCode::OK);
         assert_eq!(
