@@ -100,7 +100,9 @@ impl Alarms {
     fn is_news(&self, key: ApiKeyId, contact: ContactId, at: OffsetDateTime) -> bool {
         let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.opened.retain(|_, last| at - *last < AGAIN && *last <= at);
-        waiting.opened.insert((key, contact), at).is_none()
+        let is_news = !waiting.opened.contains_key(&(key, contact));
+        waiting.opened.entry((key, contact)).or_insert(at);
+        is_news
     }
 
     /// Notes that somebody was refused.
