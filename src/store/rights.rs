@@ -35,10 +35,7 @@ const DATA: &[Table] = &[
     of_tenants("api_key", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT (tenant_id, key_id, last_used_on)")]),
     of_tenants(
         "key_read",
-        &[
-            (Worker, "SELECT, INSERT, UPDATE, DELETE"),
-            (Janitor, "SELECT (ctid, seen_at), UPDATE (seen_at), DELETE"),
-        ],
+        &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Janitor, "SELECT (ctid, seen_at), UPDATE (seen_at), DELETE")],
     ),
     of_nobody("settings_version", &[(Worker, "SELECT, UPDATE")]),
     of_tenants(
@@ -49,6 +46,7 @@ const DATA: &[Table] = &[
         "contact_identifier",
         &[(Ingest, "SELECT, INSERT, UPDATE, DELETE"), (Worker, "SELECT, INSERT, UPDATE, DELETE")],
     ),
+    of_tenants("decoy", &[(Worker, "SELECT, INSERT, DELETE")]),
     of_tenants(
         "event",
         &[
