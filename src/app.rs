@@ -167,6 +167,20 @@ impl Stage {
     }
 }
 
+impl Base {
+    fn ingest_parts(&self, contacts: Contacts, bells: Bells, clock: SharedClock) -> ingest::Parts {
+        ingest::Parts {
+            store: self.store.clone(),
+            keyring: self.keyring.clone(),
+            directory: self.directory.clone(),
+            contacts,
+            audit: self.audit.clone(),
+            bells,
+            clock,
+        }
+    }
+}
+
 impl Gateway {
     /// Starts everything. When this returns, all three listeners answer.
     pub async fn start(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
@@ -179,15 +193,7 @@ impl Gateway {
         let (contacts, (bells, rung)) = (Contacts::new(keyring.clone(), clock.clone()), Bells::new());
         let [listeners, admin, ingest_stage, worker_stage] = std::array::from_fn(|_| Stage::default());
 
-        let parts = ingest::Parts {
-            store: store.clone(),
-            keyring: keyring.clone(),
-            directory: directory.clone(),
-            contacts: contacts.clone(),
-            audit: base.audit.clone(),
-            bells: bells.clone(),
-            clock: clock.clone(),
-        };
+        let parts = base.ingest_parts(contacts.clone(), bells.clone(), clock.clone());
         let ingest = Ingest::start(&parts, ingest_limits(config), &ingest_stage.tasks, &ingest_stage.stop);
         let deliverer = Deliverer { bells: bells.clone(), ..base.deliverer(config)? };
         let sender = Sender {
