@@ -70,13 +70,7 @@ impl Store {
     /// Drops the entries of a day, if in every log all of them stand below what was pruned, and a published checkpoint covers the
     /// entry that says so. False: they stay for now.
     pub async fn drop_audit_day(&self, day: Date) -> Result<bool, StoreError> {
-        // Whoever owns the tables drops their partitions; nobody else removes an entry.
-        let mut transaction = self.owner.begin().await?;
-        let ours =
-            sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtext('waxseal partitions')) AS "ours!""#);
-        if !ours.fetch_one(&mut *transaction).await? {
-            return Ok(false);
-        }
+        let Some(mut transaction) = self.begin_dropping().await? else { return Ok(false) };
         let is_owed = sqlx::query_scalar!(
             r#"SELECT EXISTS (
                    SELECT FROM audit_log l

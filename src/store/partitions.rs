@@ -86,6 +86,15 @@ impl Store {
         Ok(names.iter().filter_map(day).filter(|day| *day < end).collect())
     }
 
+    /// Begins as the owner of the tables: nobody else may remove an entry. `None`: another process is at work on partitions.
+    pub(super) async fn begin_dropping(&self) -> Result<Option<Transaction>, StoreError> {
+        let mut transaction = self.owner.begin().await?;
+        let ours =
+            sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtext('waxseal partitions')) AS "ours!""#);
+        let is_ours = ours.fetch_one(&mut *transaction).await?;
+        Ok(is_ours.then_some(transaction))
+    }
+
     /// Drops the partitions of a day, in a transaction that has looked whether they may go. Whoever uses the tables is not kept
     /// waiting for long: when the locks are not to be had, it fails and is done another time.
     #[expect(clippy::disallowed_methods, reason = "DDL; all parts of the text are constants and dates")]
