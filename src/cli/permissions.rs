@@ -75,6 +75,7 @@ mod tests {
     const ID: &str = "01900000-0000-7000-8000-000000000000";
     /// What a verb cannot do without, where it is more than its name.
     const NEEDED: &[(&str, &str)] = &[
+        ("contact decoy", "ID"),
         ("simulate", "--app-secret x --access-token x --verify-token x"),
         ("app create", "--name x"),
         ("app rotate", "ID"),
