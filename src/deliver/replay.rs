@@ -131,20 +131,18 @@ pub(super) async fn selection(
         Some(contact) => Some(store.every_id_of(tenant, ContactId::from_uuid(contact)).await?),
     };
     Ok(Selection {
-        types: types(filter, &replay.event_types),
+        types: Some(types(filter, &replay.event_types)),
         channels: channels(filter, &replay.channel_ids),
         contacts,
     })
 }
 
-fn types(filter: &Filter, wanted: &[String]) -> Option<Vec<String>> {
-    if filter.event_types.is_empty() && filter.direction.is_none() && wanted.is_empty() {
-        return None;
-    }
+/// By name even where all are asked for: what is confidential is for endpoints that name it.
+fn types(filter: &Filter, wanted: &[String]) -> Vec<String> {
     let own = Filter { channels: Vec::new(), ..filter.clone() };
-    let wanted = Filter { event_types: wanted.to_vec(), ..Filter::default() };
-    let both = |one: &&EventType| own.matches(**one, None) && wanted.matches(**one, None);
-    Some(EventType::ALL.iter().filter(both).map(|one| one.as_str().to_owned()).collect())
+    let asked_for = Filter { event_types: wanted.to_vec(), ..Filter::default() };
+    let both = |one: &&EventType| own.matches(**one, None) && (wanted.is_empty() || asked_for.matches(**one, None));
+    EventType::ALL.iter().filter(both).map(|one| one.as_str().to_owned()).collect()
 }
 
 fn channels(filter: &Filter, wanted: &[uuid::Uuid]) -> Option<Vec<uuid::Uuid>> {
@@ -184,11 +182,14 @@ mod tests {
             direction: Some(Direction::In),
             ..Filter::default()
         };
-        assert_eq!((types(&all, &[]), channels(&all, &[])), (None, None));
-        assert_eq!(types(&all, &["call.*".into()]).unwrap(), ["call.updated"]);
-        assert_eq!(types(&some, &[]).unwrap(), ["message.received", "message.edited", "message.revoked"]);
-        assert_eq!(types(&some, &["message.received".into(), "call.*".into()]).unwrap(), ["message.received"]);
-        assert_eq!(types(&some, &["message.read".into()]).unwrap(), Vec::<String>::new());
+        let named = Filter { event_types: vec!["security.*".into()], ..Filter::default() };
+        assert_eq!((types(&all, &[]).len(), channels(&all, &[])), (EventType::ALL.len() - 1, None));
+        assert!(!types(&all, &[]).contains(&"security.decoy_opened".to_owned()), "it is for those who name it");
+        assert!(types(&named, &[]).contains(&"security.decoy_opened".to_owned()));
+        assert_eq!(types(&all, &["call.*".into()]), ["call.updated"]);
+        assert_eq!(types(&some, &[]), ["message.received", "message.edited", "message.revoked"]);
+        assert_eq!(types(&some, &["message.received".into(), "call.*".into()]), ["message.received"]);
+        assert_eq!(types(&some, &["message.read".into()]), Vec::<String>::new());
         assert_eq!(channels(&all, &[two.uuid()]), Some(vec![two.uuid()]));
         assert_eq!(channels(&some, &[]), Some(vec![one.uuid()]));
         assert_eq!(channels(&some, &[two.uuid()]), Some(Vec::new()));
