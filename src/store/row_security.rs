@@ -105,7 +105,9 @@ async fn grant(connection: &mut PgConnection, part: Part, prefix: &RolePrefix) -
         sqlx::query_scalar!(r#"SELECT quote_ident(current_schema()) AS "schema!""#).fetch_one(&mut *connection).await?;
     let statements = part.statements(prefix, &schema);
     for statement in &statements {
-        let transaction = format!("BEGIN; SET LOCAL lock_timeout = '2s'; {statement} COMMIT;");
+        let transaction = format!(
+            "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL client_min_messages = warning; {statement} COMMIT;"
+        );
         match sqlx::raw_sql(AssertSqlSafe(transaction)).execute(&mut *connection).await {
             Ok(_) => {}
             Err(error) if is_forbidden(&error) => return Ok(statements.concat()),
