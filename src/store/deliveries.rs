@@ -101,12 +101,14 @@ impl Store {
                         FROM delivery
                         WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND event_id NOT IN (SELECT unnest($5::uuid[]))
                           AND (contact_id IS NULL OR contact_id NOT IN (SELECT unnest($6::uuid[])))
+                          AND EXISTS (SELECT 1 FROM lane WHERE tenant_id = $1 AND kind = 1 AND owner_id = $2 AND shard = $3 AND epoch = $12)
                         ORDER BY event_id
                         LIMIT $7)
                        UNION ALL
                        (SELECT true, event_id, part_day, event_xid, contact_id, next_at, attempts
                         FROM delivery_retry
                         WHERE tenant_id = $1 AND endpoint_id = $2 AND shard = $3 AND next_at <= $4 AND event_id NOT IN (SELECT unnest($5::uuid[]))
+                          AND EXISTS (SELECT 1 FROM lane WHERE tenant_id = $1 AND kind = 1 AND owner_id = $2 AND shard = $3 AND epoch = $12)
                         ORDER BY next_at, event_id
                         LIMIT $8)
                    ) d
@@ -137,6 +139,7 @@ impl Store {
             i64::from(wanted.bytes),
             first,
             last,
+            lane.epoch,
         )
         .fetch_all(&self.data)
         .await?;

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use waxseal::ids::{EventId, TenantId};
+use waxseal::store::deliveries::Wanted;
 use waxseal::store::lanes::{Kind, OwnedLane};
 use waxseal::store::rounds::{Again, AttemptRow, Dead, Owed, Round};
 
@@ -115,7 +116,7 @@ const WRITTEN: &str = "SELECT (SELECT count(*) FROM delivery) * 1000 + (SELECT c
     + (SELECT count(*) FROM lane WHERE failing_since IS NOT NULL) * 10000";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_lost_its_lane_writes_nothing_and_the_owner_writes_everything() {
+async fn a_process_that_lost_its_lane_reads_and_writes_nothing_and_the_owner_everything() {
     let (app, receiver) = (TestApp::spawn().await, Receiver::start().await);
     let made = app.endpoint(&receiver, "standard").await;
     let id = made["id"].as_str().unwrap();
@@ -158,7 +159,10 @@ async fn a_process_that_lost_its_lane_writes_nothing_and_the_owner_writes_everyt
         epoch,
     };
     let store = &app.gateway.base().store;
+    let wanted = Wanted { fresh: 10, retries: 10, bytes: 1 << 20, in_hand: Vec::new(), held_back: Vec::new() };
+    assert_eq!(store.due_deliveries(lane(epoch), &wanted, now).await.unwrap().len(), 3);
     for stale in [epoch - 1, epoch + 1] {
+        assert!(store.due_deliveries(lane(stale), &wanted, now).await.unwrap().is_empty());
         assert!(!store.finish_round(lane(stale), &round(now), now).await.unwrap());
         let plain = Round { done: vec![owed(0)], ..Round::default() };
         assert!(!store.finish_round(lane(stale), &plain, now).await.unwrap());

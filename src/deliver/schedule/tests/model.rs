@@ -239,7 +239,11 @@ impl World {
                 let Some(owner) = self.owners.get_mut(which).filter(|owner| owner.reading.is_none()) else { return };
                 if let Some(want) = owner.schedule.wants(self.now) {
                     let (in_hand, held_back) = (owner.schedule.in_hand(), owner.schedule.held_back());
-                    owner.reading = Some(self.database.read(want, &in_hand, &held_back, self.now));
+                    let read = self.database.read(want, &in_hand, &held_back, self.now);
+                    // Who lost the lane is shown nothing.
+                    let is_ours = owner.epoch == self.database.epoch;
+                    let nothing = || Read { items: Vec::new(), more_fresh: false, more_retries: false };
+                    owner.reading = Some(if is_ours { read } else { nothing() });
                 }
             }
             Step::ReadEnds(which) => {
@@ -322,4 +326,15 @@ proptest! {
         }
         world.drain();
     }
+}
+
+#[test]
+fn who_lost_the_lane_does_not_begin_what_the_owner_holds_back() {
+    let mut world = World::new(Order::Block, 5, None);
+    let lost = [Step::Insert(0), Step::Insert(2), Step::TakeOver, Step::Insert(2)];
+    let failed = [Step::Read(1), Step::ReadEnds(1), Step::Begin(1), Step::Land(1, 1, 2), Step::Record(1)];
+    for step in lost.iter().chain(&failed).chain(&[Step::Read(0), Step::ReadEnds(0), Step::Begin(0)]) {
+        world.take(step);
+    }
+    world.drain();
 }
