@@ -12,7 +12,7 @@ use data_encoding::BASE64;
 use super::audit::Line;
 use crate::audit::{Entry, SALT, commitment};
 use crate::tlog::checkpoint::Checkpoint;
-use crate::tlog::merkle::{Hash, Head, fold, leaf_hash, node_hash, subtrees};
+use crate::tlog::merkle::{Hash, Head, fold, leaf_hash, perfect, subtrees};
 use crate::tlog::note::{Note, VerifierKey};
 use crate::tlog::policy::{Policy, Unaccepted};
 use crate::tlog::proof::{Proof, Unproved};
@@ -221,16 +221,6 @@ fn root(leaves: &[Hash]) -> Hash {
         leaves.get(from..from + (1_usize << node.level)).map(perfect)
     });
     fold(&nodes.collect::<Vec<_>>())
-}
-
-fn perfect(leaves: &[Hash]) -> Hash {
-    match leaves {
-        [one] => *one,
-        _ => {
-            let (left, right) = leaves.split_at(leaves.len() / 2);
-            node_hash(&perfect(left), &perfect(right))
-        }
-    }
 }
 
 /// A file of an exported log; what is missing is at fault as much as what is wrong.

@@ -1,6 +1,6 @@
 //! The right edge of a tree: the last, unfinished tile of each level. It is all that a tree needs to grow, and it gives the root.
 
-use super::merkle::{Hash, Head, fold, subtrees};
+use super::merkle::{Hash, Head, fold, perfect, subtrees};
 use super::tile::{HEIGHT, WIDTH, node_in};
 
 /// Levels of tiles in a tree that 64 bits can count.
@@ -96,22 +96,6 @@ impl Edge {
             pieces.push(Piece { level: level as u32, index, hashes: open.clone() });
         }
         pieces
-    }
-}
-
-/// The root over 256 hashes, which is a perfect tree.
-fn perfect(hashes: &[Hash]) -> Hash {
-    let halves: Vec<Hash> = hashes.chunks(WIDTH as usize / 2).map(half).collect();
-    fold(&halves)
-}
-
-fn half(hashes: &[Hash]) -> Hash {
-    match hashes {
-        [one] => *one,
-        _ => {
-            let (left, right) = hashes.split_at(hashes.len() / 2);
-            fold(&[half(left), half(right)])
-        }
     }
 }
 

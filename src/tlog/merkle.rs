@@ -58,6 +58,18 @@ pub fn fold(subtrees: &[Hash]) -> Hash {
     right_to_left.fold(*last, |right, left| node_hash(left, &right))
 }
 
+/// The root of a perfect tree over `hashes`, whose number is a power of two.
+#[must_use]
+pub fn perfect(hashes: &[Hash]) -> Hash {
+    match hashes {
+        [one] => *one,
+        _ => {
+            let (left, right) = hashes.split_at(hashes.len() / 2);
+            node_hash(&perfect(left), &perfect(right))
+        }
+    }
+}
+
 /// Where a tree of `size` ≥ 2 leaves is parted: the largest power of two below.
 const fn split(size: u64) -> u64 {
     1 << (size - 1).ilog2()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::merkle::{Hash, Node, fold};
+use super::merkle::{Hash, Node, perfect};
 
 /// Hashes in a full tile; entries in a full bundle.
 pub const WIDTH: u64 = 256;
@@ -62,17 +62,6 @@ pub fn node_in(hashes: &[Hash], node: Node) -> Option<Hash> {
     let first = (node.index << rest) % WIDTH;
     let part = hashes.get(usize::try_from(first).ok()?..usize::try_from(first + (1 << rest)).ok()?)?;
     Some(perfect(part))
-}
-
-/// The root of a perfect tree over `hashes`, whose number is a power of two.
-fn perfect(hashes: &[Hash]) -> Hash {
-    match hashes {
-        [one] => *one,
-        _ => {
-            let (left, right) = hashes.split_at(hashes.len() / 2);
-            fold(&[perfect(left), perfect(right)])
-        }
-    }
 }
 
 /// The path of a bundle of entries below `tile/entries/`.
