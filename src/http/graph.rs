@@ -20,7 +20,7 @@ use super::frame::CallerKey;
 use crate::access::{Caller, Errand, Permission};
 use crate::ids::PhoneNumberId;
 use crate::meta::answer::Answer;
-use crate::send::{Fault, MirrorError};
+use crate::send::{Fault, MirrorError, Passed};
 
 /// Longest body of a message. Meta's largest, an interactive list, stays far below.
 const LONGEST_BODY: usize = 1024 * 1024;
@@ -170,11 +170,11 @@ async fn send(
         tracing::warn!(error = %error, "a message was not sent, because that could not be recorded");
         GraphError::from(MirrorError::Unavailable)
     };
-    let text = std::str::from_utf8(&body).unwrap_or_default();
-    let contact = state.sender.addressee(caller.tenant, text).await.map_err(|error| unrecorded(&error))?;
+    let passed = Passed::read(body);
+    let contact = state.sender.mirror_addressee(caller.tenant, &passed).await.map_err(|error| unrecorded(&error))?;
     let trail = Trail::new(errand, state.audit.clone());
     trail.leave_message(caller, channel, contact).await.map_err(|error| unrecorded(&error))?;
-    Ok(state.sender.mirror(caller.tenant, channel, version, body).await?)
+    Ok(state.sender.mirror(caller.tenant, channel, version, passed).await?)
 }
 
 /// Whether it is `v`, digits, a dot and digits. It goes into the URL for Meta and is stored, so it is nothing else.

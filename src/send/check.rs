@@ -35,8 +35,20 @@ impl std::fmt::Debug for Checked {
     }
 }
 
+/// A message as an application wrote it, read and checked once. One that is faulty is still told of in the audit log.
+#[derive(Debug)]
+pub struct Draft(pub(super) Result<Checked, Vec<Fault>>);
+
+impl Draft {
+    /// Reads a message object.
+    #[must_use]
+    pub fn read(message: &str) -> Self {
+        Self(check(message))
+    }
+}
+
 /// Checks a message object.
-pub(super) fn check(message: &str) -> Result<Checked, Vec<Fault>> {
+fn check(message: &str) -> Result<Checked, Vec<Fault>> {
     let Ok(Value::Object(body)) = serde_json::from_str(message) else {
         return Err(vec![Fault { pointer: String::new(), detail: "must be a JSON object".into() }]);
     };

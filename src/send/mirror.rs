@@ -8,11 +8,11 @@ use serde_json::Value;
 use time::Duration;
 
 use super::Sender;
-use super::check::{Fault, check};
+use super::check::{Draft, Fault};
 use super::outcome::Ending;
 use super::queue::QueueError;
 use crate::domain::channel::Channel;
-use crate::ids::{ChannelId, TenantId};
+use crate::ids::{ChannelId, ContactId, TenantId};
 use crate::meta::answer::{Answer, Outcome};
 use crate::meta::client::{Cause, SendError};
 
@@ -57,7 +57,39 @@ impl From<QueueError> for MirrorError {
     }
 }
 
+/// What an application hands to the mirror, read once.
+#[derive(Debug)]
+pub enum Passed {
+    /// A mark-as-read, perhaps with a typing indicator: no message.
+    Receipt(Bytes),
+    /// A message, or what was meant for one.
+    Message(Draft),
+}
+
+impl Passed {
+    /// Reads a body.
+    #[must_use]
+    pub fn read(body: Bytes) -> Self {
+        match std::str::from_utf8(&body) {
+            Ok(text) if is_receipt(text) => Self::Receipt(body),
+            Ok(text) => Self::Message(Draft::read(text)),
+            Err(_) => {
+                let fault = Fault { pointer: String::new(), detail: "must be UTF-8".into() };
+                Self::Message(Draft(Err(vec![fault])))
+            }
+        }
+    }
+}
+
 impl Sender {
+    /// Whom a body is for, as [`Sender::addressee`] says.
+    pub async fn mirror_addressee(&self, tenant: TenantId, passed: &Passed) -> Result<Option<ContactId>, QueueError> {
+        match passed {
+            Passed::Receipt(_) => Ok(None),
+            Passed::Message(draft) => self.addressee(tenant, draft).await,
+        }
+    }
+
     /// Passes a message or a mark-as-read on to Meta and its answer back. `version` is the caller's `vNN.0`. A caller that
     /// leaves does not break it off: what Meta answers is recorded all the same.
     pub async fn mirror(
@@ -65,17 +97,14 @@ impl Sender {
         tenant: TenantId,
         channel: ChannelId,
         version: String,
-        body: Bytes,
+        passed: Passed,
     ) -> Result<Answer, MirrorError> {
         let channel = self.sending_channel(tenant, channel)?;
         let sender = self.clone();
         let task = self.tasks.spawn(async move {
-            match std::str::from_utf8(&body) {
-                Ok(text) if is_receipt(text) => sender.pass_receipt(&channel, &version, body.clone()).await,
-                Ok(text) => sender.pass_message(tenant, channel, &version, text).await,
-                Err(_) => {
-                    Err(MirrorError::Faulty(vec![Fault { pointer: String::new(), detail: "must be UTF-8".into() }]))
-                }
+            match passed {
+                Passed::Receipt(body) => sender.pass_receipt(&channel, &version, body).await,
+                Passed::Message(draft) => sender.pass_message(tenant, channel, &version, draft).await,
             }
         });
         // The task panicked: what it had stored, the lane calls in doubt.
@@ -92,9 +121,9 @@ impl Sender {
         tenant: TenantId,
         channel: Arc<Channel>,
         version: &str,
-        text: &str,
+        draft: Draft,
     ) -> Result<Answer, MirrorError> {
-        let checked = check(text).map_err(MirrorError::Faulty)?;
+        let checked = draft.0.map_err(MirrorError::Faulty)?;
         let kept = self.keep(tenant, channel, checked, "mirror").await?;
         let sent = self.post(&kept.channel, version, kept.body.clone().into()).await;
         let (ending, result) = match sent {

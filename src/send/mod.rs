@@ -8,9 +8,9 @@ mod outcome;
 mod queue;
 mod schema;
 
-pub use check::Fault;
+pub use check::{Draft, Fault};
 pub use lane::run as run_lane;
-pub use mirror::MirrorError;
+pub use mirror::{MirrorError, Passed};
 pub use queue::{Idempotency, QueueError, Queued};
 
 use tokio_util::task::TaskTracker;

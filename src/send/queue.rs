@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Sender;
-use super::check::{Checked, Fault, check};
+use super::check::{Checked, Draft, Fault};
 use crate::crypto::envelope;
 use crate::directory::Contacts;
 use crate::directory::contacts::ResolveError;
@@ -63,6 +63,8 @@ pub struct Idempotency<'a> {
     pub caller: ApiKeyId,
     /// As the application chose it.
     pub key: &'a str,
+    /// The message as it came: the key stands for this text alone.
+    pub request: &'a str,
 }
 
 /// A message that was accepted.
@@ -94,12 +96,12 @@ impl Sender {
         &self,
         tenant: TenantId,
         channel: ChannelId,
-        message: &str,
+        draft: Draft,
         idempotency: Option<Idempotency<'_>>,
     ) -> Result<Queued, QueueError> {
-        let checked = check(message).map_err(QueueError::Faulty)?;
+        let checked = draft.0.map_err(QueueError::Faulty)?;
         let claim = match idempotency {
-            Some(idempotency) => Some(self.hashed_claim(tenant, channel, message, idempotency).await?),
+            Some(idempotency) => Some(self.hashed_claim(tenant, channel, idempotency).await?),
             None => None,
         };
         let channel = self.sending_channel(tenant, channel)?;
@@ -113,8 +115,8 @@ impl Sender {
     }
 
     /// Whom a message is for, when it is one, and they are known already. What is refused later has been told of all the same.
-    pub async fn addressee(&self, tenant: TenantId, message: &str) -> Result<Option<ContactId>, QueueError> {
-        let Ok(checked) = check(message) else { return Ok(None) };
+    pub async fn addressee(&self, tenant: TenantId, draft: &Draft) -> Result<Option<ContactId>, QueueError> {
+        let Ok(checked) = &draft.0 else { return Ok(None) };
         let keys = self.keyring.tenant(tenant).await?;
         let hashed = Contacts::hash(&keys, &checked.recipient);
         Ok(self.contacts.known(&self.store, tenant, &hashed).await?)
@@ -124,14 +126,13 @@ impl Sender {
         &self,
         tenant: TenantId,
         channel: ChannelId,
-        message: &str,
-        Idempotency { caller, key }: Idempotency<'_>,
+        Idempotency { caller, key, request }: Idempotency<'_>,
     ) -> Result<Claim, QueueError> {
         let keys = self.keyring.tenant(tenant).await?;
         let hash = |parts: &[&[u8]]| keys.requests.hash(parts);
         Ok(Claim {
             key_hash: hash(&[b"key", caller.uuid().as_bytes(), key.as_bytes()]),
-            request_hash: hash(&[b"message", channel.uuid().as_bytes(), message.as_bytes()]),
+            request_hash: hash(&[b"message", channel.uuid().as_bytes(), request.as_bytes()]),
         })
     }
 

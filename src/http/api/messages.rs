@@ -20,7 +20,7 @@ use crate::domain::event::Status;
 use crate::egress::view::View;
 use crate::ids::{ChannelId, ContactId, MessageId};
 use crate::meta::errors;
-use crate::send::{Idempotency, QueueError, Sender};
+use crate::send::{Draft, Idempotency, QueueError, Sender};
 
 /// Makes a repetition harmless (draft-ietf-httpapi-idempotency-key-header).
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -183,10 +183,11 @@ pub(super) async fn send(
     if !who.may_use(new.channel_id) {
         return Err(refusal(QueueError::UnknownChannel));
     }
-    let idempotency = key.map(|key| Idempotency { caller: who.key, key });
-    let contact = sender.addressee(who.tenant, new.message.get()).await.map_err(refusal)?;
+    let (request, caller) = (new.message.get(), who.key);
+    let (draft, idempotency) = (Draft::read(request), key.map(|key| Idempotency { caller, key, request }));
+    let contact = sender.addressee(who.tenant, &draft).await.map_err(refusal)?;
     trail.leave_message(&who, new.channel_id, contact).await?;
-    let queued = sender.queue(who.tenant, new.channel_id, new.message.get(), idempotency).await.map_err(refusal)?;
+    let queued = sender.queue(who.tenant, new.channel_id, draft, idempotency).await.map_err(refusal)?;
     let answer = (StatusCode::ACCEPTED, Json(QueuedMessage { id: queued.message, state: "queued" }));
     Ok(if queued.is_repetition { ([(REPLAYED, "true")], answer).into_response() } else { answer.into_response() })
 }
