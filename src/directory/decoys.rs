@@ -13,11 +13,7 @@ impl Directory {
     /// Makes a contact a decoy, or an ordinary one again. It does not matter what it was.
     pub async fn set_decoy(&self, tenant: TenantId, contact: ContactId, is_decoy: bool) -> Result<(), SaveError> {
         let contact = hash(&*self.keyring.tenant(tenant).await?, contact);
-        if is_decoy {
-            self.store.insert_decoy(tenant, &contact).await?;
-        } else {
-            self.store.delete_decoy(tenant, &contact).await?;
-        }
+        self.store.set_decoy(tenant, &contact, is_decoy).await?;
         Ok(self.reload().await?)
     }
 

@@ -14,30 +14,20 @@ impl Store {
         Ok(rows.into_iter().filter_map(|row| Some((row.tenant_id, row.contact_hash.try_into().ok()?))).collect())
     }
 
-    /// Adds a decoy, unless it is one already. As much is done in both cases.
-    pub async fn insert_decoy(&self, tenant: TenantId, contact: &[u8; 16]) -> Result<(), StoreError> {
+    /// Makes a contact a decoy, or none any more. As much is done whether it was one or not.
+    pub async fn set_decoy(&self, tenant: TenantId, contact: &[u8; 16], is_decoy: bool) -> Result<(), StoreError> {
         let mut transaction = self.data.begin().await?;
-        sqlx::query!(
-            "INSERT INTO decoy (tenant_id, contact_hash) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            tenant.uuid(),
-            contact.as_slice(),
-        )
-        .execute(&mut *transaction)
-        .await?;
-        step_version(&mut transaction).await?;
-        Ok(transaction.commit().await?)
-    }
-
-    /// Removes a decoy, if it is one. As much is done in both cases.
-    pub async fn delete_decoy(&self, tenant: TenantId, contact: &[u8; 16]) -> Result<(), StoreError> {
-        let mut transaction = self.data.begin().await?;
-        sqlx::query!(
-            "DELETE FROM decoy WHERE tenant_id = $1 AND contact_hash = $2",
-            tenant.uuid(),
-            contact.as_slice(),
-        )
-        .execute(&mut *transaction)
-        .await?;
+        let (tenant, contact) = (tenant.uuid(), contact.as_slice());
+        let statement = if is_decoy {
+            sqlx::query!(
+                "INSERT INTO decoy (tenant_id, contact_hash) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                tenant,
+                contact,
+            )
+        } else {
+            sqlx::query!("DELETE FROM decoy WHERE tenant_id = $1 AND contact_hash = $2", tenant, contact)
+        };
+        statement.execute(&mut *transaction).await?;
         step_version(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
