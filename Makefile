@@ -28,7 +28,7 @@ test: ensure ## Run all tests, documentation included, against a throw-away Post
 	$(call say,building)
 	@cargo build --all-features
 	$(call say,testing against a throw-away Postgres)
-	@$(WAXSEAL) dev postgres -- cargo test --all-features --no-fail-fast $(ARGS)
+	@$(WAXSEAL) dev postgres -- scripts/run-tests.sh --all-features --no-fail-fast $(ARGS)
 
 pentest: ensure ## Attack a gateway with schemathesis and sqlmap (ARGS=long: for an hour and with everything)
 	$(call say,attacking)
