@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::future::{Ready, ready};
+use std::sync::{Arc, LazyLock};
 
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
@@ -9,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use utoipa::openapi::OpenApi;
 
-use super::openapi::PERMISSION;
+use super::openapi::{PERMISSION, document};
 use super::problem::Code;
+use super::routes::table;
 use crate::access::permissions::ADMIN;
 use crate::domain::event::EventType;
 
@@ -18,7 +20,7 @@ use crate::domain::event::EventType;
 pub(super) const STYLE: &str = include_str!("docs.css");
 
 /// The page, rendered once.
-pub(super) fn page(api: &OpenApi) -> String {
+fn page(api: &OpenApi) -> String {
     // What is served as JSON can be turned into JSON.
     let api = serde_json::to_value(api).unwrap_or_default();
     let mut page = Page { html: String::new() };
@@ -39,10 +41,21 @@ pub(super) fn page(api: &OpenApi) -> String {
     page.html
 }
 
-/// A handler that always answers this.
-pub(super) fn fixed(kind: &'static str, body: String) -> impl Fn() -> Ready<Response> + Clone + Send {
-    let body = Bytes::from(body);
-    move || ready(([(CONTENT_TYPE, kind)], body.clone()).into_response())
+/// A handler that always answers this, which is made when somebody asks for the first time.
+pub(super) fn fixed(kind: &'static str, make: fn() -> Bytes) -> impl Fn() -> Ready<Response> + Clone + Send {
+    let body = Arc::new(LazyLock::new(make));
+    move || ready(([(CONTENT_TYPE, kind)], Bytes::clone(&body)).into_response())
+}
+
+/// `/openapi.json`.
+pub(super) fn of_programs() -> Bytes {
+    // What utoipa builds, it can write. By way of a value, whose members are sorted: its extensions are in no order.
+    serde_json::to_value(document(table())).map(|api| api.to_string()).unwrap_or_default().into()
+}
+
+/// `/docs`.
+pub(super) fn of_people() -> Bytes {
+    page(&document(table())).into()
 }
 
 struct Page {
@@ -235,7 +248,7 @@ fn operation_permission(operation: &Value) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::api::openapi::document;
+
     use crate::http::api::routes::table;
 
     #[test]

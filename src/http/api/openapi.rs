@@ -33,7 +33,7 @@ const OF_ONE: [Code; 1] = [Code::NotFound];
 const OF_BODIES: [Code; 4] = [Code::InvalidJson, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::InvalidBody];
 
 /// The document of these routes.
-pub(super) fn document(table: Vec<Route>) -> OpenApi {
+pub(super) fn document(table: impl Iterator<Item = Route>) -> OpenApi {
     let mut info = Info::new("Waxseal", env!("CARGO_PKG_VERSION"));
     info.description = Some(ABOUT.to_owned());
     let mut components = Components::new();

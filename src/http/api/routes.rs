@@ -5,14 +5,14 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
+use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
     apps, attempts, audit, channels, contacts, dead_letters, decoys, docs, endpoints, events, key_changes, keys,
-    messages, openapi, replays, stream,
+    messages, replays, stream,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -48,9 +48,17 @@ fn needs(permission: Permission, served: UtoipaMethodRouter<AppState>) -> Route 
     Route { access: Access::Needs { permission, least: Internal, most: Internal }, served }
 }
 
+/// Routes that are made one after another: each brings the documentation of all that it mentions, megabytes in sum.
+macro_rules! one_by_one {
+    ($($route:expr),* $(,)?) => {{
+        let routes: Vec<fn() -> Route> = vec![$(|| $route),*];
+        routes.into_iter().map(|make| make())
+    }};
+}
+
 /// Every route of the API.
-pub(super) fn table() -> Vec<Route> {
-    vec![
+pub(super) fn table() -> impl Iterator<Item = Route> {
+    one_by_one![
         shows(Sensitive, Permission::EventsRead, routes!(events::list)),
         shows(Sensitive, Permission::EventsRead, routes!(stream::stream)),
         shows(Personal, Permission::ContactsRead, routes!(contacts::list)),
@@ -105,26 +113,21 @@ pub(super) fn table() -> Vec<Route> {
 
 /// The API and its documentation. The documentation is open: it says nothing that is not in the source.
 pub(in crate::http) fn router(state: AppState) -> Router {
-    let api = openapi::document(table());
-    let page = docs::page(&api);
-    // What utoipa builds, it can write. By way of a value, whose members are sorted: its extensions are in no order.
-    let api = serde_json::to_value(&api).map(|api| api.to_string()).unwrap_or_default();
     table()
-        .into_iter()
-        .fold(OpenApiRouter::<AppState>::default(), |router, route| router.routes(guarded(route, &state)))
-        .route("/openapi.json", get(docs::fixed("application/json", api)))
-        .route("/docs", get(docs::fixed("text/html; charset=utf-8", page)))
-        .route("/docs/style.css", get(docs::fixed("text/css; charset=utf-8", docs::STYLE.to_owned())))
+        .fold(Router::new(), |router, route| serve(router, route, &state))
+        .route("/openapi.json", get(docs::fixed("application/json", docs::of_programs)))
+        .route("/docs", get(docs::fixed("text/html; charset=utf-8", docs::of_people)))
+        .route("/docs/style.css", get(docs::fixed("text/css; charset=utf-8", || docs::STYLE.into())))
         .fallback(async || Problem::new(Code::NotFound))
-        .split_for_parts()
-        .0
         .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .with_state(state)
 }
 
-fn guarded(route: Route, state: &AppState) -> UtoipaMethodRouter<AppState> {
-    let Access::Needs { permission, least, .. } = route.access else { return route.served };
-    let guard = Guard { state: state.clone(), permission, least };
-    route.served.map(|served| served.route_layer(from_fn_with_state(guard, authorise)))
+fn serve(router: Router<AppState>, Route { access, served }: Route, state: &AppState) -> Router<AppState> {
+    let (_schemas, paths, mut methods) = served;
+    if let Access::Needs { permission, least, .. } = access {
+        methods = methods.route_layer(from_fn_with_state(Guard { state: state.clone(), permission, least }, authorise));
+    }
+    paths.paths.keys().fold(router, |router, path| router.route(path, methods.clone()))
 }
