@@ -11,7 +11,7 @@ use waxseal::clock::ManualClock;
 
 use crate::support::{TestApp, database, wait, webhook};
 
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A message as a consumer sees it.
 #[derive(Debug, Clone)]

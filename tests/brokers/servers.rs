@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::support::wait;
 
 /// `RabbitMQ` starts an Erlang machine, on a busy computer.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_mins(2);
 pub const USER: &str = "gateway";
 pub const PASSWORD: &str = "p4ss-of-the-broker";
 

@@ -10,10 +10,9 @@ use waxseal::ids::TenantId;
 
 use crate::authorisation::{Operation, UNKNOWN, operations, problem, right_body, send};
 use crate::support::app::{PHONE_NUMBER_ID, api_key_for};
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{Receiver, TestApp, database, webhook};
 
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 const NUMBER: &str = "4915199900011";
 const NAME: &str = "Qanaria Geheim";
 const BODY: &str = "qcanaryBody Moin";

@@ -1,7 +1,6 @@
 //! Promise: what somebody should look at is told, and whoever caused it does not notice.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -12,11 +11,8 @@ use waxseal::clock::SystemClock;
 use crate::authorisation::problem;
 use crate::support::app::{api_key_for, api_key_with, variables};
 use crate::support::process::waxseal;
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{Receiver, TestApp, database, webhook};
-
-/// Longer than an alarm takes that is looked for every five seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn events(app: &TestApp, event_type: &str) -> Vec<Value> {
     app.get(&format!("/v1/events?type={event_type}&limit=200")).await["data"].as_array().unwrap().clone()

@@ -10,7 +10,7 @@ mod verify;
 mod witness;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use data_encoding::BASE64;
 use reqwest::{Method, StatusCode};
@@ -24,12 +24,11 @@ use waxseal::tlog::policy::Policy;
 use waxseal::tlog::proof::Proof;
 
 use crate::support::app::api_key_with;
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database, webhook};
 
 const ANA: &str = "4915199900011";
 const BOB: &str = "4915199900022";
-const PATIENCE: Duration = Duration::from_secs(20);
 const ENTRIES: &str = "SELECT count(*) FROM audit_entry";
 
 /// A gateway that heard of two people.

@@ -17,11 +17,11 @@ use waxseal::clock::SystemClock;
 use crate::support::app::api_key_with;
 use crate::support::estate::Estate;
 use crate::support::events::{Sent, Stream};
+use crate::support::wait::PATIENCE;
 use crate::support::{TestApp, database, wait, webhook};
 
 const ANA: &str = "4915199900011";
 const BOB: &str = "4915199900022";
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Events without content, as no webhook could make so many so quickly.
 fn many(count: u32, kind: &str) -> String {

@@ -1,7 +1,5 @@
 //! Promise: events of the past come once more when somebody asks, each once, under their first id, whatever dies meanwhile.
 
-use std::time::Duration;
-
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -9,10 +7,8 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::support::endpoint::Scene;
 use crate::support::estate::Estate;
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{Receiver, database, webhook};
-
-const PATIENCE: Duration = Duration::from_secs(40);
 
 fn hours(from_now: i64) -> String {
     (OffsetDateTime::now_utc() + time::Duration::hours(from_now)).format(&Rfc3339).unwrap()

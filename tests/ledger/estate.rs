@@ -31,7 +31,7 @@ use crate::support::receiver::VERIFY_TOKEN;
 use crate::support::wait::until;
 
 const GATEWAYS: usize = 3;
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Two numbers of one company, and one of another.
 pub const NUMBERS: [Number; 3] = [

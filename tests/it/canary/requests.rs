@@ -10,9 +10,8 @@ use super::{
     BEARER, CLIENT, CLIENT_SECRET, HEADER, IDEMPOTENCY, NUMBER, PASSWORD, PREDICATE, REPLY, SCOPE, TYPED, USER,
 };
 use crate::support::endpoint::path_of;
+use crate::support::wait::PATIENCE;
 use crate::support::{Receiver, database};
-
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Endpoints that have every kind of credential, and one that is paused.
 pub(super) struct Asking {

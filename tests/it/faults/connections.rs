@@ -10,13 +10,12 @@ use waxseal::clock::SystemClock;
 
 use crate::support::estate::{Folder, durable};
 use crate::support::load::{Load, audit};
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::wire::Wire;
 use crate::support::{Receiver, TestApp, database, webhook};
 
 /// As many connections as the pool of the data may hold.
 const POOL: usize = 8;
-const PATIENCE: Duration = Duration::from_secs(20);
 
 const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                    WHERE datname = current_database() AND application_name = 'waxseal'";

@@ -7,11 +7,10 @@ use tokio::time::Instant;
 use crate::support::database::count;
 use crate::support::estate::{Estate, Folder, durable};
 use crate::support::load::{Load, Try, answered, audit};
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 
 /// The commit time-out of a webhook is 5 s.
 const QUICKLY: Duration = Duration::from_secs(6);
-const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Begun and answered between the two.
 fn within(tries: &[Try], from: Instant, to: Instant) -> Vec<&Try> {

@@ -1,14 +1,11 @@
 //! Two transactions wait for each other, and Postgres ends the gateway's.
 
-use std::time::Duration;
-
 use reqwest::StatusCode;
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database, webhook};
 
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Backends that wait for a lock on this table.
 const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database =
                        (SELECT oid FROM pg_database WHERE datname = current_database()) AND relation = ";

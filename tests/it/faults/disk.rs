@@ -6,18 +6,16 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 use waxseal::cli::postgres::PrivatePostgres;
 
 use crate::support::estate::{Estate, Folder, durable};
 use crate::support::load::{Load, audit};
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 
 /// Holds a fresh server and little more.
 const SIZE: &str = "size=160m";
-const PATIENCE: Duration = Duration::from_secs(25);
 
 /// A small file system of its own, mounted on a folder.
 struct SmallDisk(Folder);

@@ -1,7 +1,6 @@
 //! The gateway dies with messages on the wire to Meta.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use std::sync::Arc;
 
@@ -13,13 +12,11 @@ use waxseal::clock::{Clock, ManualClock, SystemClock};
 
 use crate::support::app::PHONE_NUMBER_ID;
 use crate::support::estate::Estate;
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::wire::Wire;
 use crate::support::{TestApp, database};
 
 const MESSAGES: usize = 40;
-/// The lease of the killed process has to run out first.
-const PATIENCE: Duration = Duration::from_secs(40);
 
 async fn simulator(estate: &Estate, path: &str) -> Value {
     let url = format!("{}/control/{path}", estate.simulator.base_url());

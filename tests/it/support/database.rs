@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::wait::PATIENCE;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::OnceCell;
 use waxseal::cli::postgres::PrivatePostgres;
@@ -115,9 +116,6 @@ pub async fn own_server() -> (PrivatePostgres, String) {
     prepare(url.expose()).await;
     (server, url.expose().to_owned())
 }
-
-/// Generous, because all tests share two cores.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(40);
 
 /// Waits until a statement yields this number.
 pub async fn until(url: &str, statement: &str, wanted: i64) {

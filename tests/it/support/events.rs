@@ -1,15 +1,11 @@
 //! A client of the event stream.
 
-use std::time::Duration;
-
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::TestApp;
-
-/// How long a test waits for something that must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::wait::PATIENCE;
 
 /// One event of a stream.
 #[derive(Debug)]

@@ -10,14 +10,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::app::APP_SECRET;
 use super::receiver::Receiver;
-use super::wait::until;
+use super::wait::{PATIENCE, until};
 use super::{database, webhook};
 
 /// Each poster posts this often at most: enough to be under way at every instant, and gentle to the machine.
 const PACE: Duration = Duration::from_millis(25);
 /// Longer than anything may take.
 const LONGEST: Duration = Duration::from_secs(20);
-const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Keeps the messages of one load apart from those of another.
 static NEXT: AtomicUsize = AtomicUsize::new(0);

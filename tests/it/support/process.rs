@@ -10,11 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::wait::until;
+use super::wait::{PATIENCE, until};
 
 const WAXSEAL: &str = env!("CARGO_BIN_EXE_waxseal");
-/// The configured time to drain, and some more.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Ports that were free a moment ago.
 #[derive(Debug, Clone, Copy)]

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
+use super::wait::PATIENCE;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
@@ -15,9 +15,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub const VERIFY_TOKEN: &str = "endpoint-verify-token";
-
-/// How long a test waits for something that must come.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One request.
 #[derive(Debug, Clone)]

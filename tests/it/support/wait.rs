@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+/// Longer than the slowest machine takes: nobody waits so long but a test that fails.
+pub const PATIENCE: Duration = Duration::from_mins(2);
 /// How often is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
