@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::time::{Instant, sleep};
 
 use crate::config::{Config, RolePrefix, RoleUse};
-use crate::store::{Pools, RowSecurity, Store};
+use crate::store::migrate::MigrationError;
+use crate::store::{Pools, RowSecurity, Store, StoreError};
 use crate::telemetry;
 
 /// How long a start waits for Postgres before it gives up and lets the supervisor of the process decide.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How long it waits for tables that something holds before it goes on without the roles, where that is allowed.
+const PATIENCE_FOR_TABLES: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Whether Postgres itself keeps the rows of tenants apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +32,9 @@ pub enum RowsKept {
 /// Connects, migrates and takes on the roles.
 pub(super) async fn open(config: &Config) -> anyhow::Result<(Store, RowsKept)> {
     let login = Store::connect_lazily(&pools(config, None))?;
-    wait_for(&login).await?;
-    login.migrate().await.context("the database could not be migrated")?;
+    patiently(PATIENCE, MigrationError::is_retryable, async || login.migrate().await)
+        .await
+        .context("the database could not be migrated")?;
     let (store, kept) = take_roles(login, config).await?;
     metrics::gauge!(telemetry::ROWS_KEPT_APART).set(if kept == RowsKept::Yes { 1.0 } else { 0.0 });
     Ok((store, kept))
@@ -41,7 +47,8 @@ async fn take_roles(login: Store, config: &Config) -> anyhow::Result<(Store, Row
     }
     // A login that owns no table can do nothing without them.
     let can_do_without = database.roles == RoleUse::Auto && database.migrator_url.is_none();
-    let secured = match login.secure_rows(&database.role_prefix).await {
+    let secure = async || login.secure_rows(&database.role_prefix).await;
+    let secured = match patiently(PATIENCE_FOR_TABLES, |error: &StoreError| error.is_retryable(), secure).await {
         Err(error) if error.is_retryable() && can_do_without => {
             tracing::warn!(%error, "Postgres does not keep the rows of tenants apart yet: the next start tries again");
             return Ok((login, RowsKept::Later));
@@ -51,7 +58,9 @@ async fn take_roles(login: Store, config: &Config) -> anyhow::Result<(Store, Row
     let RowSecurity::Missing(sql) = secured else {
         login.close().await;
         let store = Store::connect_lazily(&pools(config, Some(database.role_prefix.clone())))?;
-        if !store.speaks_under_roles(&database.role_prefix).await.context("a database role could not be taken on")? {
+        let speak = async || store.speaks_under_roles(&database.role_prefix).await;
+        let speaks = patiently(PATIENCE, |error: &StoreError| error.is_retryable(), speak).await;
+        if !speaks.context("a database role could not be taken on")? {
             anyhow::bail!(
                 "what a connection asks for does not reach Postgres, as happens behind a pooler: connect without it, or set \
                  database.roles = \"off\""
@@ -82,14 +91,20 @@ fn pools(config: &Config, roles: Option<RolePrefix>) -> Pools {
     }
 }
 
-async fn wait_for(store: &Store) -> anyhow::Result<()> {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while let Err(error) = store.ping().await {
-        if !error.is_retryable() || tokio::time::Instant::now() > deadline {
-            return Err(error).context("the database does not answer");
+/// Tries again while Postgres is away or busy, and `patience` lasts.
+async fn patiently<T, E>(
+    patience: Duration,
+    is_retryable: impl Fn(&E) -> bool,
+    mut step: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match step().await {
+            Err(error) if is_retryable(&error) && Instant::now() < deadline => {
+                tracing::warn!("the database does not answer yet; trying again");
+                sleep(PAUSE).await;
+            }
+            result => return result,
         }
-        tracing::warn!("the database does not answer yet; trying again");
-        tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    Ok(())
 }

@@ -19,6 +19,22 @@ pub enum MigrationError {
     Store(#[from] StoreError),
 }
 
+impl MigrationError {
+    /// Whether another try may succeed. One that was broken off has left nothing: each migration is a transaction.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::Failed(error) => match &**error {
+                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                    matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)
+                }
+                _ => false,
+            },
+        }
+    }
+}
+
 impl From<MigrateError> for MigrationError {
     fn from(error: MigrateError) -> Self {
         Self::Failed(Box::new(error))

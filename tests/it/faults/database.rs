@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::database::count;
+use crate::support::app::variables;
+use crate::support::database::{count, fresh};
 use crate::support::estate::{Estate, Folder, durable};
 use crate::support::load::{Load, Try, answered, audit};
+use crate::support::process::{Ports, Process, waxseal};
 use crate::support::wait::{PATIENCE, until};
+use crate::support::wire::Wire;
 
 /// The commit time-out of a webhook is 5 s.
 const QUICKLY: Duration = Duration::from_secs(6);
@@ -94,4 +97,17 @@ async fn an_outage_longer_than_the_lease_leaves_no_lane_behind() {
     load.accepted(20).await;
     tries.extend(load.finish().await);
     audit(&estate.database, &receiver, &tries).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_for_a_database_that_keeps_silent() {
+    let database = fresh().await;
+    let wire = Wire::to(&database).await;
+    wire.fall_silent();
+    let environment = variables(&wire.url, "http://127.0.0.1:9");
+    let mut gateway = Process::launch(waxseal(&["serve"], &environment), Ports::free());
+    until("it has tried more than once", PATIENCE, async || gateway.said().matches("trying again").count() > 1).await;
+    assert!(!gateway.has_ended(), "{}", gateway.said());
+    wire.restore();
+    until("it is ready", PATIENCE, async || gateway.readiness().await == Some(200)).await;
 }
