@@ -19,6 +19,24 @@ pub const fn message_request(tenant: TenantId, message: MessageId, contact: Cont
     Context { tenant: tenant.uuid(), table: "message", column: "request", row: message.uuid(), contact: contact.uuid() }
 }
 
+/// The template that goes out when the request is no longer allowed.
+#[must_use]
+pub const fn message_fallback(tenant: TenantId, message: MessageId, contact: ContactId) -> Context {
+    Context { tenant: tenant.uuid(), table: "message", column: "fallback", row: message.uuid(), contact: contact.uuid() }
+}
+
+/// What a batch of messages was answered, for its repetition. `first` is its first message.
+#[must_use]
+pub const fn batch_answer(tenant: TenantId, first: MessageId) -> Context {
+    Context {
+        tenant: tenant.uuid(),
+        table: "idempotency",
+        column: "answer",
+        row: first.uuid(),
+        contact: Uuid::nil(),
+    }
+}
+
 /// What Meta answered.
 #[must_use]
 pub const fn message_answer(tenant: TenantId, message: MessageId, contact: ContactId) -> Context {

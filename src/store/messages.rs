@@ -47,8 +47,8 @@ pub async fn insert(
              INSERT INTO message (tenant_id, part_day, message_id, channel_id, contact_id, origin, kind, state, request, created_at)
              SELECT $1, $2, $3, $4, $5, $6, $7, 'queued', $8::bytea, $9 FROM there
          )
-         INSERT INTO outbox (tenant_id, channel_id, message_id, part_day, next_at, sending_epoch)
-         SELECT $1, $4, $3, $2, $10, $11 FROM there",
+         INSERT INTO outbox (tenant_id, channel_id, message_id, part_day, next_at, sending_epoch, contact_id)
+         SELECT $1, $4, $3, $2, $10, $11, $5 FROM there",
         tenant.uuid(),
         new.message.day(),
         new.message.uuid(),

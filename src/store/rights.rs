@@ -103,7 +103,7 @@ const DATA: &[Table] = &[
             (Reader, "SELECT"),
         ],
     ),
-    of_tenants("outbox", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
+    of_tenants("outbox", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT")]),
     of_tenants(
         "idempotency",
         &[(Worker, "SELECT, INSERT, UPDATE"), (Janitor, "SELECT (ctid, created_at), UPDATE (created_at), DELETE")],
