@@ -31,7 +31,7 @@ use crate::ids::{TenantId, WorkerId};
 use crate::ingest::{self, Ingest};
 use crate::keyring::{CacheLimits, Keyring, Root};
 use crate::meta::client::{GraphClient, Timeouts};
-use crate::send::Sender;
+use crate::send::{Accepting, Sender};
 use crate::store::Store;
 use crate::telemetry;
 use crate::worker::{Lease, Worker};
@@ -200,6 +200,7 @@ impl Gateway {
             store: store.clone(),
             keyring: keyring.clone(),
             directory: directory.clone(),
+            accepting: Accepting::new(store.clone(), keyring.clone(), contacts.clone(), clock.clone()),
             contacts,
             graph: graph_client(config)?,
             bells: bells.clone(),

@@ -81,6 +81,7 @@ pub struct Door {
     pub(super) audit: Audit,
     pub(super) refusals: Refusals,
     pub(super) directory: Directory,
+    pub(super) clock: SharedClock,
 }
 
 impl Door {
@@ -88,7 +89,8 @@ impl Door {
     #[must_use]
     pub fn new(store: Store, keyring: Keyring, directory: Directory, audit: Audit, clock: SharedClock) -> Self {
         let alarms = Alarms::new(store.clone(), keyring.clone(), directory.clone(), audit.clone());
-        Self { store, keyring, refusals: Refusals::new(alarms, audit.clone(), clock), audit, directory }
+        let refusals = Refusals::new(alarms, audit.clone(), clock.clone());
+        Self { store, keyring, refusals, audit, directory, clock }
     }
 
     /// Where refusals are noted that happen before the door.
@@ -246,10 +248,15 @@ impl Door {
         self.admit(who, errand, Permission::MessagesRead).await?;
         let row = self.store.find_message(who.tenant, message).await?;
         let Some(row) = row.filter(|row| who.may_use(ChannelId::from_uuid(row.channel_id))) else { return Ok(None) };
-        let (channel, rows) = (ChannelId::from_uuid(row.channel_id), vec![row]);
+        let (channel, waits) = (ChannelId::from_uuid(row.channel_id), row.state == "queued");
+        let rows = vec![row];
         let reading = Reading::one(Action::MessagesRead, Object::one("message", message.uuid()));
         let recorded = self.record(who, errand, reading.of(Some(channel), 1, people_of(&rows))).await?;
-        Ok(self.open_messages(&recorded, rows).await?.pop())
+        let Some(mut view) = self.open_messages(&recorded, rows).await?.pop() else { return Ok(None) };
+        if waits {
+            view.queue = self.place_in_queue(who.tenant, channel, message).await?;
+        }
+        Ok(Some(view))
     }
 
     pub(super) async fn find_contact(&self, who: &Caller, contact: ContactId) -> Result<Option<ContactRow>, DoorError> {

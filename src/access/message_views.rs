@@ -2,17 +2,22 @@
 
 use std::collections::HashMap;
 
+use time::Duration;
+
 use super::admission::Recorded;
 use super::door::{Door, DoorError};
 use super::open::Keys;
-use super::views::{MessageView, StatusView};
+use super::views::{MessageView, QueueView, StatusView};
 use crate::crypto::envelope::Sealed;
 use crate::domain::event::Status;
-use crate::domain::message;
-use crate::ids::{ChannelId, ContactId, MessageId, TenantId};
+use crate::domain::message::{self, Priority};
+use crate::ids::{ChannelId, ContactId, EventId, MessageId, TenantId};
 use crate::keyring::places;
 use crate::store::events::StatusRow;
 use crate::store::messages::MessageRow;
+
+/// Messages that Meta lets a number send in a second, unless it says otherwise (Cloud API, throughput).
+const USUAL_PACE: i32 = 80;
 
 /// A row with its sealed values taken out.
 struct Parts {
@@ -37,41 +42,55 @@ impl Door {
         rows: Vec<MessageRow>,
     ) -> Result<Vec<MessageView>, DoorError> {
         let tenant = recorded.tenant();
-        let mut statuses = self.statuses(tenant, &rows).await?;
+        let statuses = self.statuses(tenant, &rows).await?;
         let parts: Vec<Parts> = rows.into_iter().map(Parts::from).collect();
         let sealed = parts.iter().flat_map(|parts| std::iter::once(&parts.request).chain(&parts.answer));
+        let sealed = sealed.chain(statuses.iter().filter_map(|status| status.payload.as_ref()));
         let ids = sealed.filter_map(Sealed::dek_id).collect();
         let keys = Keys::fetch(&self.keyring, tenant, ids).await?;
+        let mut by_subject: HashMap<Vec<u8>, Vec<StatusView>> = HashMap::new();
+        for status in statuses {
+            let (subject, view) = status_view(tenant, &keys, status);
+            by_subject.entry(subject).or_default().push(view);
+        }
         let view = |parts: Parts| {
-            let statuses = parts.row.subject.as_ref().and_then(|subject| statuses.remove(subject));
+            let statuses = parts.row.subject.as_ref().and_then(|subject| by_subject.remove(subject));
             view(tenant, &keys, parts, statuses.unwrap_or_default())
         };
         Ok(parts.into_iter().map(view).collect())
     }
 
-    async fn statuses(
-        &self,
-        tenant: TenantId,
-        rows: &[MessageRow],
-    ) -> Result<HashMap<Vec<u8>, Vec<StatusView>>, DoorError> {
+    async fn statuses(&self, tenant: TenantId, rows: &[MessageRow]) -> Result<Vec<StatusRow>, DoorError> {
         let subjects: Vec<Vec<u8>> = rows.iter().filter_map(|row| row.subject.clone()).collect();
-        let Some(first) = rows.iter().map(|row| MessageId::from_uuid(row.message_id).day()).min() else {
-            return Ok(HashMap::new());
-        };
-        if subjects.is_empty() {
-            return Ok(HashMap::new());
-        }
+        let first = rows.iter().map(|row| MessageId::from_uuid(row.message_id).day()).min();
+        let Some(first) = first.filter(|_| !subjects.is_empty()) else { return Ok(Vec::new()) };
         // Meta's clock may be behind ours at midnight.
         let since = first.previous_day().unwrap_or(first);
-        let mut by_subject: HashMap<Vec<u8>, Vec<StatusView>> = HashMap::new();
-        for StatusRow { subject, rank, error_code, occurred_at } in
-            self.store.statuses_of(tenant, &subjects, since).await?
-        {
-            let status = StatusView { status: Status::from_rank(rank), error_code, occurred_at };
-            by_subject.entry(subject).or_default().push(status);
-        }
-        Ok(by_subject)
+        Ok(self.store.statuses_of(tenant, &subjects, since).await?)
     }
+
+    /// Where a message stands, when it waits.
+    pub(super) async fn place_in_queue(
+        &self,
+        tenant: TenantId,
+        channel: ChannelId,
+        message: MessageId,
+    ) -> Result<Option<QueueView>, DoorError> {
+        let now = self.clock.now();
+        let place = self.store.place_in_queue(tenant, channel, message, now).await?;
+        Ok(place.map(|place| QueueView {
+            position: place.before,
+            estimated_send_at: place.due_at.max(now) + Duration::seconds(place.before) / USUAL_PACE,
+        }))
+    }
+}
+
+fn status_view(tenant: TenantId, keys: &Keys, row: StatusRow) -> (Vec<u8>, StatusView) {
+    let place =
+        places::event_payload(tenant, EventId::from_uuid(row.event_id), row.contact_id.map(ContactId::from_uuid));
+    let content = row.payload.map(|payload| keys.open(&place, &payload));
+    let (status, error_code) = (Status::from_rank(row.rank), row.error_code);
+    (row.subject, StatusView { status, error_code, occurred_at: row.occurred_at, content })
 }
 
 fn view(tenant: TenantId, keys: &Keys, parts: Parts, statuses: Vec<StatusView>) -> MessageView {
@@ -88,6 +107,10 @@ fn view(tenant: TenantId, keys: &Keys, parts: Parts, statuses: Vec<StatusView>) 
         answer: answer.map(|answer| keys.open(&places::message_answer(tenant, id, contact), &answer)),
         created_at: row.created_at,
         settled_at: row.settled_at,
+        priority: Priority::of_rank(row.priority),
+        send_at: row.send_at,
+        expires_at: row.expires_at,
+        queue: None,
         origin: row.origin,
         kind: row.kind,
     }

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::directory::profile::Profile;
 use crate::domain::event::Status;
+use crate::domain::message::Priority;
 use crate::ids::{ChannelId, ContactId, EventId, MessageId};
 
 /// Content that was sealed.
@@ -97,7 +98,7 @@ pub struct ContactView {
 }
 
 /// What Meta said of a message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct StatusView {
     /// The status.
     pub status: Status,
@@ -105,6 +106,17 @@ pub struct StatusView {
     pub error_code: Option<i32>,
     /// Meta's time.
     pub occurred_at: OffsetDateTime,
+    /// The status as Meta reported it; of failed ones alone.
+    pub content: Option<Content>,
+}
+
+/// Where a message stands that waits.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueView {
+    /// Messages that go before it; [`crate::store::queued::FURTHEST`] also stands for more.
+    pub position: i64,
+    /// About when it is sent.
+    pub estimated_send_at: OffsetDateTime,
 }
 
 /// A message that an application handed to us for Meta.
@@ -134,6 +146,14 @@ pub struct MessageView {
     pub created_at: OffsetDateTime,
     /// Accepted or given up.
     pub settled_at: Option<OffsetDateTime>,
+    /// Before or after what else waits.
+    pub priority: Priority,
+    /// Not to be sent before.
+    pub send_at: Option<OffsetDateTime>,
+    /// Not to be sent after.
+    pub expires_at: Option<OffsetDateTime>,
+    /// Where it stands, when it waits and was looked at alone.
+    pub queue: Option<QueueView>,
 }
 
 /// Something in the conversation with a contact.

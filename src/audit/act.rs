@@ -48,6 +48,8 @@ actions! {
     DecoyUnmarked = "decoy.unmarked",
     /// A message was handed over for Meta.
     MessageSent = "message.sent",
+    /// A message that waited was taken back.
+    MessageCancelled = "message.cancelled",
     /// An API key was made.
     KeyCreated = "key.created",
     /// An API key was made in the place of another.

@@ -62,6 +62,8 @@ event_types! {
     MessageError = "message.error",
     /// The answer to a send was lost (our own event).
     MessageInDoubt = "message.in_doubt",
+    /// A message was taken back while it waited (our own event).
+    MessageCancelled = "message.cancelled",
     /// A person's number, id or identity key changed.
     ContactChanged = "contact.changed",
     /// Two contacts turned out to be one person (our own event).

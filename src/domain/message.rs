@@ -31,6 +31,74 @@ pub fn kind(text: &str) -> &'static str {
     KINDS.into_iter().find(|kind| *kind == text).unwrap_or("other")
 }
 
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub enum $name { $($(#[$word_doc])* $word),+ }
+
+        impl $name {
+            /// The word in JSON and SQL.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$word => $text),+ }
+            }
+
+            /// Reads the word.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                [$(Self::$word),+].into_iter().find(|one| one.as_str() == text)
+            }
+        }
+    };
+}
+
+words! {
+    /// What goes out first when more waits than may be sent.
+    Priority {
+        /// Before all else: somebody waits for it.
+        High = "high",
+        /// In between.
+        #[default]
+        Normal = "normal",
+        /// After all else.
+        Bulk = "bulk",
+    }
+}
+
+impl Priority {
+    /// As the outbox orders it.
+    #[must_use]
+    pub const fn rank(self) -> i16 {
+        match self {
+            Self::High => 0,
+            Self::Normal => 1,
+            Self::Bulk => 2,
+        }
+    }
+
+    /// That of a rank.
+    #[must_use]
+    pub const fn of_rank(rank: i16) -> Self {
+        match rank {
+            i16::MIN..=0 => Self::High,
+            1 => Self::Normal,
+            2.. => Self::Bulk,
+        }
+    }
+}
+
+words! {
+    /// What becomes of a message whose answer was lost.
+    OnDoubt {
+        /// It stays in doubt until a status settles it.
+        #[default]
+        Hold = "hold",
+        /// It is sent once more, and may arrive twice.
+        Resend = "resend",
+    }
+}
+
 /// How far a message has come, told by our own record and the statuses that Meta reported.
 #[must_use]
 pub fn state(stored: &str, statuses: impl IntoIterator<Item = Status>) -> &'static str {
@@ -45,6 +113,8 @@ pub fn state(stored: &str, statuses: impl IntoIterator<Item = Status>) -> &'stat
         (_, Some(Status::Sent)) => "sent",
         ("accepted", _) => "accepted",
         ("in_doubt", _) => "in_doubt",
+        ("cancelled", _) => "cancelled",
+        ("expired", _) => "expired",
         _ => "queued",
     }
 }

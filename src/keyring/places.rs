@@ -22,19 +22,19 @@ pub const fn message_request(tenant: TenantId, message: MessageId, contact: Cont
 /// The template that goes out when the request is no longer allowed.
 #[must_use]
 pub const fn message_fallback(tenant: TenantId, message: MessageId, contact: ContactId) -> Context {
-    Context { tenant: tenant.uuid(), table: "message", column: "fallback", row: message.uuid(), contact: contact.uuid() }
+    Context {
+        tenant: tenant.uuid(),
+        table: "message",
+        column: "fallback",
+        row: message.uuid(),
+        contact: contact.uuid(),
+    }
 }
 
 /// What a batch of messages was answered, for its repetition. `first` is its first message.
 #[must_use]
 pub const fn batch_answer(tenant: TenantId, first: MessageId) -> Context {
-    Context {
-        tenant: tenant.uuid(),
-        table: "idempotency",
-        column: "answer",
-        row: first.uuid(),
-        contact: Uuid::nil(),
-    }
+    Context { tenant: tenant.uuid(), table: "idempotency", column: "answer", row: first.uuid(), contact: Uuid::nil() }
 }
 
 /// What Meta answered.

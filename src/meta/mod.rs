@@ -5,3 +5,4 @@ pub mod client;
 pub mod errors;
 pub mod parse;
 pub mod signature;
+pub mod told;

@@ -12,6 +12,8 @@ use crate::domain::person::{Identifier, Person, PhoneNumber};
 
 /// What Meta allows in `biz_opaque_callback_data`, in characters.
 const CALLBACK_LIMIT: usize = 512;
+/// Members that say whom a message is for.
+pub(super) const RECIPIENT: [&str; 3] = ["recipient_type", "to", "recipient"];
 
 /// One thing that is wrong, and where (RFC 6901).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,49 +51,84 @@ impl Draft {
 
 /// Checks a message object.
 fn check(message: &str) -> Result<Checked, Vec<Fault>> {
-    let Ok(Value::Object(body)) = serde_json::from_str(message) else {
-        return Err(vec![Fault { pointer: String::new(), detail: "must be a JSON object".into() }]);
-    };
-    let mut faults = Vec::new();
-    let mut fault = |pointer: &str, detail: &'static str| {
-        faults.push(Fault { pointer: pointer.to_owned(), detail: detail.into() });
-    };
-    if body.get("messaging_product").is_some_and(|product| product != "whatsapp") {
-        fault("/messaging_product", "must be \"whatsapp\"");
-    }
+    let body = object(message)?;
+    let mut faults = product(&body);
     let recipient = recipient(&body);
     if recipient.is_none() {
-        fault("/to", "must be a phone number, or give a business-scoped user id in \"recipient\"");
+        faults.push(fault("/to", "must be a phone number, or give a business-scoped user id in \"recipient\""));
     }
+    let (kind, body, more) = content(body);
+    faults.extend(more);
+    match (recipient, faults.is_empty()) {
+        (Some(recipient), true) => Ok(Checked { body, kind, recipient }),
+        _ => Err(faults),
+    }
+}
+
+/// Checks a template that goes to the recipient of another message, and so names none.
+pub(super) fn fallback(message: &str) -> Result<Map<String, Value>, Vec<Fault>> {
+    let body = object(message)?;
+    let mut faults = product(&body);
+    for name in RECIPIENT.into_iter().filter(|name| body.contains_key(*name)) {
+        faults.push(fault(&format!("/{name}"), "must be left out: the recipient is that of the message"));
+    }
+    if body.get("type").is_none_or(|kind| kind != "template") {
+        faults.push(fault("/type", "must be \"template\""));
+    }
+    let (_, body, more) = content(body);
+    faults.extend(more);
+    if faults.is_empty() { Ok(body) } else { Err(faults) }
+}
+
+fn fault(pointer: &str, detail: &'static str) -> Fault {
+    Fault { pointer: pointer.to_owned(), detail: detail.into() }
+}
+
+fn object(message: &str) -> Result<Map<String, Value>, Vec<Fault>> {
+    match serde_json::from_str(message) {
+        Ok(Value::Object(body)) => Ok(body),
+        _ => Err(vec![fault("", "must be a JSON object")]),
+    }
+}
+
+fn product(body: &Map<String, Value>) -> Vec<Fault> {
+    let is_another = body.get("messaging_product").is_some_and(|product| product != "whatsapp");
+    if is_another { vec![fault("/messaging_product", "must be \"whatsapp\"")] } else { Vec::new() }
+}
+
+/// The kind of a message, its faults beside those of its recipient, and the message again.
+fn content(body: Map<String, Value>) -> (&'static str, Map<String, Value>, Vec<Fault>) {
+    let mut faults = Vec::new();
     // Meta takes a message without a type for a text.
     let kind = body.get("type").map_or(Some("text"), Value::as_str).map(str::to_owned);
     let kind = kind.as_deref();
     match kind {
-        None => fault("/type", "must be a string"),
+        None => faults.push(fault("/type", "must be a string")),
         Some(kind) if !body.get(kind).is_some_and(|content| content.is_object() || content.is_array()) => {
-            fault(&format!("/{}", escape(kind)), "the content that \"type\" names is missing");
+            let pointer = format!("/{}", escape(kind));
+            faults.push(fault(&pointer, "the content that \"type\" names is missing"));
         }
         Some(_) => {}
     }
     match body.get("biz_opaque_callback_data").map(Value::as_str) {
-        Some(None) => fault("/biz_opaque_callback_data", "must be a string"),
+        Some(None) => faults.push(fault("/biz_opaque_callback_data", "must be a string")),
         Some(Some(text)) if text.chars().count() > CALLBACK_LIMIT => {
-            fault("/biz_opaque_callback_data", "must have at most 512 characters");
+            faults.push(fault("/biz_opaque_callback_data", "must have at most 512 characters"));
         }
         Some(Some(text)) if is_reserved(text) => {
-            fault("/biz_opaque_callback_data", "must not begin with \"waxseal:\", which marks the gateway's own");
+            let detail = "must not begin with \"waxseal:\", which marks the gateway's own";
+            faults.push(fault("/biz_opaque_callback_data", detail));
         }
         _ => {}
     }
+    let kind = kind.unwrap_or_default();
     let message = Value::Object(body);
-    faults.extend(schema::faults(&message, kind.unwrap_or_default()));
-    match (recipient, message, faults.is_empty()) {
-        (Some(recipient), Value::Object(body), true) => {
-            let kind = crate::domain::message::kind(kind.unwrap_or_default());
-            Ok(Checked { body, kind, recipient })
-        }
-        _ => Err(faults),
-    }
+    faults.extend(schema::faults(&message, kind));
+    let body = match message {
+        Value::Object(body) => body,
+        _ => Map::new(),
+    };
+    (crate::domain::message::kind(kind), body, faults)
 }
 
 /// A member name as a part of a JSON pointer, cut to what a person would still read.
@@ -143,6 +180,18 @@ mod tests {
         let both = r#"{"to":"4915199900011","recipient":"DE.123abc","text":{"body":"x"}}"#;
         let person = check(both).unwrap().recipient;
         assert!(matches!(person.identifiers[..], [Identifier::Phone(_)]));
+    }
+
+    #[test]
+    fn a_fallback_is_a_template_that_names_nobody() {
+        let pointers = |message: &str| {
+            let faults = fallback(message).err().unwrap_or_default();
+            faults.into_iter().map(|fault| fault.pointer).collect::<Vec<_>>()
+        };
+        assert!(pointers(r#"{"type":"template","template":{"name":"a","language":{"code":"de"}}}"#).is_empty());
+        assert_eq!(pointers(r#"{"to":"4915199900011","text":{"body":"x"}}"#), ["/to", "/type"]);
+        assert_eq!(pointers(r#"{"type":"template","template":{"name":"a"}}"#), ["/template/language"]);
+        assert_eq!(pointers("7"), [""]);
     }
 
     #[test]

@@ -1,16 +1,23 @@
 //! Message out, to Meta: accept, keep, put on the wire, record. Meta has no idempotency key, so a request whose answer was
 //! lost is `in_doubt` and never sent again by us.
 
+mod accept;
+mod cancel;
 mod check;
+mod fallback;
 mod lane;
 mod mirror;
+mod order;
 mod outcome;
 mod queue;
 mod schema;
 
+pub use accept::{Accepting, Ready};
+pub use cancel::Found;
 pub use check::{Draft, Fault};
 pub use lane::run as run_lane;
 pub use mirror::{MirrorError, Passed};
+pub use order::{Order, Terms};
 pub use queue::{Idempotency, QueueError, Queued};
 
 use tokio_util::task::TaskTracker;
@@ -32,6 +39,8 @@ pub struct Sender {
     pub directory: Directory,
     /// To whom.
     pub contacts: Contacts,
+    /// The way in.
+    pub accepting: Accepting,
     /// How it gets there.
     pub graph: GraphClient,
     /// Wakes the lanes.

@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
 use super::Sender;
-use super::check::{Checked, Draft, Fault};
-use crate::crypto::envelope;
+use super::accept::{Parcel, Ready, Stored};
+use super::check::{Checked, Draft, Fault, RECIPIENT};
+use super::order::{Order, Terms};
+use crate::crypto::envelope::{self, Sealed};
 use crate::directory::Contacts;
-use crate::directory::contacts::ResolveError;
+use crate::directory::contacts::{Hashed, ResolveError};
 use crate::domain::channel::Channel;
 use crate::domain::message::callback_data;
 use crate::ids::{ApiKeyId, ChannelId, ContactId, MessageId, TenantId};
 use crate::keyring::{DekName, KeyringError, places};
-use crate::store::idempotency::{self, Claim, Claimed};
-use crate::store::messages::{self, NewMessage};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::idempotency::Claim;
 
 /// Members that Graph takes for parameters of the request. Some SDKs put their token there, which is a Waxseal key, and Meta
 /// must not see it; ours goes into a header.
@@ -63,23 +66,19 @@ pub struct Idempotency<'a> {
     pub caller: ApiKeyId,
     /// As the application chose it.
     pub key: &'a str,
-    /// The message as it came: the key stands for this text alone.
-    pub request: &'a str,
+    /// The request as it came: the key stands for this text alone.
+    pub request: &'a [u8],
+    /// What a repetition is answered, where that is more than the id of the message.
+    pub answer: Option<&'a [u8]>,
 }
 
-/// A message that was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Queued {
-    /// Its id.
-    pub message: MessageId,
-    /// Whether it had been accepted before, under the same idempotency key.
-    pub is_repetition: bool,
-}
-
-/// Ends the storing of what was stored before.
-enum Stored {
-    Now(Kept),
-    Before(MessageId),
+/// What became of messages that were handed over.
+#[derive(Debug)]
+pub enum Queued {
+    /// They are committed.
+    Now,
+    /// The same request was made before, under the same idempotency key: its first message, and what it was answered.
+    Before(MessageId, Option<Zeroizing<Vec<u8>>>),
 }
 
 /// A message that is stored.
@@ -91,27 +90,16 @@ pub(super) struct Kept {
 }
 
 impl Sender {
-    /// Accepts a message for later. When this returns `Ok`, it is committed; under an idempotency key, once.
-    pub async fn queue(
+    /// Whom these messages are for, in their order, as far as they are known already.
+    pub async fn addressees(
         &self,
         tenant: TenantId,
-        channel: ChannelId,
-        draft: Draft,
-        idempotency: Option<Idempotency<'_>>,
-    ) -> Result<Queued, QueueError> {
-        let checked = draft.0.map_err(QueueError::Faulty)?;
-        let claim = match idempotency {
-            Some(idempotency) => Some(self.hashed_claim(tenant, channel, idempotency).await?),
-            None => None,
-        };
-        let channel = self.sending_channel(tenant, channel)?;
-        match self.store_once(tenant, channel, checked, "api", claim).await? {
-            Stored::Now(kept) => {
-                self.bells.ring(kept.channel.id.uuid());
-                Ok(Queued { message: kept.message, is_repetition: false })
-            }
-            Stored::Before(message) => Ok(Queued { message, is_repetition: true }),
-        }
+        orders: impl IntoIterator<Item = &Order>,
+    ) -> Result<Vec<Option<ContactId>>, QueueError> {
+        let keys = self.keyring.tenant(tenant).await?;
+        let people: Vec<Hashed<'_>> =
+            orders.into_iter().map(|order| Contacts::hash(&keys, &order.checked.recipient)).collect();
+        Ok(self.contacts.known(&self.store, tenant, &people).await?)
     }
 
     /// Whom a message is for, when it is one, and they are known already. What is refused later has been told of all the same.
@@ -119,21 +107,95 @@ impl Sender {
         let Ok(checked) = &draft.0 else { return Ok(None) };
         let keys = self.keyring.tenant(tenant).await?;
         let hashed = Contacts::hash(&keys, &checked.recipient);
-        Ok(self.contacts.known(&self.store, tenant, &hashed).await?)
+        Ok(self.contacts.known(&self.store, tenant, &[hashed]).await?.pop().flatten())
+    }
+
+    /// Says of each order whether it may be queued, and makes a message of it. `contacts` are those of [`Self::addressees`]: here
+    /// is asked what must be known of them before a message is taken.
+    pub fn ready(
+        &self,
+        tenant: TenantId,
+        key: Option<ApiKeyId>,
+        orders: impl IntoIterator<Item = (ChannelId, Order)>,
+    ) -> Vec<Result<Ready, QueueError>> {
+        let now = self.clock.now();
+        let ready = |(channel, order): (ChannelId, Order)| {
+            let channel = self.sending_channel(tenant, channel)?;
+            let Order { checked, fallback, terms } = order;
+            let fallback = fallback.map(|fallback| fallback.0);
+            Ok(Ready { key, terms, next_at: terms.first_at(now), ..made(channel.id, checked, fallback, now) })
+        };
+        orders.into_iter().map(ready).collect()
+    }
+
+    /// Takes messages for later, all of them or none. When this returns `Ok`, they are committed; under an idempotency key, once.
+    pub async fn queue(
+        &self,
+        tenant: TenantId,
+        messages: Vec<Ready>,
+        idempotency: Option<Idempotency<'_>>,
+    ) -> Result<Queued, QueueError> {
+        let Some(first) = messages.first().map(Ready::id) else { return Ok(Queued::Now) };
+        let claim = match idempotency {
+            Some(idempotency) => Some(self.hashed_claim(tenant, first, idempotency).await?),
+            None => None,
+        };
+        let mut channels: Vec<ChannelId> = messages.iter().map(|one| one.channel).collect();
+        channels.sort_unstable();
+        channels.dedup();
+        let several = messages.len() > 1;
+        match self.accepting.take(Parcel { tenant, messages, claim }).await {
+            Ok(Stored::Now(_)) => {
+                for channel in channels {
+                    self.bells.ring(channel.uuid());
+                }
+                Ok(Queued::Now)
+            }
+            Ok(Stored::Before(first, answer)) => {
+                let answer = match answer {
+                    Some(sealed) => Some(self.open_answer(tenant, first, &sealed).await?),
+                    None => None,
+                };
+                Ok(Queued::Before(first, answer))
+            }
+            // Which of them it was, the next look at the settings tells.
+            Err(QueueError::UnknownChannel) if several => Err(QueueError::Store(StoreError::Unavailable)),
+            Err(error) => Err(error),
+        }
     }
 
     async fn hashed_claim(
         &self,
         tenant: TenantId,
-        channel: ChannelId,
-        Idempotency { caller, key, request }: Idempotency<'_>,
+        first: MessageId,
+        Idempotency { caller, key, request, answer }: Idempotency<'_>,
     ) -> Result<Claim, QueueError> {
         let keys = self.keyring.tenant(tenant).await?;
-        let hash = |parts: &[&[u8]]| keys.requests.hash(parts);
+        let answer = match answer {
+            Some(answer) => {
+                let dek = self.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
+                Some(envelope::seal(&dek.dek, &places::batch_answer(tenant, first), answer))
+            }
+            None => None,
+        };
         Ok(Claim {
-            key_hash: hash(&[b"key", caller.uuid().as_bytes(), key.as_bytes()]),
-            request_hash: hash(&[b"message", channel.uuid().as_bytes(), request.as_bytes()]),
+            key_hash: keys.requests.hash(&[b"key", caller.uuid().as_bytes(), key.as_bytes()]),
+            request_hash: keys.requests.hash(&[b"request", request]),
+            message: first,
+            answer,
         })
+    }
+
+    async fn open_answer(
+        &self,
+        tenant: TenantId,
+        first: MessageId,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, QueueError> {
+        let id = sealed.dek_id().ok_or(KeyringError::Gone)?;
+        let keys = self.keyring.for_opening(tenant, [id]).await?;
+        let opened = keys.get(&id).map(|key| envelope::open(&key.dek, &places::batch_answer(tenant, first), sealed));
+        Ok(opened.and_then(Result::ok).ok_or(KeyringError::Gone)?)
     }
 
     pub(super) fn sending_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<Arc<Channel>, QueueError> {
@@ -145,7 +207,7 @@ impl Sender {
         Ok(channel.clone())
     }
 
-    /// Seals and stores a message with the fact that it is owed. `origin` `mirror`: the caller puts it on the wire itself.
+    /// Stores a message that the mirror puts on the wire itself.
     pub(super) async fn keep(
         &self,
         tenant: TenantId,
@@ -153,69 +215,51 @@ impl Sender {
         checked: Checked,
         origin: &'static str,
     ) -> Result<Kept, QueueError> {
-        match self.store_once(tenant, channel, checked, origin, None).await? {
-            Stored::Now(kept) => Ok(kept),
-            Stored::Before(_) => Err(QueueError::InProgress),
-        }
-    }
-
-    async fn store_once(
-        &self,
-        tenant: TenantId,
-        channel: Arc<Channel>,
-        checked: Checked,
-        origin: &'static str,
-        claim: Option<Claim>,
-    ) -> Result<Stored, QueueError> {
         let now = self.clock.now();
-        let message = MessageId::new(now);
-        let Checked { mut body, kind, recipient } = checked;
-        for parameter in GRAPH_PARAMETERS {
-            body.remove(parameter);
-        }
-        body.entry("messaging_product").or_insert_with(|| Value::from("whatsapp"));
-        body.entry("biz_opaque_callback_data").or_insert_with(|| Value::from(callback_data(message)));
-        let body = Value::Object(body).to_string();
-
-        let keys = self.keyring.tenant(tenant).await?;
-        let hashed = Contacts::hash(&keys, &recipient);
-        self.store.ensure_partitions(now.date()).await?;
-        let mut transaction = self.store.begin().await?;
-        if let Some(claim) = claim {
-            let claimed = idempotency::claim(&mut transaction, tenant, &claim, message, now).await?;
-            if claimed != Claimed::New {
-                // Nothing was written, but the key is locked until the end of the transaction.
-                Store::commit(transaction).await?;
-                return match claimed {
-                    Claimed::Same(before) => Ok(Stored::Before(before)),
-                    Claimed::Other => Err(QueueError::KeyReused),
-                    Claimed::New | Claimed::InProgress => Err(QueueError::InProgress),
-                };
-            }
-        }
-        let mut resolved = None;
-        let contact = match self.contacts.remembered(tenant, &hashed) {
-            Some(contact) => contact,
-            None => {
-                let found = self.contacts.resolve(&mut transaction, tenant, &[hashed]).await?;
-                let contact = found.contacts.first().copied().ok_or(StoreError::Unavailable)?;
-                resolved = Some(found);
-                contact
-            }
-        };
-        let dek = self.keyring.one_for_sealing(tenant, DekName::month(tenant, Some(contact), message.day())).await?;
-        let request = envelope::seal(&dek.dek, &places::message_request(tenant, message, contact), body.as_bytes());
-        let on_the_wire = origin == "mirror";
         // The mirror answers within its time-out; after that its answer counts as lost.
-        let next_at = if on_the_wire { now + super::mirror::LOST_AFTER } else { now };
-        let new = NewMessage { message, channel: channel.id, contact, origin, kind, request, next_at, on_the_wire };
-        if !messages::insert(&mut transaction, tenant, &new, now).await? {
-            return Err(QueueError::UnknownChannel);
+        let next_at = now + super::mirror::LOST_AFTER;
+        let ready = Ready { origin, next_at, on_the_wire: true, ..made(channel.id, checked, None, now) };
+        let (message, body) = (ready.message, ready.body.clone());
+        match self.accepting.take(Parcel { tenant, messages: vec![ready], claim: None }).await? {
+            Stored::Now(contacts) => {
+                let contact = contacts.first().copied().ok_or(StoreError::Unavailable)?;
+                Ok(Kept { message, contact, channel, body })
+            }
+            Stored::Before(..) => Err(QueueError::InProgress),
         }
-        Store::commit(transaction).await?;
-        if let Some(resolved) = resolved {
-            self.contacts.remember(tenant, &resolved);
-        }
-        Ok(Stored::Now(Kept { message, contact, channel, body }))
     }
+}
+
+/// A message of the API, due now.
+fn made(channel: ChannelId, checked: Checked, fallback: Option<Map<String, Value>>, now: OffsetDateTime) -> Ready {
+    let message = MessageId::new(now);
+    let Checked { body, kind, recipient } = checked;
+    let fallback = fallback.map(|mut fallback| {
+        let members = RECIPIENT.into_iter().filter_map(|name| Some((name.to_owned(), body.get(name)?.clone())));
+        fallback.extend(members);
+        for_meta(fallback, message)
+    });
+    Ready {
+        message,
+        channel,
+        recipient,
+        origin: "api",
+        kind,
+        body: for_meta(body, message),
+        fallback,
+        next_at: now,
+        on_the_wire: false,
+        terms: Terms::default(),
+        key: None,
+    }
+}
+
+/// The JSON that goes to Meta.
+fn for_meta(mut body: Map<String, Value>, message: MessageId) -> String {
+    for parameter in GRAPH_PARAMETERS {
+        body.remove(parameter);
+    }
+    body.entry("messaging_product").or_insert_with(|| Value::from("whatsapp"));
+    body.entry("biz_opaque_callback_data").or_insert_with(|| Value::from(callback_data(message)));
+    Value::Object(body).to_string()
 }

@@ -228,25 +228,40 @@ impl Store {
         Ok(rows)
     }
 
-    /// The statuses of these messages, in the order of Meta's time. `since` is the day the first of them was sent.
+    /// The statuses of these messages, in the order of Meta's time, those of errors with their content. `since` is the day the first
+    /// of them was sent.
     pub async fn statuses_of(
         &self,
         tenant: TenantId,
         subjects: &[Vec<u8>],
         since: Date,
     ) -> Result<Vec<StatusRow>, StoreError> {
-        let rows = sqlx::query_as!(
-            StatusRow,
-            r#"SELECT subject, status_rank AS "rank!", error_code, occurred_at FROM event
-               WHERE tenant_id = $1 AND part_day >= $2 AND subject = ANY($3) AND status_rank IS NOT NULL
-               ORDER BY occurred_at, status_rank"#,
+        let rows = sqlx::query!(
+            r#"SELECT e.subject, e.status_rank AS "rank!", e.error_code, e.occurred_at, e.event_id, e.contact_id,
+                      p.payload::bytea AS "payload?"
+               FROM event e LEFT JOIN LATERAL (
+                   SELECT payload FROM event_payload p
+                   WHERE e.error_code IS NOT NULL
+                     AND p.tenant_id = $1 AND p.part_day = e.part_day AND p.event_id = e.event_id LIMIT 1
+               ) p ON TRUE
+               WHERE e.tenant_id = $1 AND e.part_day >= $2 AND e.subject = ANY($3) AND e.status_rank IS NOT NULL
+               ORDER BY e.occurred_at, e.status_rank"#,
             tenant.uuid(),
             since,
             subjects,
         )
         .fetch_all(self.reading(tenant))
         .await?;
-        Ok(rows)
+        let rows = rows.into_iter().map(|row| StatusRow {
+            subject: row.subject,
+            rank: row.rank,
+            error_code: row.error_code,
+            occurred_at: row.occurred_at,
+            event_id: row.event_id,
+            contact_id: row.contact_id,
+            payload: row.payload.map(Sealed::from_stored),
+        });
+        Ok(rows.collect())
     }
 }
 
@@ -261,4 +276,10 @@ pub struct StatusRow {
     pub error_code: Option<i32>,
     /// Meta's time.
     pub occurred_at: OffsetDateTime,
+    /// The event that tells of it.
+    pub event_id: Uuid,
+    /// Whom that is about.
+    pub contact_id: Option<Uuid>,
+    /// Its sealed content, when there is an error code.
+    pub payload: Option<Sealed>,
 }

@@ -6,65 +6,10 @@ use uuid::Uuid;
 use super::lanes::OwnedLane;
 use super::{Connection, Store, StoreError};
 use crate::crypto::envelope::Sealed;
-use crate::ids::{ChannelId, ContactId, MessageId, TenantId};
-
-/// A message that was just accepted from an application.
-#[derive(Debug)]
-pub struct NewMessage {
-    /// Id; its day is the partition.
-    pub message: MessageId,
-    /// Through which number.
-    pub channel: ChannelId,
-    /// To whom.
-    pub contact: ContactId,
-    /// `api` or `mirror`.
-    pub origin: &'static str,
-    /// `text`, `template`, …
-    pub kind: &'static str,
-    /// Sealed body for Meta.
-    pub request: Sealed,
-    /// When it is owed; for the mirror, when a missing answer counts as lost.
-    pub next_at: OffsetDateTime,
-    /// Set when the caller sends it itself, now (mirror).
-    pub on_the_wire: bool,
-}
+use crate::ids::{ChannelId, MessageId, TenantId};
 
 /// Marks a request that the mirror, which owns no lane, put on the wire.
-const MIRROR_EPOCH: i64 = -1;
-
-/// Stores the message and that it is owed, to be committed together. Returns false when the channel is no more: it cannot be
-/// removed between this and the commit.
-pub async fn insert(
-    connection: &mut Connection,
-    tenant: TenantId,
-    new: &NewMessage,
-    now: OffsetDateTime,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
-        "WITH there AS (
-             SELECT 1 FROM channel WHERE tenant_id = $1 AND channel_id = $4 FOR KEY SHARE
-         ), kept AS (
-             INSERT INTO message (tenant_id, part_day, message_id, channel_id, contact_id, origin, kind, state, request, created_at)
-             SELECT $1, $2, $3, $4, $5, $6, $7, 'queued', $8::bytea, $9 FROM there
-         )
-         INSERT INTO outbox (tenant_id, channel_id, message_id, part_day, next_at, sending_epoch, contact_id)
-         SELECT $1, $4, $3, $2, $10, $11, $5 FROM there",
-        tenant.uuid(),
-        new.message.day(),
-        new.message.uuid(),
-        new.channel.uuid(),
-        new.contact.uuid(),
-        new.origin,
-        new.kind,
-        new.request.as_bytes(),
-        now,
-        new.next_at,
-        new.on_the_wire.then_some(MIRROR_EPOCH),
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
+pub(super) const MIRROR_EPOCH: i64 = -1;
 
 /// How a message ended.
 #[derive(Debug)]
@@ -138,7 +83,7 @@ pub struct MessageRow {
     pub origin: String,
     /// `text`, `template`, …
     pub kind: String,
-    /// `queued`, `accepted`, `failed`, `in_doubt`.
+    /// `queued`, `accepted`, `failed`, `in_doubt`, `cancelled`, `expired`.
     pub state: String,
     /// Sealed body.
     pub request: Vec<u8>,
@@ -152,6 +97,12 @@ pub struct MessageRow {
     pub created_at: OffsetDateTime,
     /// Ended.
     pub settled_at: Option<OffsetDateTime>,
+    /// Not to be sent before.
+    pub send_at: Option<OffsetDateTime>,
+    /// Not to be sent after.
+    pub expires_at: Option<OffsetDateTime>,
+    /// [`crate::domain::message::Priority::rank`].
+    pub priority: i16,
 }
 
 impl Store {
@@ -247,7 +198,7 @@ impl Store {
         let row = sqlx::query_as!(
             MessageRow,
             r#"SELECT message_id, channel_id, contact_id, origin, kind, state, request::bytea AS "request!",
-                      answer::bytea AS answer, subject, error_code, created_at, settled_at
+                      answer::bytea AS answer, subject, error_code, created_at, settled_at, send_at, expires_at, priority
                FROM message WHERE tenant_id = $1 AND part_day = $2 AND message_id = $3"#,
             tenant.uuid(),
             message.day(),
@@ -268,7 +219,7 @@ impl Store {
         let rows = sqlx::query_as!(
             MessageRow,
             r#"SELECT message_id, channel_id, contact_id, origin, kind, state, request::bytea AS "request!",
-                      answer::bytea AS answer, subject, error_code, created_at, settled_at
+                      answer::bytea AS answer, subject, error_code, created_at, settled_at, send_at, expires_at, priority
                FROM message
                WHERE tenant_id = $1 AND contact_id = ANY($2) AND message_id < $3
                  AND ($4::uuid[] IS NULL OR channel_id = ANY($4))

@@ -2,6 +2,7 @@
 //!
 //! Functions are grouped by table and take the connection or pool first, then the tenant: no query without its owner.
 
+pub mod accepting;
 pub mod api_keys;
 pub mod attempts;
 pub mod audit_check;
@@ -29,6 +30,7 @@ pub mod migrate;
 mod orphans;
 pub mod partitions;
 mod pools;
+pub mod queued;
 mod readers;
 pub mod replay_steps;
 pub mod replays;

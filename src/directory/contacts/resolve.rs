@@ -39,18 +39,24 @@ impl Contacts {
         Err(ResolveError::Store(StoreError::Unavailable))
     }
 
-    /// The contact of a person, when there is one already.
+    /// The contacts of these people, in their order, as far as there are any already.
     pub async fn known(
         &self,
         store: &Store,
         tenant: TenantId,
-        person: &Hashed<'_>,
-    ) -> Result<Option<ContactId>, StoreError> {
-        if let Some(contact) = self.remembered(tenant, person) {
-            return Ok(Some(contact));
+        people: &[Hashed<'_>],
+    ) -> Result<Vec<Option<ContactId>>, StoreError> {
+        let mut known: Vec<_> = people.iter().map(|person| self.remembered(tenant, person)).collect();
+        let unknown = people.iter().zip(&known).filter(|(_, contact)| contact.is_none());
+        let unknown: Vec<IdentifierHash> = unknown.flat_map(|(person, _)| &person.current).copied().collect();
+        if !unknown.is_empty() {
+            let owners = contacts::find_identifiers(&mut store.connection().await?, tenant, &unknown).await?;
+            let owners: HashMap<_, _> = owners.into_iter().collect();
+            for (contact, person) in known.iter_mut().zip(people).filter(|(contact, _)| contact.is_none()) {
+                *contact = person.current.iter().find_map(|identifier| owners.get(identifier)).copied();
+            }
         }
-        let owners = contacts::find_identifiers(&mut store.connection().await?, tenant, &person.current).await?;
-        Ok(owners.first().map(|(_, contact)| *contact))
+        Ok(known)
     }
 
     async fn write(

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use serde_json::value::RawValue;
+use time::OffsetDateTime;
 
 use super::problem::{Code, Fault, Problem};
 use crate::access::Errand;
+use crate::clock::SharedClock;
 
 /// A body that was read.
 pub(super) struct Json<T>(pub(super) T);
@@ -107,16 +109,17 @@ pub(super) struct Fields {
     at: String,
     left: BTreeMap<String, Box<RawValue>>,
     faults: Faults,
+    now: OffsetDateTime,
 }
 
 impl Fields {
-    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+    fn parse(bytes: &[u8], now: OffsetDateTime) -> Result<Self, Problem> {
         let left = serde_json::from_slice(bytes).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             let what = if error.is_data() { "a JSON object was expected" } else { "reading stopped" };
             Problem::new(Code::InvalidJson).with_detail(format!("{what} at {place}"))
         })?;
-        Ok(Self { at: String::new(), left, faults: Faults::default() })
+        Ok(Self { at: String::new(), left, faults: Faults::default(), now })
     }
 
     fn pointer(&self, name: &str) -> String {
@@ -132,6 +135,16 @@ impl Fields {
         }
     }
 
+    /// Where faults are noted.
+    pub(super) const fn faults(&mut self) -> &mut Faults {
+        &mut self.faults
+    }
+
+    /// When the body came.
+    pub(super) const fn now(&self) -> OffsetDateTime {
+        self.now
+    }
+
     /// What was wrong, with the members that nobody took.
     fn finish(mut self) -> Faults {
         for name in std::mem::take(&mut self.left).into_keys() {
@@ -145,7 +158,7 @@ impl Fields {
 /// Reads an object inside a body.
 pub(super) fn object<T: Body>(json: &RawValue, at: &str, faults: &mut Faults) -> Option<T> {
     let Ok(left) = serde_json::from_str(json.get()) else { return faults.note(at, "type", "an object") };
-    let mut fields = Fields { at: at.to_owned(), left, faults: Faults::default() };
+    let mut fields = Fields { at: at.to_owned(), left, faults: Faults::default(), now: OffsetDateTime::UNIX_EPOCH };
     let body = T::read(&mut fields);
     let mut found = fields.finish();
     let whole = found.0.is_empty();
@@ -153,9 +166,9 @@ pub(super) fn object<T: Body>(json: &RawValue, at: &str, faults: &mut Faults) ->
     body.filter(|_| whole)
 }
 
-/// Reads a whole body.
-fn read<T: Body>(bytes: &[u8]) -> Result<(T, Vec<String>), Problem> {
-    let mut fields = Fields::parse(bytes)?;
+/// Reads a whole body, and says which members it has.
+pub(super) fn read<T: Body>(bytes: &[u8], now: OffsetDateTime) -> Result<(T, Vec<String>), Problem> {
+    let mut fields = Fields::parse(bytes, now)?;
     let names = fields.left.keys().cloned().collect();
     let body = T::read(&mut fields);
     fields.finish().refuse()?;
@@ -163,7 +176,24 @@ fn read<T: Body>(bytes: &[u8]) -> Result<(T, Vec<String>), Problem> {
     Ok((body.ok_or(Problem::new(Code::Internal))?, names))
 }
 
-impl<S: Send + Sync, T: Body> FromRequest<S> for Json<T> {
+/// A body that was read, and its text.
+pub(super) struct Text<T>(pub(super) T, pub(super) Bytes);
+
+impl<S: Send + Sync, T: Body> FromRequest<S> for Json<T>
+where
+    SharedClock: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Text::from_request(request, state).await.map(|Text(body, _)| Self(body))
+    }
+}
+
+impl<S: Send + Sync, T: Body> FromRequest<S> for Text<T>
+where
+    SharedClock: FromRef<S>,
+{
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -179,11 +209,11 @@ impl<S: Send + Sync, T: Body> FromRequest<S> for Json<T> {
                 _ => Problem::new(Code::InvalidJson).with_detail("the body broke off"),
             }
         })?;
-        let (body, names) = read(&bytes)?;
+        let (body, names) = read(&bytes, SharedClock::from_ref(state).now())?;
         if let Some(errand) = errand {
             errand.touch(&names);
         }
-        Ok(Self(body))
+        Ok(Self(body, bytes))
     }
 }
 
@@ -223,17 +253,18 @@ mod tests {
     }
 
     fn refused(body: &str) -> serde_json::Value {
-        let problem = read::<Sample>(body.as_bytes()).map(|_| ()).unwrap_err();
+        let problem = read::<Sample>(body.as_bytes(), OffsetDateTime::UNIX_EPOCH).map(|_| ()).unwrap_err();
         serde_json::from_slice(&problem.json(None)).unwrap()
     }
 
     #[test]
     fn a_body_without_faults_is_read() {
-        let (body, names) = read::<Sample>(br#"{"name":"a","names":["b"],"note":null}"#).unwrap();
+        let (body, names) =
+            read::<Sample>(br#"{"name":"a","names":["b"],"note":null}"#, OffsetDateTime::UNIX_EPOCH).unwrap();
         assert_eq!(names, ["name", "names", "note"]);
         assert_eq!((body.name.0.as_str(), body.names.map(|names| names.len())), ("a", Some(1)));
         assert!(matches!(body.note, Change::Clear));
-        let (body, _) = read::<Sample>(br#"{"name":"a","names":null}"#).unwrap();
+        let (body, _) = read::<Sample>(br#"{"name":"a","names":null}"#, OffsetDateTime::UNIX_EPOCH).unwrap();
         assert!(body.names.is_none() && matches!(body.note, Change::Keep));
     }
 

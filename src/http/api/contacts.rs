@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::body::{self, Faults, Field, request};
 use super::events::EventDoc;
 use super::fields::value;
-use super::messages::MessageJson;
+use super::message_json::MessageJson;
 use super::page::{ContactCursor, Cursor, EntryCursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;

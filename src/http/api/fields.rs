@@ -12,6 +12,7 @@ use crate::access::permissions::ADMIN;
 use crate::access::{Permission, Permissions};
 use crate::config::looks_like_an_example;
 use crate::domain::endpoint::{Filter, Format, State, parse_url};
+use crate::domain::message::{OnDoubt, Priority};
 use crate::ids::{ChannelId, ContactId, EventId, PhoneNumberId, WabaId};
 
 pub(super) fn value<T: DeserializeOwned>(json: &RawValue, at: &str, faults: &mut Faults, expected: &str) -> Option<T> {
@@ -159,6 +160,31 @@ impl Field for StateText {
     }
 }
 
+/// `high`: before all else that waits in the channel. `normal`. `bulk`: after all else.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(value_type = String, pattern = "^(high|normal|bulk)$")]
+pub(super) struct PriorityText(pub(super) Priority);
+
+impl Field for PriorityText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "a text")?;
+        Priority::parse(&text).map(Self).or_else(|| faults.note(at, "choice", "high, normal or bulk"))
+    }
+}
+
+/// When Meta's answer is lost, a message may have been sent. `hold`: it stays `in_doubt` until a status settles it. `resend`: it is
+/// sent once more, and may arrive twice.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(value_type = String, pattern = "^(hold|resend)$")]
+pub(super) struct OnDoubtText(pub(super) OnDoubt);
+
+impl Field for OnDoubtText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "a text")?;
+        OnDoubt::parse(&text).map(Self).or_else(|| faults.note(at, "choice", "hold or resend"))
+    }
+}
+
 /// A permission, or `admin` for all of them.
 #[derive(Debug, Clone, Copy, ToSchema)]
 #[schema(value_type = String, example = "events:read")]
@@ -240,6 +266,10 @@ mod tests {
             (code::<FormatText>(r#""xml""#), "choice"),
             (code::<StateText>(r#""paused""#), "ok"),
             (code::<StateText>(r#""disabled""#), "choice"),
+            (code::<PriorityText>(r#""bulk""#), "ok"),
+            (code::<PriorityText>(r#""urgent""#), "choice"),
+            (code::<OnDoubtText>(r#""resend""#), "ok"),
+            (code::<OnDoubtText>("true"), "type"),
             (code::<PermissionText>(r#""admin""#), "ok"),
             (code::<PermissionText>(r#""events:write""#), "permission"),
             (code::<OffsetDateTime>(r#""2027-01-31T12:00:00+01:00""#), "ok"),

@@ -63,6 +63,8 @@ codes! {
     Conflict = ("conflict", CONFLICT, "The value is taken, or the resource is in use or changed"),
     /// A request with the same `Idempotency-Key` is being stored at this moment. Ask again after a second: the answer will be its.
     IdempotencyInProgress = ("idempotency_in_progress", CONFLICT, "The same request is in progress"),
+    /// The message does not wait any more: it is on its way to Meta, or its fate is known.
+    MessageNotQueued = ("message_not_queued", CONFLICT, "The message is not waiting any more"),
     /// The entry is in the log, but not in its tree yet. Ask again after a second.
     NotInTree = ("not_in_tree", CONFLICT, "The entry is not in the tree yet"),
     /// The body is longer than 1 MiB.
@@ -71,6 +73,8 @@ codes! {
     UnsupportedMediaType = ("unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be application/json"),
     /// Fields are missing, unknown or have wrong values. `errors` lists all of them.
     InvalidBody = ("invalid_body", UNPROCESSABLE_ENTITY, "The body has faults"),
+    /// No message of the batch was taken. `errors` lists why, for each of them.
+    BatchRefused = ("batch_refused", UNPROCESSABLE_ENTITY, "No message of the batch was taken"),
     /// The `Idempotency-Key` was used for another request within the last 24 hours. Nothing was sent.
     IdempotencyKeyReused = ("idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key stands for another request"),
     /// The endpoint did not repeat the challenge of the verification handshake.
@@ -167,6 +171,16 @@ impl Problem {
         };
         // Strings and numbers: there is nothing that would not serialise.
         serde_json::to_vec(&document).unwrap_or_default()
+    }
+
+    /// Everything that is wrong, for a part of a larger body that stands at this place.
+    pub(in crate::http) fn faults_at(&self, place: &str) -> Vec<Fault> {
+        if self.errors.is_empty() {
+            let detail = self.detail.clone().unwrap_or_else(|| self.code.title().to_owned());
+            return vec![Fault { pointer: place.to_owned(), detail, code: self.code.as_str().to_owned() }];
+        }
+        let placed = |fault: &Fault| Fault { pointer: format!("{place}{}", fault.pointer), ..fault.clone() };
+        self.errors.iter().map(placed).collect()
     }
 
     /// The whole answer. The problem rides along, so that whoever knows the request's id can write it again with it.

@@ -12,7 +12,7 @@ use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
     apps, attempts, audit, channels, contacts, dead_letters, decoys, docs, endpoints, events, key_changes, keys,
-    messages, replays, stream,
+    messages, replays, sending, stream,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -71,7 +71,9 @@ pub(super) fn table() -> impl Iterator<Item = Route> {
         needs(Permission::DecoysManage, routes!(decoys::unmark)),
         shows(Sensitive, Permission::MessagesRead, routes!(contacts::messages)),
         shows(Sensitive, Permission::MessagesRead, routes!(messages::show)),
-        shows(Public, Permission::MessagesSend, routes!(messages::send)),
+        shows(Public, Permission::MessagesSend, routes!(sending::send)),
+        shows(Public, Permission::MessagesSend, routes!(sending::send_batch)),
+        shows(Public, Permission::MessagesSend, routes!(messages::cancel)),
         needs(Permission::EndpointsRead, routes!(endpoints::list)),
         needs(Permission::EndpointsRead, routes!(endpoints::show)),
         needs(Permission::EndpointsManage, routes!(endpoints::create)),

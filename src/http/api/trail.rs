@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::access::{Caller, Errand};
 use crate::audit::{Action, Audit, AuditError, Object};
-use crate::ids::{ChannelId, ContactId};
+use crate::ids::{ChannelId, ContactId, MessageId};
+use crate::send::Found;
 
 /// The log, and the errand of this request.
 pub(in crate::http) struct Trail {
@@ -51,9 +52,33 @@ impl Trail {
         channel: ChannelId,
         contact: Option<ContactId>,
     ) -> Result<(), AuditError> {
-        let act = self.errand.act(who, Action::MessageSent, Object::several("message")).in_channel(Some(channel));
-        let contacts = contact.iter().map(|contact| contact.uuid()).collect();
-        self.errand.keep(self.audit.record_about(act, contacts).await?);
+        self.leave_messages(who, &[channel], &[contact]).await
+    }
+
+    /// Records that `who` hands over messages, through which channel, when it is one alone, and for whom, as far as they are known.
+    pub(in crate::http) async fn leave_messages(
+        &self,
+        who: &Caller,
+        channels: &[ChannelId],
+        contacts: &[Option<ContactId>],
+    ) -> Result<(), AuditError> {
+        let alone = channels.first().copied().filter(|first| channels.iter().all(|channel| channel == first));
+        let act = self.errand.act(who, Action::MessageSent, Object::several("message")).in_channel(alone);
+        let contacts = contacts.iter().flatten().map(|contact| contact.uuid()).collect();
+        self.errand.keep(self.audit.record_about(act.times(channels.len()), contacts).await?);
+        Ok(())
+    }
+
+    /// Records that `who` does this to one message, and to whom it goes.
+    pub(in crate::http) async fn leave_about(
+        &self,
+        who: &Caller,
+        action: Action,
+        id: MessageId,
+        message: &Found,
+    ) -> Result<(), AuditError> {
+        let act = self.errand.act(who, action, Object::one("message", id.uuid())).in_channel(Some(message.channel));
+        self.errand.keep(self.audit.record_about(act, vec![message.contact.uuid()]).await?);
         Ok(())
     }
 }

@@ -1,0 +1,301 @@
+//! `POST /v1/messages` and `POST /v1/messages/batch`: messages are handed over, one or many.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::body::{self, Body, Faults, Field, Fields, request};
+use super::fields::{OnDoubtText, PriorityText};
+use super::problem::{Code, Problem};
+use super::query::Params;
+use super::trail::Trail;
+use crate::access::Caller;
+use crate::clock::SharedClock;
+use crate::ids::{ChannelId, MessageId};
+use crate::send::{Fault, Idempotency, Order, QueueError, Queued, Ready, Sender, Terms};
+
+/// Makes a repetition harmless (draft-ietf-httpapi-idempotency-key-header).
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says that the answer is that of the first time.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const LONGEST_KEY: usize = 255;
+/// Messages in a batch.
+const LARGEST_BATCH: usize = 1000;
+
+/// A message for Meta, and when and how it goes out.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "what is not read here was read into the order, and stands here for the documentation")]
+pub(super) struct NewMessage {
+    /// Through which number.
+    channel_id: ChannelId,
+    /// Meta's message object: `to`, `type` and what the type needs. `messaging_product` may be left out.
+    #[schema(value_type = Object)]
+    message: Order,
+    /// Not before this time, at most 30 days ahead. Absent, or past: now.
+    send_at: Option<OffsetDateTime>,
+    /// Not after this time: then it becomes `expired`. It lies ahead, and after `send_at`.
+    expires_at: Option<OffsetDateTime>,
+    /// `normal` when absent.
+    priority: Option<PriorityText>,
+    /// A message object of type `template`, without a recipient. It goes out instead when the message is no longer allowed, because
+    /// the person has not written for 24 hours.
+    #[schema(value_type = Option<Object>)]
+    fallback_template: Option<()>,
+    /// `hold` when absent.
+    on_doubt: Option<OnDoubtText>,
+}
+
+impl Body for NewMessage {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        // Each of them before one that is missing counts, so that all faults are told at once.
+        let channel_id = fields.take("channel_id");
+        let message: Option<Box<RawValue>> = fields.take("message");
+        let fallback: Option<Box<RawValue>> = fields.take("fallback_template").flatten();
+        let (send_at, expires_at) = (fields.take("send_at").flatten(), fields.take("expires_at").flatten());
+        let priority: Option<PriorityText> = fields.take("priority").flatten();
+        let on_doubt: Option<OnDoubtText> = fields.take("on_doubt").flatten();
+        let terms = Terms {
+            send_at,
+            expires_at,
+            priority: priority.map(|text| text.0).unwrap_or_default(),
+            on_doubt: on_doubt.map(|text| text.0).unwrap_or_default(),
+        };
+        let order = Order::read(message?.get(), fallback.as_deref().map(RawValue::get), terms, fields.now());
+        let order = order.map_err(|faults| note(fields.faults(), faults));
+        let message = order.ok()?;
+        Some(Self {
+            channel_id: channel_id?,
+            message,
+            send_at,
+            expires_at,
+            priority,
+            fallback_template: None,
+            on_doubt,
+        })
+    }
+}
+
+fn note(into: &mut Faults, faults: Vec<Fault>) {
+    for Fault { pointer, detail } in faults {
+        let code = if pointer.ends_with("_at") { "time" } else { "message" };
+        into.note(&pointer, code, detail).unwrap_or(());
+    }
+}
+
+/// A message that was taken, or taken back.
+#[derive(Serialize, ToSchema)]
+pub(super) struct QueuedMessage {
+    /// To ask for its state, and in every event about it.
+    pub(super) id: MessageId,
+    /// `queued`, or `cancelled` when it was taken back.
+    pub(super) state: &'static str,
+}
+
+/// Hands a message over for Meta.
+///
+/// 202 means that the message is stored and will be sent. Whether Meta accepted it, and what became of it, is told by
+/// events and by `GET /v1/messages/{id}`. With an `Idempotency-Key` the request may be repeated for 24 hours: the same key and
+/// body give the same message, which is sent once.
+#[utoipa::path(
+    post, path = "/v1/messages", tag = "Messages", operation_id = "send_message",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; best a random UUID."),
+    ),
+    request_body = NewMessage,
+    responses(
+        (status = 202, description = "The message is queued, now or, with `idempotent-replayed: true`, before.", body = QueuedMessage),
+        (status = 400, description = "`invalid_idempotency_key`"),
+        (status = 409, description = "`idempotency_in_progress`"),
+        (status = 422, description = "`channel_cannot_send`: the channel has no access token · `idempotency_key_reused`"),
+    ),
+)]
+pub(super) async fn send(
+    who: Caller,
+    trail: Trail,
+    State(sender): State<Sender>,
+    params: Params,
+    headers: HeaderMap,
+    body::Text(new, text): body::Text<NewMessage>,
+) -> Result<Response, Problem> {
+    params.finish()?;
+    let (key, caller) = (idempotency_key(&headers)?, who.key);
+    let ready = made_ready(&sender, &who, &trail, vec![Ok(new)]).await?;
+    let ready = ready.into_iter().collect::<Result<Vec<Ready>, Problem>>()?;
+    let id = ready.first().map(Ready::id).ok_or(Problem::new(Code::Internal))?;
+    let idempotency = key.map(|key| Idempotency { caller, key, request: &text, answer: None });
+    let answer = |id| (StatusCode::ACCEPTED, Json(QueuedMessage { id, state: "queued" }));
+    Ok(match sender.queue(who.tenant, ready, idempotency).await.map_err(refusal)? {
+        Queued::Now => answer(id).into_response(),
+        Queued::Before(first, _) => ([(REPLAYED, "true")], answer(first)).into_response(),
+    })
+}
+
+/// 1 to 1000 messages, each as `POST /v1/messages` takes it.
+#[derive(ToSchema)]
+#[schema(value_type = Vec<NewMessage>, min_items = 1, max_items = 1000)]
+pub(super) struct Messages(Vec<Box<RawValue>>);
+
+impl Field for Messages {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let messages = Vec::<Box<RawValue>>::read(json, at, faults)?;
+        if (1..=LARGEST_BATCH).contains(&messages.len()) {
+            return Some(Self(messages));
+        }
+        faults.note(at, "length", "1 to 1000 messages")
+    }
+}
+
+request! {
+    /// Several messages.
+    NewMessages {
+        /// Each stands for itself: one that is faulty keeps no other from being sent.
+        messages: Messages,
+    }
+}
+
+/// What became of one message of a batch: an `id`, or a `problem`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BatchItem {
+    /// To ask for its state, and in every event about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<MessageId>,
+    /// `queued`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    /// Why it was not taken: the problem document that it would be answered with alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    problem: Option<Box<RawValue>>,
+}
+
+/// What became of a batch.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BatchResult {
+    /// One for each message, in their order.
+    data: Vec<BatchItem>,
+}
+
+/// Hands several messages over for Meta.
+///
+/// Each stands for itself: those that are in order are stored together and will be sent, and of the others the answer says why
+/// not. 202 means that at least one was taken; when none was, the answer is 422 and lists the faults of all. With an
+/// `Idempotency-Key` the request may be repeated for 24 hours: the same key and body give the same answer, and nothing is sent twice.
+#[utoipa::path(
+    post, path = "/v1/messages/batch", tag = "Messages", operation_id = "send_messages",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; best a random UUID."),
+    ),
+    request_body = NewMessages,
+    responses(
+        (status = 202, description = "What became of each, now or, with `idempotent-replayed: true`, before.", body = BatchResult),
+        (status = 400, description = "`invalid_idempotency_key`"),
+        (status = 409, description = "`idempotency_in_progress`"),
+        (status = 422, description = "`batch_refused`: none of them was taken · `idempotency_key_reused`"),
+    ),
+)]
+pub(super) async fn send_batch(
+    who: Caller,
+    trail: Trail,
+    State(sender): State<Sender>,
+    State(clock): State<SharedClock>,
+    params: Params,
+    headers: HeaderMap,
+    body::Text(batch, text): body::Text<NewMessages>,
+) -> Result<Response, Problem> {
+    params.finish()?;
+    let (key, caller, now) = (idempotency_key(&headers)?, who.key, clock.now());
+    let read = |raw: &Box<RawValue>| body::read::<NewMessage>(raw.get().as_bytes(), now).map(|(new, _)| new);
+    let ready = made_ready(&sender, &who, &trail, batch.messages.0.iter().map(read).collect()).await?;
+    if ready.iter().all(Result::is_err) {
+        return Err(all_refused(ready.iter().filter_map(|one| one.as_ref().err())));
+    }
+    let item = |one: &Result<Ready, Problem>| match one {
+        Ok(ready) => BatchItem { id: Some(ready.id()), state: Some("queued"), problem: None },
+        Err(problem) => BatchItem { id: None, state: None, problem: serde_json::from_slice(&problem.json(None)).ok() },
+    };
+    let answer = serde_json::to_vec(&BatchResult { data: ready.iter().map(item).collect() });
+    let answer = answer.map_err(|_| Problem::new(Code::Internal))?;
+    let ready: Vec<Ready> = ready.into_iter().flatten().collect();
+    let idempotency = key.map(|key| Idempotency { caller, key, request: &text, answer: Some(&answer) });
+    let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
+    Ok(match sender.queue(who.tenant, ready, idempotency).await.map_err(refusal)? {
+        Queued::Now => (StatusCode::ACCEPTED, json, answer).into_response(),
+        Queued::Before(_, before) => {
+            let before = before.map(|before| before.to_vec()).unwrap_or_default();
+            (StatusCode::ACCEPTED, json, [(REPLAYED, "true")], before).into_response()
+        }
+    })
+}
+
+/// The refusal of a batch that holds nothing but refused messages.
+fn all_refused<'p>(problems: impl Iterator<Item = &'p Problem>) -> Problem {
+    let faults = problems.enumerate().flat_map(|(at, problem)| problem.faults_at(&format!("/messages/{at}")));
+    Problem::with_errors(Code::BatchRefused, faults.collect())
+}
+
+/// Says of each whether it may be stored, in their order. What may is told of in the audit log by then.
+async fn made_ready(
+    sender: &Sender,
+    who: &Caller,
+    trail: &Trail,
+    read: Vec<Result<NewMessage, Problem>>,
+) -> Result<Vec<Result<Ready, Problem>>, Problem> {
+    let of_the_caller = |new: NewMessage| match who.may_use(new.channel_id) {
+        true => Ok(new),
+        false => Err(refusal(QueueError::UnknownChannel)),
+    };
+    let (mut orders, mut refused) = (Vec::with_capacity(read.len()), Vec::with_capacity(read.len()));
+    for one in read {
+        match one.and_then(of_the_caller) {
+            Ok(new) => {
+                orders.push((new.channel_id, new.message));
+                refused.push(None);
+            }
+            Err(problem) => refused.push(Some(problem)),
+        }
+    }
+    if orders.is_empty() {
+        return Ok(refused.into_iter().flatten().map(Err).collect());
+    }
+    let contacts = sender.addressees(who.tenant, orders.iter().map(|(_, order)| order)).await.map_err(refusal)?;
+    let channels: Vec<ChannelId> = orders.iter().map(|(channel, _)| *channel).collect();
+    trail.leave_messages(who, &channels, &contacts).await?;
+    let mut ready = sender.ready(who.tenant, Some(who.key), orders).into_iter();
+    let next = |refused: Option<Problem>| match refused {
+        Some(problem) => Err(problem),
+        None => ready.next().map_or(Err(Problem::new(Code::Internal)), |one| one.map_err(refusal)),
+    };
+    Ok(refused.into_iter().map(next).collect())
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    let key = first
+        .to_str()
+        .ok()
+        .filter(|key| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
+    match (key, values.next()) {
+        (Some(key), None) => Ok(Some(key)),
+        _ => Err(Problem::new(Code::InvalidIdempotencyKey)),
+    }
+}
+
+/// Why messages were not taken, as a problem.
+pub(super) fn refusal(refused: QueueError) -> Problem {
+    let mut faults = Faults::default();
+    match refused {
+        QueueError::NoToken => return Problem::new(Code::ChannelCannotSend),
+        QueueError::KeyReused => return Problem::new(Code::IdempotencyKeyReused),
+        QueueError::InProgress => return Problem::new(Code::IdempotencyInProgress),
+        QueueError::Store(_) | QueueError::Keys(_) => return Problem::new(Code::Unavailable),
+        QueueError::UnknownChannel => faults.note("/channel_id", "channel", "a channel of yours").unwrap_or(()),
+        QueueError::Faulty(all) => note(&mut faults, all),
+    }
+    faults.refuse().err().unwrap_or(Problem::new(Code::InvalidBody))
+}

@@ -1,0 +1,71 @@
+//! Accepting: the messages of many requests share a transaction, and each request is answered when that has committed.
+
+mod queue;
+mod write;
+
+pub use queue::Accepting;
+
+use time::OffsetDateTime;
+
+use super::order::Terms;
+use super::queue::QueueError;
+use crate::crypto::envelope::Sealed;
+use crate::domain::person::Person;
+use crate::ids::{ApiKeyId, ChannelId, ContactId, MessageId, TenantId};
+use crate::store::idempotency::Claim;
+
+/// A message that may be stored.
+pub struct Ready {
+    pub(super) message: MessageId,
+    pub(super) channel: ChannelId,
+    pub(super) recipient: Person,
+    pub(super) origin: &'static str,
+    pub(super) kind: &'static str,
+    /// The JSON for Meta.
+    pub(super) body: String,
+    /// That of the template that stands in for it.
+    pub(super) fallback: Option<String>,
+    pub(super) next_at: OffsetDateTime,
+    pub(super) on_the_wire: bool,
+    pub(super) terms: Terms,
+    pub(super) key: Option<ApiKeyId>,
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ready({})", self.message)
+    }
+}
+
+impl Ready {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> MessageId {
+        self.message
+    }
+}
+
+/// The messages of one request: all of them are stored, or none.
+pub(super) struct Parcel {
+    pub(super) tenant: TenantId,
+    pub(super) messages: Vec<Ready>,
+    pub(super) claim: Option<Claim>,
+}
+
+impl Parcel {
+    /// What it takes in memory, roughly.
+    fn bytes(&self) -> usize {
+        let text = |one: &Ready| one.body.len() + one.fallback.as_ref().map_or(0, String::len);
+        self.messages.iter().map(|one| size_of::<Ready>() + text(one)).sum()
+    }
+}
+
+/// What became of a parcel.
+pub(super) enum Stored {
+    /// It is committed. To whom its messages go, in their order.
+    Now(Vec<ContactId>),
+    /// The same was handed over before, under the same key: the first of its messages, and what was answered.
+    Before(MessageId, Option<Sealed>),
+}
+
+type Answer = Result<Stored, QueueError>;

@@ -1,0 +1,109 @@
+//! Takes messages that applications hand over: many in one statement.
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::messages::MIRROR_EPOCH;
+use super::{Connection, StoreError};
+use crate::crypto::envelope::Sealed;
+use crate::domain::message::{OnDoubt, Priority};
+use crate::ids::{ApiKeyId, ChannelId, ContactId, MessageId, TenantId};
+
+/// A message that was just accepted from an application.
+#[derive(Debug)]
+pub struct NewMessage {
+    /// Id; its day is the partition.
+    pub message: MessageId,
+    /// Through which number.
+    pub channel: ChannelId,
+    /// To whom.
+    pub contact: ContactId,
+    /// `api` or `mirror`.
+    pub origin: &'static str,
+    /// `text`, `template`, …
+    pub kind: &'static str,
+    /// Sealed body for Meta.
+    pub request: Sealed,
+    /// Sealed body of the template that stands in for it.
+    pub fallback: Option<Sealed>,
+    /// When it is owed; for the mirror, when a missing answer counts as lost.
+    pub next_at: OffsetDateTime,
+    /// Set when the caller sends it itself, now (mirror).
+    pub on_the_wire: bool,
+    /// Not before.
+    pub send_at: Option<OffsetDateTime>,
+    /// Not after.
+    pub expires_at: Option<OffsetDateTime>,
+    /// Before or after what else waits.
+    pub priority: Priority,
+    /// When the answer is lost.
+    pub on_doubt: OnDoubt,
+    /// Who handed it over; `None`: an operator, or through the mirror.
+    pub key: Option<ApiKeyId>,
+}
+
+/// Stores messages and that they are owed, to be committed together: one statement, so that outside a transaction it is one. All of
+/// them, or none and false: then a channel is no more. None can be removed between this and the commit. What is stored
+/// already stays as it is, so that a repetition does no harm.
+pub async fn insert(
+    connection: &mut Connection,
+    tenant: TenantId,
+    new: &[NewMessage],
+    now: OffsetDateTime,
+) -> Result<bool, StoreError> {
+    fn column<'a, T>(new: &'a [NewMessage], pick: impl Fn(&'a NewMessage) -> T) -> Vec<T> {
+        new.iter().map(pick).collect()
+    }
+    let mut channels: Vec<Uuid> = column(new, |one| one.channel.uuid());
+    channels.sort_unstable();
+    channels.dedup();
+    let all_there = sqlx::query_scalar!(
+        r#"WITH input AS (
+            SELECT * FROM UNNEST($4::date[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::bytea[],
+                                 $11::bytea[], $12::timestamptz[], $13::int8[], $14::timestamptz[], $15::timestamptz[],
+                                 $16::int2[], $17::text[], $18::uuid[])
+                AS t (part_day, message_id, channel_id, contact_id, origin, kind, request,
+                      fallback, next_at, sending_epoch, send_at, expires_at, priority, on_doubt, api_key_id)
+        ), there AS (
+            SELECT 1 FROM channel WHERE tenant_id = $1 AND channel_id = ANY($3) FOR KEY SHARE
+        ), whole AS (
+            SELECT count(*) = cardinality($3::uuid[]) AS is_whole FROM there
+        ), kept AS (
+            INSERT INTO message (tenant_id, part_day, message_id, channel_id, contact_id, origin, kind, state, request,
+                                 fallback, created_at, send_at, expires_at, priority, on_doubt)
+            SELECT $1, part_day, message_id, channel_id, contact_id, origin, kind, 'queued', request,
+                   fallback, $2, send_at, expires_at, priority, on_doubt
+            FROM input, whole WHERE is_whole
+            ON CONFLICT DO NOTHING
+            RETURNING message_id
+        ), owed AS (
+            INSERT INTO outbox (tenant_id, channel_id, message_id, part_day, next_at, sending_epoch, expires_at, priority,
+                                api_key_id, contact_id)
+            SELECT $1, channel_id, message_id, part_day, next_at, sending_epoch, expires_at, priority,
+                   api_key_id, contact_id
+            FROM input JOIN kept USING (message_id)
+        )
+        SELECT is_whole AS "all_there!" FROM whole"#,
+        tenant.uuid(),
+        now,
+        &channels,
+        &column(new, |one| one.message.day()),
+        &column(new, |one| one.message.uuid()),
+        &column(new, |one| one.channel.uuid()),
+        &column(new, |one| one.contact.uuid()),
+        &column(new, |one| one.origin) as _,
+        &column(new, |one| one.kind) as _,
+        &column(new, |one| one.request.as_bytes()) as _,
+        &column(new, |one| one.fallback.as_ref().map(Sealed::as_bytes)) as _,
+        &column(new, |one| one.next_at),
+        &column(new, |one| one.on_the_wire.then_some(MIRROR_EPOCH)) as _,
+        &column(new, |one| one.send_at) as _,
+        &column(new, |one| one.expires_at) as _,
+        &column(new, |one| one.priority.rank()),
+        &column(new, |one| one.on_doubt.as_str()) as _,
+        &column(new, |one| one.key.map(ApiKeyId::uuid)) as _,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(all_there)
+}
