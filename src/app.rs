@@ -94,6 +94,34 @@ impl Base {
         self.audit.record(act.with(members)).await.map(drop)
     }
 
+    /// What takes messages and takes them back, with bells of its own: the lanes of running gateways look by themselves.
+    pub fn sender(&self, config: &Config) -> anyhow::Result<Sender> {
+        let contacts = Contacts::new(self.keyring.clone(), self.clock.clone());
+        self.sender_with(config, contacts, Bells::new().0, TaskTracker::new())
+    }
+
+    fn sender_with(
+        &self,
+        config: &Config,
+        contacts: Contacts,
+        bells: Bells,
+        tasks: TaskTracker,
+    ) -> anyhow::Result<Sender> {
+        let (store, keyring, clock) = (self.store.clone(), self.keyring.clone(), self.clock.clone());
+        Ok(Sender {
+            accepting: Accepting::new(store.clone(), keyring.clone(), contacts.clone(), clock.clone()),
+            store,
+            keyring,
+            directory: self.directory.clone(),
+            contacts,
+            graph: graph_client(config)?,
+            bells,
+            tasks,
+            clock,
+            max_in_flight: config.send.max_in_flight,
+        })
+    }
+
     /// What delivers, with bells of its own: outside of a gateway they wake nobody.
     pub fn deliverer(&self, config: &Config) -> anyhow::Result<Deliverer> {
         Ok(Deliverer {
@@ -196,18 +224,7 @@ impl Gateway {
         let parts = base.ingest_parts(contacts.clone(), bells.clone(), clock.clone());
         let ingest = Ingest::start(&parts, ingest_limits(config), &ingest_stage.tasks, &ingest_stage.stop);
         let deliverer = Deliverer { bells: bells.clone(), ..base.deliverer(config)? };
-        let sender = Sender {
-            store: store.clone(),
-            keyring: keyring.clone(),
-            directory: directory.clone(),
-            accepting: Accepting::new(store.clone(), keyring.clone(), contacts.clone(), clock.clone()),
-            contacts,
-            graph: graph_client(config)?,
-            bells: bells.clone(),
-            tasks: worker_stage.tasks.clone(),
-            clock: clock.clone(),
-            max_in_flight: config.send.max_in_flight,
-        };
+        let sender = base.sender_with(config, contacts, bells.clone(), worker_stage.tasks.clone())?;
         let (door, usage) = (base.door(), Usage::default());
         let worker = Worker {
             metrics: metrics.clone(),

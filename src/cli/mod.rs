@@ -13,6 +13,7 @@ mod permissions;
 pub mod postgres;
 mod replay;
 mod rows;
+mod send;
 mod serve;
 mod settings;
 mod simulate;
@@ -77,6 +78,11 @@ enum Verb {
     /// Deliveries that were given up.
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetterVerb),
+    /// Send a message.
+    Send(send::SendArgs),
+    /// Messages that were handed over.
+    #[command(subcommand)]
+    Message(send::MessageVerb),
     /// Print events as they come.
     Tail(tail::TailArgs),
     /// Who read or changed what, and the proofs.
@@ -148,6 +154,8 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Endpoint(verb) => return endpoint::run(&config()?, verb, out).await,
         Verb::Replay(verb) => replay::run(&config()?, verb, out).await?,
         Verb::DeadLetters(verb) => dead_letters::run(&config()?, verb, out).await?,
+        Verb::Send(args) => return send::send(&config()?, args, out).await,
+        Verb::Message(verb) => send::message(&config()?, verb, out).await?,
         Verb::Tail(args) => tail::run(&config()?, args, out).await?,
         Verb::Audit(verb) => return audit::run(&config()?, verb, out).await,
         Verb::Verify(verb) => return verify::run(verb, out),

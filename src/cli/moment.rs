@@ -22,6 +22,14 @@ impl Moment {
             Self::Ago(ago) => now.checked_sub(ago).unwrap_or(OffsetDateTime::UNIX_EPOCH),
         }
     }
+
+    /// The time it means now, where it lies ahead: `2h` is in two hours.
+    pub(super) fn ahead(self, now: OffsetDateTime) -> OffsetDateTime {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(span) => now.saturating_add(span),
+        }
+    }
 }
 
 impl FromStr for Moment {

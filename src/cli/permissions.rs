@@ -6,6 +6,7 @@ use super::dead_letters::DeadLetterVerb;
 use super::endpoint::EndpointVerb;
 use super::keys::KeyVerb;
 use super::replay::ReplayVerb;
+use super::send::MessageVerb;
 use super::settings::{AppVerb, ChannelVerb};
 use super::{DevArgs, Verb};
 use crate::access::{Caller, Denied, Permission, Permissions};
@@ -50,6 +51,8 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         | Verb::DeadLetters(DeadLetterVerb::Redrive { .. } | DeadLetterVerb::Purge { .. }) => {
             Permission::DeliveriesManage
         }
+        Verb::Send(_) | Verb::Message(MessageVerb::Cancel { .. }) => Permission::MessagesSend,
+        Verb::Message(MessageVerb::Show { .. }) => Permission::MessagesRead,
         Verb::Contact(ContactVerb::Decoy { .. }) => Permission::DecoysManage,
         Verb::Audit(_) => Permission::AuditRead,
         Verb::Tail(_) => Permission::EventsRead,
@@ -99,6 +102,9 @@ mod tests {
         ("dead-letters list", "ID"),
         ("dead-letters redrive", "ID --all"),
         ("dead-letters purge", "ID --all"),
+        ("send", "--to 1 --text x"),
+        ("message show", "ID"),
+        ("message cancel", "ID"),
         ("dev postgres", "-- true"),
         ("audit proof", "1"),
         ("audit export", "x"),

@@ -148,6 +148,19 @@ pub enum Status {
 }
 
 impl Status {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Played => "played",
+            Self::Failed => "failed",
+        }
+    }
+
     /// From Meta's word.
     #[must_use]
     pub fn from_meta(word: &str) -> Self {

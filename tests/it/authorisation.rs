@@ -223,6 +223,7 @@ pub fn right_body(path: &str, channel: &str) -> Value {
     match path {
         "/v1/messages" => json!({ "channel_id": channel, "message": {
             "messaging_product": "whatsapp", "to": "4915199900011", "type": "text", "text": { "body": "Moin" } } }),
+        "/v1/messages/batch" => json!({ "messages": [right_body("/v1/messages", channel)] }),
         "/v1/endpoints" => json!({ "name": "test", "url": "http://127.0.0.1:9/hook" }),
         "/v1/channels" => json!({ "name": "test", "phone_number_id": "106540352242923", "waba_id": "102290129340398" }),
         "/v1/apps" => json!({ "name": "test", "app_secret": "0f1d0c5d4c0a4b6f9a7e3c2b1d0e9f8b" }),

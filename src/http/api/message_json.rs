@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 
 use crate::access::Sight;
 use crate::access::views::{Content, MessageView, QueueView, StatusView};
-use crate::domain::event::Status;
 use crate::egress::view::View;
 use crate::ids::{ChannelId, ContactId, MessageId};
 use crate::meta::{errors, told};
@@ -106,17 +105,15 @@ impl From<QueueView> for QueueJson {
 
 impl StatusJson {
     fn new(status: &StatusView, sight: Sight) -> Self {
-        let word = match status.status {
-            Status::Other => "other",
-            Status::Sent => "sent",
-            Status::Delivered => "delivered",
-            Status::Read => "read",
-            Status::Played => "played",
-            Status::Failed => "failed",
-        };
         let told = status.content.as_ref().and_then(|content| shown(content, sight)).and_then(told::of_status);
         let (error_title, error_details) = told.map_or((None, None), |told| (told.title, told.details));
-        Self { status: word, error_code: status.error_code, error_title, error_details, timestamp: status.occurred_at }
+        Self {
+            status: status.status.as_str(),
+            error_code: status.error_code,
+            error_title,
+            error_details,
+            timestamp: status.occurred_at,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
 
 use super::{UNKNOWN, made_key, new_key, problem};
 use crate::support::{Receiver, TestApp, database, webhook};
@@ -70,6 +71,17 @@ async fn a_key_that_is_confined_to_a_channel_sees_nothing_of_another() {
         refusals.push(problem(answer, StatusCode::UNPROCESSABLE_ENTITY, "invalid_body").await);
     }
     assert_eq!(refusals[0], refusals[1], "a foreign channel is as unknown as any");
+    let batch = json!({ "messages": [message(other)] });
+    let answer = app.api_as(key, Method::POST, "/v1/messages/batch").json(&batch).send().await.unwrap();
+    problem(answer, StatusCode::UNPROCESSABLE_ENTITY, "batch_refused").await;
+    let mut later = message(other);
+    later["send_at"] = json!((time::OffsetDateTime::now_utc() + time::Duration::DAY).format(&Rfc3339).unwrap());
+    let queued = app.api(Method::POST, "/v1/messages").json(&later).send().await.unwrap();
+    assert_eq!(queued.status(), StatusCode::ACCEPTED);
+    let path = format!("/v1/messages/{}", queued.json::<Value>().await.unwrap()["id"].as_str().unwrap());
+    for method in [Method::GET, Method::DELETE] {
+        problem(app.api_as(key, method, &path).send().await.unwrap(), StatusCode::NOT_FOUND, "not_found").await;
+    }
     let everything = json!({ "name": "x", "url": receiver.url() });
     let answer = app.api_as(key, Method::POST, "/v1/endpoints").json(&everything).send().await.unwrap();
     problem(answer, StatusCode::FORBIDDEN, "forbidden").await;
