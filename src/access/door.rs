@@ -90,7 +90,7 @@ impl Door {
     pub fn new(store: Store, keyring: Keyring, directory: Directory, audit: Audit, clock: SharedClock) -> Self {
         let alarms = Alarms::new(store.clone(), keyring.clone(), directory.clone(), audit.clone());
         let refusals = Refusals::new(alarms, audit.clone(), clock.clone());
-        Self { store, keyring, refusals, audit, directory, clock }
+        Self { store, keyring, audit, refusals, directory, clock }
     }
 
     /// Where refusals are noted that happen before the door.

@@ -98,12 +98,10 @@ impl SendArgs {
 
     fn template(&self, named: &str) -> anyhow::Result<Value> {
         let (name, language) = named.rsplit_once(':').context("--template wants a name and a language: reminder:de")?;
-        let mut template = json!({ "name": name, "language": { "code": language } });
-        if !self.params.is_empty() {
-            let parameters: Vec<Value> = self.params.iter().map(|text| parameter(text)).collect();
-            template["components"] = json!([{ "type": "body", "parameters": parameters }]);
-        }
-        Ok(template)
+        let parameters: Vec<Value> = self.params.iter().map(|text| parameter(text)).collect();
+        let body = json!({ "type": "body", "parameters": parameters });
+        let components = if parameters.is_empty() { Vec::new() } else { vec![body] };
+        Ok(json!({ "name": name, "language": { "code": language }, "components": components }))
     }
 }
 

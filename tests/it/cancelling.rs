@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use futures_util::StreamExt;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::Duration;
@@ -62,7 +63,7 @@ async fn of_taking_back_and_sending_at_the_same_moment_exactly_one_happens() {
         assert!(status == StatusCode::OK || status == StatusCode::CONFLICT, "{status}");
         (id, status == StatusCode::OK)
     };
-    let all = futures_util::future::join_all((0..60).map(one)).await;
+    let all: Vec<(String, bool)> = futures_util::stream::iter((0..60).map(one)).buffered(6).collect().await;
     until("nothing is owed", PATIENCE, async || {
         database::count(&app.database, "SELECT count(*) FROM outbox").await == 0
     })

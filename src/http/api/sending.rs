@@ -15,7 +15,6 @@ use super::problem::{Code, Problem};
 use super::query::Params;
 use super::trail::Trail;
 use crate::access::Caller;
-use crate::clock::SharedClock;
 use crate::ids::{ChannelId, MessageId};
 use crate::send::{Fault, Idempotency, Order, QueueError, Queued, Ready, Sender, Terms};
 
@@ -202,15 +201,15 @@ pub(super) async fn send_batch(
     who: Caller,
     trail: Trail,
     State(sender): State<Sender>,
-    State(clock): State<SharedClock>,
     params: Params,
     headers: HeaderMap,
     body::Text(batch, text): body::Text<NewMessages>,
 ) -> Result<Response, Problem> {
     params.finish()?;
-    let (key, caller, now) = (idempotency_key(&headers)?, who.key, clock.now());
-    let read = |raw: &Box<RawValue>| body::read::<NewMessage>(raw.get().as_bytes(), now).map(|(new, _)| new);
-    let ready = made_ready(&sender, &who, &trail, batch.messages.0.iter().map(read).collect()).await?;
+    let (key, caller, now) = (idempotency_key(&headers)?, who.key, sender.clock.now());
+    let read = |raw: &RawValue| body::read::<NewMessage>(raw.get().as_bytes(), now).map(|(new, _)| new);
+    let read = batch.messages.0.iter().map(|raw| read(raw)).collect();
+    let ready = made_ready(&sender, &who, &trail, read).await?;
     if ready.iter().all(Result::is_err) {
         return Err(all_refused(ready.iter().filter_map(|one| one.as_ref().err())));
     }
@@ -245,9 +244,8 @@ async fn made_ready(
     trail: &Trail,
     read: Vec<Result<NewMessage, Problem>>,
 ) -> Result<Vec<Result<Ready, Problem>>, Problem> {
-    let of_the_caller = |new: NewMessage| match who.may_use(new.channel_id) {
-        true => Ok(new),
-        false => Err(refusal(QueueError::UnknownChannel)),
+    let of_the_caller = |new: NewMessage| {
+        if who.may_use(new.channel_id) { Ok(new) } else { Err(refusal(QueueError::UnknownChannel)) }
     };
     let (mut orders, mut refused) = (Vec::with_capacity(read.len()), Vec::with_capacity(read.len()));
     for one in read {
@@ -293,7 +291,8 @@ pub(super) fn refusal(refused: QueueError) -> Problem {
         QueueError::NoToken => return Problem::new(Code::ChannelCannotSend),
         QueueError::KeyReused => return Problem::new(Code::IdempotencyKeyReused),
         QueueError::InProgress => return Problem::new(Code::IdempotencyInProgress),
-        QueueError::Store(_) | QueueError::Keys(_) => return Problem::new(Code::Unavailable),
+        QueueError::Store(error) => return error.into(),
+        QueueError::Keys(error) => return error.into(),
         QueueError::UnknownChannel => faults.note("/channel_id", "channel", "a channel of yours").unwrap_or(()),
         QueueError::Faulty(all) => note(&mut faults, all),
     }
