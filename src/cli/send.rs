@@ -144,12 +144,12 @@ pub(super) async fn send(config: &Config, args: SendArgs, out: Out<'_>) -> anyho
         let told = faults.iter().map(|fault| format!("{}: {}", fault.pointer.trim_start_matches('/'), fault.detail));
         anyhow::anyhow!("the message is faulty:\n{}", told.collect::<Vec<_>>().join("\n"))
     })?;
-    let contacts = sender.addressees(TENANT, [&order]).await?;
+    let orders = sender.addressed(TENANT, vec![(channel, order)]).await?;
     let operator = operator(Permission::MessagesSend);
     let act = Errand::operation().act(&operator, Action::MessageSent, Object::several("message"));
-    let contacts = contacts.iter().flatten().map(|contact| contact.uuid()).collect();
+    let contacts = orders.iter().filter_map(|order| order.contact).map(|contact| contact.uuid()).collect();
     base.audit.record_about(act.in_channel(Some(channel)), contacts).await?;
-    let ready = sender.ready(TENANT, None, [(channel, order)]).pop().context("no message")??;
+    let ready = sender.ready(TENANT, None, orders).pop().context("no message")??;
     let id = ready.id();
     sender.queue(TENANT, vec![ready], None).await?;
     if !args.wait {

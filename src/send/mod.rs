@@ -18,7 +18,7 @@ pub use check::{Draft, Fault};
 pub use lane::run as run_lane;
 pub use mirror::{MirrorError, Passed};
 pub use order::{Order, Terms};
-pub use queue::{Idempotency, QueueError, Queued};
+pub use queue::{Addressed, Before, Idempotency, QueueError};
 
 use tokio_util::task::TaskTracker;
 

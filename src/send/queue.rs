@@ -16,9 +16,9 @@ use crate::directory::contacts::{Hashed, ResolveError};
 use crate::domain::channel::Channel;
 use crate::domain::message::callback_data;
 use crate::ids::{ApiKeyId, ChannelId, ContactId, MessageId, TenantId};
-use crate::keyring::{DekName, KeyringError, places};
+use crate::keyring::{DekName, KeyringError, TenantKeys, places};
 use crate::store::StoreError;
-use crate::store::idempotency::Claim;
+use crate::store::idempotency::{Claim, Claimed};
 
 /// Members that Graph takes for parameters of the request. Some SDKs put their token there, which is a Waxseal key, and Meta
 /// must not see it; ours goes into a header.
@@ -72,13 +72,22 @@ pub struct Idempotency<'a> {
     pub answer: Option<&'a [u8]>,
 }
 
-/// What became of messages that were handed over.
+/// What was handed over before, under the same idempotency key.
 #[derive(Debug)]
-pub enum Queued {
-    /// They are committed.
-    Now,
-    /// The same request was made before, under the same idempotency key: its first message, and what it was answered.
-    Before(MessageId, Option<Zeroizing<Vec<u8>>>),
+pub struct Before {
+    /// The first message of the request.
+    pub first: MessageId,
+    /// What it was answered, where that was more.
+    pub answer: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// An order, and whom it is for.
+#[derive(Debug)]
+pub struct Addressed {
+    channel: ChannelId,
+    order: Order,
+    /// The contact, when they are known already.
+    pub contact: Option<ContactId>,
 }
 
 /// A message that is stored.
@@ -90,16 +99,18 @@ pub(super) struct Kept {
 }
 
 impl Sender {
-    /// Whom these messages are for, in their order, as far as they are known already.
-    pub async fn addressees(
+    /// Looks for whom these orders are.
+    pub async fn addressed(
         &self,
         tenant: TenantId,
-        orders: impl IntoIterator<Item = &Order>,
-    ) -> Result<Vec<Option<ContactId>>, QueueError> {
+        orders: Vec<(ChannelId, Order)>,
+    ) -> Result<Vec<Addressed>, QueueError> {
         let keys = self.keyring.tenant(tenant).await?;
         let people: Vec<Hashed<'_>> =
-            orders.into_iter().map(|order| Contacts::hash(&keys, &order.checked.recipient)).collect();
-        Ok(self.contacts.known(&self.store, tenant, &people).await?)
+            orders.iter().map(|(_, order)| Contacts::hash(&keys, &order.checked.recipient)).collect();
+        let contacts = self.contacts.known(&self.store, tenant, &people).await?;
+        let addressed = |((channel, order), contact)| Addressed { channel, order, contact };
+        Ok(orders.into_iter().zip(contacts).map(addressed).collect())
     }
 
     /// Whom a message is for, when it is one, and they are known already. What is refused later has been told of all the same.
@@ -110,16 +121,27 @@ impl Sender {
         Ok(self.contacts.known(&self.store, tenant, &[hashed]).await?.pop().flatten())
     }
 
-    /// Says of each order whether it may be queued, and makes a message of it. `contacts` are those of [`Self::addressees`]: here
-    /// is asked what must be known of them before a message is taken.
+    /// What the same request was answered before. [`Self::queue`] finds out by itself; this is for requests that do not get so far.
+    pub async fn before(&self, tenant: TenantId, idempotency: &Idempotency<'_>) -> Result<Option<Before>, QueueError> {
+        let keys = self.keyring.tenant(tenant).await?;
+        let [key, request] = hashes(&keys, idempotency);
+        match self.store.claimed_before(tenant, key, request, self.clock.now()).await? {
+            Some(Claimed::Same(first, answer)) => self.told_before(tenant, first, answer).await.map(Some),
+            Some(Claimed::Other) => Err(QueueError::KeyReused),
+            Some(Claimed::New | Claimed::InProgress) | None => Ok(None),
+        }
+    }
+
+    /// Says of each order whether it may be taken, and makes a message of it. What must be known of a person before a message to
+    /// them is taken is asked here.
     pub fn ready(
         &self,
         tenant: TenantId,
         key: Option<ApiKeyId>,
-        orders: impl IntoIterator<Item = (ChannelId, Order)>,
+        orders: Vec<Addressed>,
     ) -> Vec<Result<Ready, QueueError>> {
         let now = self.clock.now();
-        let ready = |(channel, order): (ChannelId, Order)| {
+        let ready = |Addressed { channel, order, .. }: Addressed| {
             let channel = self.sending_channel(tenant, channel)?;
             let Order { checked, fallback, terms } = order;
             let fallback = fallback.map(|fallback| fallback.0);
@@ -128,16 +150,17 @@ impl Sender {
         orders.into_iter().map(ready).collect()
     }
 
-    /// Takes messages for later, all of them or none. When this returns `Ok`, they are committed; under an idempotency key, once.
+    /// Takes messages for later, all of them or none. When this returns `Ok`, they are committed; under an idempotency key, once:
+    /// then it may be that they were taken before.
     pub async fn queue(
         &self,
         tenant: TenantId,
         messages: Vec<Ready>,
         idempotency: Option<Idempotency<'_>>,
-    ) -> Result<Queued, QueueError> {
-        let Some(first) = messages.first().map(Ready::id) else { return Ok(Queued::Now) };
-        let claim = match idempotency {
-            Some(idempotency) => Some(self.hashed_claim(tenant, first, idempotency).await?),
+    ) -> Result<Option<Before>, QueueError> {
+        let Some(first) = messages.first().map(Ready::id) else { return Ok(None) };
+        let claim = match &idempotency {
+            Some(idempotency) => Some(self.claim_of(tenant, first, idempotency).await?),
             None => None,
         };
         let mut channels: Vec<ChannelId> = messages.iter().map(|one| one.channel).collect();
@@ -149,53 +172,45 @@ impl Sender {
                 for channel in channels {
                     self.bells.ring(channel.uuid());
                 }
-                Ok(Queued::Now)
+                Ok(None)
             }
-            Ok(Stored::Before(first, answer)) => {
-                let answer = match answer {
-                    Some(sealed) => Some(self.open_answer(tenant, first, &sealed).await?),
-                    None => None,
-                };
-                Ok(Queued::Before(first, answer))
-            }
+            Ok(Stored::Before(first, answer)) => self.told_before(tenant, first, answer).await.map(Some),
             // Which of them it was, the next look at the settings tells.
             Err(QueueError::UnknownChannel) if several => Err(QueueError::Store(StoreError::Unavailable)),
             Err(error) => Err(error),
         }
     }
 
-    async fn hashed_claim(
+    async fn claim_of(
         &self,
         tenant: TenantId,
         first: MessageId,
-        Idempotency { caller, key, request, answer }: Idempotency<'_>,
+        idempotency: &Idempotency<'_>,
     ) -> Result<Claim, QueueError> {
         let keys = self.keyring.tenant(tenant).await?;
-        let answer = match answer {
+        let answer = match idempotency.answer {
             Some(answer) => {
                 let dek = self.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
                 Some(envelope::seal(&dek.dek, &places::batch_answer(tenant, first), answer))
             }
             None => None,
         };
-        Ok(Claim {
-            key_hash: keys.requests.hash(&[b"key", caller.uuid().as_bytes(), key.as_bytes()]),
-            request_hash: keys.requests.hash(&[b"request", request]),
-            message: first,
-            answer,
-        })
+        let [key_hash, request_hash] = hashes(&keys, idempotency);
+        Ok(Claim { key_hash, request_hash, message: first, answer })
     }
 
-    async fn open_answer(
+    async fn told_before(
         &self,
         tenant: TenantId,
         first: MessageId,
-        sealed: &Sealed,
-    ) -> Result<Zeroizing<Vec<u8>>, QueueError> {
+        answer: Option<Sealed>,
+    ) -> Result<Before, QueueError> {
+        let Some(sealed) = answer else { return Ok(Before { first, answer: None }) };
         let id = sealed.dek_id().ok_or(KeyringError::Gone)?;
         let keys = self.keyring.for_opening(tenant, [id]).await?;
-        let opened = keys.get(&id).map(|key| envelope::open(&key.dek, &places::batch_answer(tenant, first), sealed));
-        Ok(opened.and_then(Result::ok).ok_or(KeyringError::Gone)?)
+        let opened = keys.get(&id).map(|key| envelope::open(&key.dek, &places::batch_answer(tenant, first), &sealed));
+        let answer = opened.and_then(Result::ok).ok_or(KeyringError::Gone)?;
+        Ok(Before { first, answer: Some(answer) })
     }
 
     pub(super) fn sending_channel(&self, tenant: TenantId, channel: ChannelId) -> Result<Arc<Channel>, QueueError> {
@@ -228,6 +243,13 @@ impl Sender {
             Stored::Before(..) => Err(QueueError::InProgress),
         }
     }
+}
+
+/// Of the key and of the request.
+fn hashes(keys: &TenantKeys, idempotency: &Idempotency<'_>) -> [[u8; 16]; 2] {
+    let Idempotency { caller, key, request, .. } = idempotency;
+    let key = keys.requests.hash(&[b"key", caller.uuid().as_bytes(), key.as_bytes()]);
+    [key, keys.requests.hash(&[b"request", request])]
 }
 
 /// A message of the API, due now.

@@ -52,7 +52,8 @@ pub async fn claim(
     let mut before = HashMap::new();
     if new.len() < ours.len() {
         let taken = ours.iter().filter(|claim| !new.contains(claim.key_hash.as_slice()));
-        before = find(connection, tenant, &taken.map(|claim| claim.key_hash.as_slice()).collect::<Vec<_>>()).await?;
+        let taken: Vec<&[u8]> = taken.map(|claim| claim.key_hash.as_slice()).collect();
+        before = find(connection, tenant, &taken, now).await?;
     }
     let verdict = |claim: &&Claim| {
         let key = claim.key_hash.as_slice();
@@ -120,12 +121,14 @@ async fn find(
     connection: &mut Connection,
     tenant: TenantId,
     keys: &[&[u8]],
+    now: OffsetDateTime,
 ) -> Result<HashMap<Vec<u8>, Before>, StoreError> {
     let rows = sqlx::query!(
         "SELECT key_hash, request_hash, message_id, answer::bytea AS answer FROM idempotency
-         WHERE tenant_id = $1 AND key_hash = ANY($2::bytea[])",
+         WHERE tenant_id = $1 AND key_hash = ANY($2::bytea[]) AND created_at >= $3",
         tenant.uuid(),
         keys as _,
+        now - KEPT,
     );
     let rows = rows.fetch_all(connection).await?.into_iter().map(|row| {
         let message = MessageId::from_uuid(row.message_id);
@@ -139,6 +142,25 @@ async fn find(
 const SWEPT: i64 = 10_000;
 
 impl Store {
+    /// What a key stands for already, and is committed; `None`: nothing.
+    pub async fn claimed_before(
+        &self,
+        tenant: TenantId,
+        key_hash: [u8; 16],
+        request_hash: [u8; 16],
+        now: OffsetDateTime,
+    ) -> Result<Option<Claimed>, StoreError> {
+        let mut found = find(&mut self.connection().await?, tenant, &[&key_hash], now).await?;
+        let claimed = |before: Before| {
+            if before.request_hash == request_hash {
+                Claimed::Same(before.message, before.answer)
+            } else {
+                Claimed::Other
+            }
+        };
+        Ok(found.remove(key_hash.as_slice()).map(claimed))
+    }
+
     /// Forgets keys that are older than [`KEPT`], in statements of bounded size.
     pub async fn sweep_idempotency(&self, now: OffsetDateTime) -> Result<(), StoreError> {
         loop {

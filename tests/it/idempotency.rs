@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
 use waxseal::access::Permission;
+use waxseal::clock::Clock;
 
 use crate::support::app::api_key_with;
 use crate::support::{TestApp, database};
@@ -91,6 +93,19 @@ async fn a_key_is_free_again_after_a_day() {
     clock.advance(time::Duration::hours(2));
     let (second, replayed) = id(send(&app, "daily", &message(&channel, "morgen")).await).await;
     assert!(second != first && !replayed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_once_is_not_refused_when_it_is_asked_for_again_too_late() {
+    let (app, clock) = TestApp::spawn_with_clock().await;
+    let at = |minutes| (clock.now() + time::Duration::minutes(minutes)).format(&Rfc3339).unwrap();
+    let mut body = message(&app.channel().await, "bald");
+    (body["send_at"], body["expires_at"]) = (json!(at(1)), json!(at(10)));
+    let (first, _) = id(send(&app, "soon", &body).await).await;
+    clock.advance(time::Duration::minutes(15));
+    assert_eq!(id(send(&app, "soon", &body).await).await, (first, true));
+    let refused = send(&app, "later", &body).await;
+    assert_eq!(code(refused, StatusCode::UNPROCESSABLE_ENTITY).await, "invalid_body", "now it would be");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -176,8 +176,23 @@ pub(super) fn read<T: Body>(bytes: &[u8], now: OffsetDateTime) -> Result<(T, Vec
     Ok((body.ok_or(Problem::new(Code::Internal))?, names))
 }
 
-/// A body that was read, and its text.
-pub(super) struct Text<T>(pub(super) T, pub(super) Bytes);
+/// A body that its handler reads, because the text itself may be known already.
+pub(super) struct Unread {
+    /// The text.
+    pub(super) text: Bytes,
+    errand: Option<Errand>,
+}
+
+impl Unread {
+    /// Reads it.
+    pub(super) fn read<T: Body>(&self, now: OffsetDateTime) -> Result<T, Problem> {
+        let (body, names) = read(&self.text, now)?;
+        if let Some(errand) = &self.errand {
+            errand.touch(&names);
+        }
+        Ok(body)
+    }
+}
 
 impl<S: Send + Sync, T: Body> FromRequest<S> for Json<T>
 where
@@ -186,14 +201,11 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        Text::from_request(request, state).await.map(|Text(body, _)| Self(body))
+        Unread::from_request(request, state).await?.read(SharedClock::from_ref(state).now()).map(Self)
     }
 }
 
-impl<S: Send + Sync, T: Body> FromRequest<S> for Text<T>
-where
-    SharedClock: FromRef<S>,
-{
+impl<S: Send + Sync> FromRequest<S> for Unread {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -203,17 +215,13 @@ where
             return Err(Problem::new(Code::UnsupportedMediaType));
         }
         let errand = request.extensions().get::<Errand>().cloned();
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let text = Bytes::from_request(request, state).await.map_err(|rejection| {
             match rejection.into_response().status() {
                 StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::BodyTooLarge),
                 _ => Problem::new(Code::InvalidJson).with_detail("the body broke off"),
             }
         })?;
-        let (body, names) = read(&bytes, SharedClock::from_ref(state).now())?;
-        if let Some(errand) = errand {
-            errand.touch(&names);
-        }
-        Ok(Self(body, bytes))
+        Ok(Self { text, errand })
     }
 }
 

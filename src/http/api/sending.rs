@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -15,8 +16,8 @@ use super::problem::{Code, Problem};
 use super::query::Params;
 use super::trail::Trail;
 use crate::access::Caller;
-use crate::ids::{ChannelId, MessageId};
-use crate::send::{Fault, Idempotency, Order, QueueError, Queued, Ready, Sender, Terms};
+use crate::ids::{ChannelId, ContactId, MessageId};
+use crate::send::{Before, Fault, Idempotency, Order, QueueError, Ready, Sender, Terms};
 
 /// Makes a repetition harmless (draft-ietf-httpapi-idempotency-key-header).
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -119,18 +120,15 @@ pub(super) async fn send(
     State(sender): State<Sender>,
     params: Params,
     headers: HeaderMap,
-    body::Text(new, text): body::Text<NewMessage>,
+    unread: body::Unread,
 ) -> Result<Response, Problem> {
     params.finish()?;
-    let (key, caller) = (idempotency_key(&headers)?, who.key);
-    let ready = made_ready(&sender, &who, &trail, vec![Ok(new)]).await?;
-    let ready = ready.into_iter().collect::<Result<Vec<Ready>, Problem>>()?;
-    let id = ready.first().map(Ready::id).ok_or(Problem::new(Code::Internal))?;
-    let idempotency = key.map(|key| Idempotency { caller, key, request: &text, answer: None });
+    let idempotency = idempotency(&headers, &who, &unread.text)?;
+    let desk = Desk { sender, who, trail, idempotency };
     let answer = |id| (StatusCode::ACCEPTED, Json(QueuedMessage { id, state: "queued" }));
-    Ok(match sender.queue(who.tenant, ready, idempotency).await.map_err(refusal)? {
-        Queued::Now => answer(id).into_response(),
-        Queued::Before(first, _) => ([(REPLAYED, "true")], answer(first)).into_response(),
+    Ok(match desk.once(desk.take_one(&unread).await).await? {
+        Taken::Now(id) => answer(id).into_response(),
+        Taken::Before(before) => ([(REPLAYED, "true")], answer(before.first)).into_response(),
     })
 }
 
@@ -172,6 +170,15 @@ pub(super) struct BatchItem {
     problem: Option<Box<RawValue>>,
 }
 
+impl BatchItem {
+    fn of(ready: &Result<Ready, Problem>) -> Self {
+        match ready {
+            Ok(ready) => Self { id: Some(ready.id()), state: Some("queued"), problem: None },
+            Err(problem) => Self { id: None, state: None, problem: serde_json::from_slice(&problem.json(None)).ok() },
+        }
+    }
+}
+
 /// What became of a batch.
 #[derive(Serialize, ToSchema)]
 pub(super) struct BatchResult {
@@ -203,30 +210,17 @@ pub(super) async fn send_batch(
     State(sender): State<Sender>,
     params: Params,
     headers: HeaderMap,
-    body::Text(batch, text): body::Text<NewMessages>,
+    unread: body::Unread,
 ) -> Result<Response, Problem> {
     params.finish()?;
-    let (key, caller, now) = (idempotency_key(&headers)?, who.key, sender.clock.now());
-    let read = |raw: &RawValue| body::read::<NewMessage>(raw.get().as_bytes(), now).map(|(new, _)| new);
-    let read = batch.messages.0.iter().map(|raw| read(raw)).collect();
-    let ready = made_ready(&sender, &who, &trail, read).await?;
-    if ready.iter().all(Result::is_err) {
-        return Err(all_refused(ready.iter().filter_map(|one| one.as_ref().err())));
-    }
-    let item = |one: &Result<Ready, Problem>| match one {
-        Ok(ready) => BatchItem { id: Some(ready.id()), state: Some("queued"), problem: None },
-        Err(problem) => BatchItem { id: None, state: None, problem: serde_json::from_slice(&problem.json(None)).ok() },
-    };
-    let answer = serde_json::to_vec(&BatchResult { data: ready.iter().map(item).collect() });
-    let answer = answer.map_err(|_| Problem::new(Code::Internal))?;
-    let ready: Vec<Ready> = ready.into_iter().flatten().collect();
-    let idempotency = key.map(|key| Idempotency { caller, key, request: &text, answer: Some(&answer) });
-    let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
-    Ok(match sender.queue(who.tenant, ready, idempotency).await.map_err(refusal)? {
-        Queued::Now => (StatusCode::ACCEPTED, json, answer).into_response(),
-        Queued::Before(_, before) => {
-            let before = before.map(|before| before.to_vec()).unwrap_or_default();
-            (StatusCode::ACCEPTED, json, [(REPLAYED, "true")], before).into_response()
+    let idempotency = idempotency(&headers, &who, &unread.text)?;
+    let desk = Desk { sender, who, trail, idempotency };
+    let json = [(CONTENT_TYPE, "application/json")];
+    Ok(match desk.once(desk.take_batch(&unread).await).await? {
+        Taken::Now(answer) => (StatusCode::ACCEPTED, json, answer).into_response(),
+        Taken::Before(before) => {
+            let answer = before.answer.map(|answer| answer.to_vec()).unwrap_or_default();
+            (StatusCode::ACCEPTED, json, [(REPLAYED, "true")], answer).into_response()
         }
     })
 }
@@ -237,41 +231,99 @@ fn all_refused<'p>(problems: impl Iterator<Item = &'p Problem>) -> Problem {
     Problem::with_errors(Code::BatchRefused, faults.collect())
 }
 
-/// Says of each whether it may be stored, in their order. What may is told of in the audit log by then.
-async fn made_ready(
-    sender: &Sender,
-    who: &Caller,
-    trail: &Trail,
-    read: Vec<Result<NewMessage, Problem>>,
-) -> Result<Vec<Result<Ready, Problem>>, Problem> {
-    let of_the_caller = |new: NewMessage| {
-        if who.may_use(new.channel_id) { Ok(new) } else { Err(refusal(QueueError::UnknownChannel)) }
-    };
-    let (mut orders, mut refused) = (Vec::with_capacity(read.len()), Vec::with_capacity(read.len()));
-    for one in read {
-        match one.and_then(of_the_caller) {
-            Ok(new) => {
-                orders.push((new.channel_id, new.message));
-                refused.push(None);
-            }
-            Err(problem) => refused.push(Some(problem)),
-        }
-    }
-    if orders.is_empty() {
-        return Ok(refused.into_iter().flatten().map(Err).collect());
-    }
-    let contacts = sender.addressees(who.tenant, orders.iter().map(|(_, order)| order)).await.map_err(refusal)?;
-    let channels: Vec<ChannelId> = orders.iter().map(|(channel, _)| *channel).collect();
-    trail.leave_messages(who, &channels, &contacts).await?;
-    let mut ready = sender.ready(who.tenant, Some(who.key), orders).into_iter();
-    let next = |refused: Option<Problem>| match refused {
-        Some(problem) => Err(problem),
-        None => ready.next().map_or(Err(Problem::new(Code::Internal)), |one| one.map_err(refusal)),
-    };
-    Ok(refused.into_iter().map(next).collect())
+/// What became of a request.
+enum Taken<T> {
+    /// It was taken.
+    Now(T),
+    /// The same was taken before.
+    Before(Before),
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+impl<T> Taken<T> {
+    fn of(before: Option<Before>, now: T) -> Self {
+        before.map_or(Self::Now(now), Self::Before)
+    }
+}
+
+/// Where one request is dealt with.
+struct Desk<'r> {
+    sender: Sender,
+    who: Caller,
+    trail: Trail,
+    idempotency: Option<Idempotency<'r>>,
+}
+
+impl Desk<'_> {
+    async fn take_one(&self, unread: &body::Unread) -> Result<Taken<MessageId>, Problem> {
+        let new = unread.read::<NewMessage>(self.sender.clock.now())?;
+        let ready = self.made_ready(vec![Ok(new)]).await?;
+        let ready = ready.into_iter().collect::<Result<Vec<Ready>, Problem>>()?;
+        let id = ready.first().map(Ready::id).ok_or(Problem::new(Code::Internal))?;
+        let before = self.sender.queue(self.who.tenant, ready, self.idempotency).await.map_err(refusal)?;
+        Ok(Taken::of(before, id))
+    }
+
+    /// What is answered, as JSON: it is stored with the messages.
+    async fn take_batch(&self, unread: &body::Unread) -> Result<Taken<Vec<u8>>, Problem> {
+        let now = self.sender.clock.now();
+        let batch = unread.read::<NewMessages>(now)?;
+        let read = |raw: &RawValue| body::read::<NewMessage>(raw.get().as_bytes(), now).map(|(new, _)| new);
+        let ready = self.made_ready(batch.messages.0.iter().map(|raw| read(raw)).collect()).await?;
+        if ready.iter().all(Result::is_err) {
+            return Err(all_refused(ready.iter().filter_map(|one| one.as_ref().err())));
+        }
+        let answer = serde_json::to_vec(&BatchResult { data: ready.iter().map(BatchItem::of).collect() });
+        let answer = answer.map_err(|_| Problem::new(Code::Internal))?;
+        let ready: Vec<Ready> = ready.into_iter().flatten().collect();
+        let idempotency = self.idempotency.map(|one| Idempotency { answer: Some(&answer), ..one });
+        let before = self.sender.queue(self.who.tenant, ready, idempotency).await.map_err(refusal)?;
+        Ok(Taken::of(before, answer))
+    }
+
+    /// What was taken once is not refused when it is asked for again, whatever has changed meanwhile.
+    async fn once<T>(&self, taken: Result<Taken<T>, Problem>) -> Result<Taken<T>, Problem> {
+        match (taken, &self.idempotency) {
+            (Err(problem), Some(idempotency)) => {
+                let before = self.sender.before(self.who.tenant, idempotency).await.map_err(refusal)?;
+                before.map(Taken::Before).ok_or(problem)
+            }
+            (taken, _) => taken,
+        }
+    }
+
+    /// Says of each whether it may be stored, in their order. What may is told of in the audit log by then.
+    async fn made_ready(&self, read: Vec<Result<NewMessage, Problem>>) -> Result<Vec<Result<Ready, Problem>>, Problem> {
+        let (sender, who) = (&self.sender, &self.who);
+        let of_the_caller = |new: NewMessage| {
+            if who.may_use(new.channel_id) { Ok(new) } else { Err(refusal(QueueError::UnknownChannel)) }
+        };
+        let (mut orders, mut refused) = (Vec::with_capacity(read.len()), Vec::with_capacity(read.len()));
+        for one in read {
+            match one.and_then(of_the_caller) {
+                Ok(new) => {
+                    orders.push((new.channel_id, new.message));
+                    refused.push(None);
+                }
+                Err(problem) => refused.push(Some(problem)),
+            }
+        }
+        if orders.is_empty() {
+            return Ok(refused.into_iter().flatten().map(Err).collect());
+        }
+        let channels: Vec<ChannelId> = orders.iter().map(|(channel, _)| *channel).collect();
+        let orders = sender.addressed(who.tenant, orders).await.map_err(refusal)?;
+        let contacts: Vec<Option<ContactId>> = orders.iter().map(|order| order.contact).collect();
+        self.trail.leave_messages(who, &channels, &contacts).await?;
+        let mut ready = sender.ready(who.tenant, Some(who.key), orders).into_iter();
+        let next = |refused: Option<Problem>| match refused {
+            Some(problem) => Err(problem),
+            None => ready.next().map_or(Err(Problem::new(Code::Internal)), |one| one.map_err(refusal)),
+        };
+        Ok(refused.into_iter().map(next).collect())
+    }
+}
+
+fn idempotency<'a>(headers: &'a HeaderMap, who: &Caller, text: &'a [u8]) -> Result<Option<Idempotency<'a>>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(first) = values.next() else { return Ok(None) };
     let key = first
@@ -279,7 +331,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         .ok()
         .filter(|key| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
     match (key, values.next()) {
-        (Some(key), None) => Ok(Some(key)),
+        (Some(key), None) => Ok(Some(Idempotency { caller: who.key, key, request: text, answer: None })),
         _ => Err(Problem::new(Code::InvalidIdempotencyKey)),
     }
 }
