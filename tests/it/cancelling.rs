@@ -10,10 +10,8 @@ use time::format_description::well_known::Rfc3339;
 use waxseal::clock::Clock;
 
 use crate::authorisation::problem;
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{Receiver, TestApp, database};
-
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 async fn queue(app: &TestApp, channel: &str, number: usize, send_at: Option<String>) -> String {
     let body = json!({ "channel_id": channel, "send_at": send_at, "message": {

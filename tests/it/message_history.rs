@@ -8,9 +8,7 @@ use waxseal::access::{FieldClass, Permissions, Sight};
 
 use crate::support::TestApp;
 use crate::support::app::api_key_for;
-use crate::support::wait::until;
-
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+use crate::support::wait::{PATIENCE, until};
 
 async fn failed(app: &TestApp, fault: Value) -> String {
     app.control(Method::PUT, "faults", json!({ "messages": fault, "times": 1 })).await;

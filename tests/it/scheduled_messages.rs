@@ -6,9 +6,8 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 use waxseal::clock::Clock;
 
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database};
-
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 fn text(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap()
@@ -26,7 +25,7 @@ async fn shown(app: &TestApp, queued: &Value) -> Value {
 }
 
 async fn until_sent(app: &TestApp, queued: &Value) {
-    crate::support::wait::until("it is sent", PATIENCE, async || {
+    until("it is sent", PATIENCE, async || {
         ["sent", "delivered", "read"].contains(&shown(app, queued).await["state"].as_str().unwrap())
     })
     .await;

@@ -77,6 +77,7 @@ impl Asking {
         let event = received.header("webhook-id");
         let became = scene.get(&format!("/v1/events/{event}/deliveries")).await;
         scene.answers.push_str(&became.to_string());
+        Self::a_batch(scene).await;
         self.dead_letters(scene).await;
         self.replay(scene).await;
     }
@@ -98,6 +99,28 @@ impl Asking {
         for (key, text) in [(IDEMPOTENCY.to_owned(), "another"), (IDEMPOTENCY.repeat(12), REPLY)] {
             let request = scene.gateway.api(Method::POST, "/v1/messages").header("idempotency-key", key);
             scene.refused(request.json(&body(text))).await;
+        }
+    }
+
+    /// A batch for tomorrow, half of it faulty, asked for twice and taken back.
+    async fn a_batch(scene: &mut Scene) {
+        let channel = scene.get("/v1/channels").await["data"][0]["id"].clone();
+        let send_at = (OffsetDateTime::now_utc() + time::Duration::DAY).format(&Rfc3339).unwrap();
+        let parameters = json!([{ "type": "text", "text": REPLY }]);
+        let template = json!({ "name": "reminder", "language": { "code": "de" },
+                               "components": [{ "type": "body", "parameters": parameters }] });
+        let sound = json!({ "channel_id": channel, "send_at": send_at, "on_doubt": "resend",
+            "message": { "to": NUMBER, "type": "text", "text": { "body": REPLY } },
+            "fallback_template": { "type": "template", "template": template } });
+        let faulty = json!({ "channel_id": TYPED, "priority": TYPED, "send_at": TYPED, "message": { "to": TYPED, "type": "text" } });
+        let batch = json!({ "messages": [sound, faulty] });
+        let key = format!("{IDEMPOTENCY}-batch");
+        for _ in 0..2 {
+            let request = scene.gateway.api(Method::POST, "/v1/messages/batch").header("idempotency-key", &key);
+            let answer: Value = request.json(&batch).send().await.unwrap().json().await.unwrap();
+            scene.answers.push_str(&answer.to_string());
+            let path = format!("/v1/messages/{}", answer["data"][0]["id"].as_str().unwrap());
+            scene.gateway.api(Method::DELETE, &path).send().await.unwrap();
         }
     }
 
