@@ -147,7 +147,7 @@ pub(super) async fn send(config: &Config, args: SendArgs, out: Out<'_>) -> anyho
     let orders = sender.addressed(TENANT, vec![(channel, order)]).await?;
     let operator = operator(Permission::MessagesSend);
     let act = Errand::operation().act(&operator, Action::MessageSent, Object::several("message"));
-    let contacts = orders.iter().filter_map(|order| order.contact).map(|contact| contact.uuid()).collect();
+    let contacts = orders.iter().filter_map(|order| Some(order.contact?.uuid())).collect();
     base.audit.record_about(act.in_channel(Some(channel)), contacts).await?;
     let ready = sender.ready(TENANT, None, orders).pop().context("no message")??;
     let id = ready.id();

@@ -181,7 +181,8 @@ async fn nobody_reads_sealed_columns_that_are_none_of_their_business() {
     assert_eq!(sealed_columns_of(&mut session, "waxseal_janitor").await, [""; 0]);
     assert_eq!(sealed_columns_of(&mut session, "waxseal_keyring").await, [""; 0]);
     assert_eq!(sealed_columns_of(&mut session, "waxseal_ingest").await, ["contact.profile"], "to merge people");
-    let readable = ["contact.profile", "event_payload.payload", "message.answer", "message.request"];
+    let readable =
+        ["contact.profile", "event_payload.payload", "message.answer", "message.fallback", "message.request"];
     assert_eq!(sealed_columns_of(&mut session, "waxseal_reader").await, readable, "and no token, secret or URL");
     assert!(sealed_columns_of(&mut session, "waxseal_worker").await.len() > 10, "the scan finds sealed columns");
 }
