@@ -18,7 +18,7 @@ use crate::access::lookout::Lookout;
 use crate::access::usage::Usage;
 use crate::audit::{Act, Action, Actor, Audit, AuditError, Object, Witnesses, Witnessing};
 use crate::clock::SharedClock;
-use crate::config::{Config, KmsSource, read_key_file};
+use crate::config::{Config, KmsSource, Throughput, read_key_file};
 use crate::crypto::kms::LocalKms;
 use crate::deliver::{self, Deliverer, Deliveries};
 use crate::directory::{Bells, Contacts, Directory};
@@ -31,7 +31,7 @@ use crate::ids::{TenantId, WorkerId};
 use crate::ingest::{self, Ingest};
 use crate::keyring::{CacheLimits, Keyring, Root};
 use crate::meta::client::{GraphClient, Timeouts};
-use crate::send::{Accepting, Sender};
+use crate::send::{Accepting, Pacing, Sender};
 use crate::store::Store;
 use crate::telemetry;
 use crate::worker::{Lease, Worker};
@@ -119,6 +119,7 @@ impl Base {
             tasks,
             clock,
             max_in_flight: config.send.max_in_flight,
+            pacing: pacing(config),
         })
     }
 
@@ -341,6 +342,15 @@ fn egress_settings(config: &Config) -> anyhow::Result<client::Settings> {
 fn graph_client(config: &Config) -> anyhow::Result<GraphClient> {
     let timeouts = Timeouts { connect: config.meta.connect_timeout, total: config.meta.timeout };
     Ok(GraphClient::new(config.meta.graph_url.clone(), &config.meta.graph_version, timeouts)?)
+}
+
+fn pacing(config: &Config) -> Pacing {
+    let per_second = match config.send.messages_per_second {
+        Throughput::Reported => None,
+        Throughput::Fixed(most) => i32::try_from(most).ok(),
+        Throughput::Unlimited => Some(0),
+    };
+    Pacing { per_second, pairs: config.send.pair_limit }
 }
 
 fn deliver_limits(config: &Config) -> deliver::Limits {

@@ -42,8 +42,12 @@ pub const OWED: &str = "waxseal_owed";
 pub const LANES_OWNED: &str = "waxseal_lanes_owned";
 /// Lanes taken over.
 pub const LANE_TAKEOVERS: &str = "waxseal_lane_takeovers_total";
-/// Messages to Meta by `outcome`: accepted, failed, `in_doubt`, postponed.
+/// Messages to Meta by `outcome`: accepted, failed, `in_doubt`, expired, postponed.
 pub const SENDS: &str = "waxseal_sends_total";
+/// Times that Meta refused because something was too fast, by `kind`: channel, pair.
+pub const SEND_SLOWED: &str = "waxseal_send_slowed_total";
+/// Requests of the mirror that were refused before Meta would have, by `kind`: channel, pair.
+pub const SEND_LIMITED: &str = "waxseal_send_limited_total";
 /// Those who stay to be told of events, by `kind`: waiting, stream.
 pub const EVENT_READERS: &str = "waxseal_event_readers";
 /// How long the oldest event is held back from readers, because an older transaction is open on the server.

@@ -64,7 +64,7 @@ fn readable() -> BTreeSet<Column> {
     for statement in statements() {
         let words: Vec<&str> = statement.split(' ').collect();
         match words.as_slice() {
-            ["CREATE", "TABLE", table, ..] => {
+            ["CREATE", "TABLE", table, ..] | ["CREATE", "UNLOGGED", "TABLE", table, ..] => {
                 let list = statement.split_once('(').unwrap().1;
                 let list = [" WITH (", " PARTITION BY", ")"]
                     .iter()

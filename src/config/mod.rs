@@ -28,7 +28,7 @@ use std::path::Path;
 pub use audit::{AuditConfig, WitnessAt};
 pub use bootstrap::Bootstrap;
 pub use database::DatabaseConfig;
-pub use deliver::{DeliverConfig, SendConfig};
+pub use deliver::{DeliverConfig, SendConfig, Throughput};
 pub use fault::{ConfigError, Fault};
 pub use ingest::IngestConfig;
 pub use key_file::{KeyFileError, read_key_file};

@@ -64,6 +64,8 @@ event_types! {
     MessageInDoubt = "message.in_doubt",
     /// A message was taken back while it waited (our own event).
     MessageCancelled = "message.cancelled",
+    /// A message was too late to be sent, and was not (our own event).
+    MessageExpired = "message.expired",
     /// A person's number, id or identity key changed.
     ContactChanged = "contact.changed",
     /// Two contacts turned out to be one person (our own event).

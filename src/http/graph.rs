@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -20,7 +20,7 @@ use super::frame::CallerKey;
 use crate::access::{Caller, Errand, Permission};
 use crate::ids::PhoneNumberId;
 use crate::meta::answer::Answer;
-use crate::send::{Fault, MirrorError, Passed};
+use crate::send::{Fault, Limited, MirrorError, Passed};
 
 /// Longest body of a message. Meta's largest, an interactive list, stays far below.
 const LONGEST_BODY: usize = 1024 * 1024;
@@ -41,11 +41,12 @@ struct GraphError {
     message: &'static str,
     details: Option<String>,
     transient: bool,
+    retry_after: Option<Duration>,
 }
 
 impl GraphError {
     const fn new(status: StatusCode, code: i32, message: &'static str) -> Self {
-        Self { status, code, kind: "OAuthException", message, details: None, transient: false }
+        Self { status, code, kind: "OAuthException", message, details: None, transient: false, retry_after: None }
     }
 
     fn transient(self) -> Self {
@@ -66,7 +67,13 @@ impl IntoResponse for GraphError {
             let data = json!({ "messaging_product": "whatsapp", "details": details });
             error.insert("error_data".to_owned(), data);
         }
-        (self.status, axum::Json(json!({ "error": error }))).into_response()
+        let mut response = (self.status, axum::Json(json!({ "error": error }))).into_response();
+        if let Some(wait) = self.retry_after {
+            // Rounded up: who comes a moment too early is refused again.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 
@@ -91,10 +98,22 @@ impl From<MirrorError> for GraphError {
                 131_000,
                 "The answer of Meta was lost; the message may have been sent and must not be repeated blindly",
             ),
+            MirrorError::Limited(Limited { code, retry_after }) => Self {
+                retry_after: Some(retry_after),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, limited_message(code)).transient()
+            },
             MirrorError::Unavailable => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, 131_016, "The gateway cannot store messages now").transient()
             }
         }
+    }
+}
+
+/// Meta's titles.
+const fn limited_message(code: i32) -> &'static str {
+    match code {
+        131_056 => "(Business Account, Consumer Account) pair rate limit hit",
+        _ => "Rate limit hit",
     }
 }
 

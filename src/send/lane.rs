@@ -1,202 +1,363 @@
-//! The lane of a channel: marks messages as being on the wire, sends them, records how they ended.
+//! The lane of a channel: takes due messages in hand, puts each on the wire at its moment, records how they ended. Taking, sending and
+//! recording overlap; what ends while a record is being written goes into the next one, so that a busy lane commits in groups.
 
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use time::OffsetDateTime;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::Sender;
-use super::outcome::Ending;
-use crate::crypto::envelope::{self, Sealed};
+use super::claim::{Overdue, Taken};
+use super::flight::Flown;
+use super::outcome::{Ended, Fate};
+use super::turns::{Ready, Turns};
 use crate::directory::bells::Bell;
 use crate::domain::channel::Channel;
-use crate::ids::{ChannelId, ContactId, MessageId};
-use crate::keyring::places;
-use crate::meta::answer::Outcome;
-use crate::meta::client::SendError;
-use crate::meta::errors::Verdict;
+use crate::ids::{ChannelId, MessageId};
+use crate::store::StoreError;
 use crate::store::lanes::OwnedLane;
-use crate::store::messages::ClaimedMessage;
-use crate::telemetry;
 
 /// The lane looks by itself this often: bells are hints.
 const POLL: time::Duration = time::Duration::seconds(1);
 /// Pause after the database failed.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Waits before a request that was certainly not processed is tried again; the last one repeats.
-const AGAIN: [i64; 6] = [1, 5, 15, 60, 300, 900];
-/// Attempts after which a message fails for good: about a day.
-const MOST_ATTEMPTS: i16 = 100;
+/// A claim that found little is followed by the next after this, and a record likewise (ADR 11).
+const BREATH: Duration = Duration::from_millis(5);
+/// So much is recorded at once, and at most.
+const WORTH_A_RECORD: usize = 64;
+const MOST_IN_A_RECORD: usize = 256;
+/// Places of the channel are taken this far ahead at most, so that a hesitation does not cost any.
+const LEAD: Duration = Duration::from_millis(150);
+/// A claim takes places for this part of a second.
+const CLAIMS_A_SECOND: usize = 10;
+/// Messages of one claim.
+const MOST_IN_A_CLAIM: usize = 256;
+/// For so long after a claim whose answer was lost, Postgres may still be at it.
+const UNSEEN: time::Duration = time::Duration::seconds(30);
+/// Meta is asked this often how fast a channel may be.
+const LEARN: time::Duration = time::Duration::hours(1);
+
+type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A lane at work.
+struct Work<'a> {
+    sender: &'a Sender,
+    lane: OwnedLane,
+    channel: Arc<Channel>,
+    turns: Turns,
+    flying: FuturesUnordered<Later<'a, Flown>>,
+    taking: Option<Later<'a, Result<Taken, StoreError>>>,
+    recording: Option<Later<'a, Vec<Ended>>>,
+    looking: Option<Later<'a, Overdue>>,
+    learning: Option<Later<'a, ()>>,
+    /// What has ended and is not being recorded yet.
+    ended: Vec<Ended>,
+    /// Everything with our mark that we know of.
+    in_hand: HashSet<MessageId>,
+    /// Whether something may be due.
+    more: bool,
+    /// The key that had the last turn.
+    last_key: Uuid,
+    /// Messages a second; 0: no limit.
+    per_second: usize,
+    /// The turn of the next message that will be taken, as far as we know.
+    tail: Instant,
+    slowed_until: OffsetDateTime,
+    unseen_until: Option<OffsetDateTime>,
+    /// Neither taking nor recording begins before these.
+    take_from: Instant,
+    record_from: Instant,
+    /// The next look at everything.
+    look: OffsetDateTime,
+    /// When Meta is asked next how fast the channel may be.
+    learn: OffsetDateTime,
+}
+
+enum Happened {
+    Flown(Flown),
+    Taken(Result<Taken, StoreError>),
+    Recorded(Vec<Ended>),
+    Looked(Overdue),
+    Learnt,
+    Rung,
+    Rested,
+}
 
 /// Works on a lane until `stop` is cancelled or the lane is lost.
 pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: CancellationToken) {
-    let id = ChannelId::from_uuid(lane.owner);
-    while !stop.is_cancelled() {
-        // Before the look, so that what falls due during it is not put off.
-        let wake = sender.clock.now() + POLL;
-        let Some(channel) = sender.directory.snapshot().channel(lane.tenant, id).cloned() else { return };
-        sender.doubt_abandoned(lane, &channel).await;
-        if channel.token.is_some() {
-            sender.drain(lane, &channel, &bell, &stop).await;
+    let Some(mut work) = Work::begin(&sender, lane) else { return };
+    loop {
+        let (there, now) = (work.follow_settings(), sender.clock.now());
+        let stopping = stop.is_cancelled() || !there;
+        if stopping || work.slowed_until > now {
+            work.put_all_back(now.max(work.slowed_until));
         }
-        tokio::select! {
-            _ = bell.rung() => {}
-            () = sender.clock.wait_until(wake) => {}
-            () = stop.cancelled() => {}
+        work.start_what_may(stopping, now);
+        if stopping && work.is_at_rest() {
+            return;
+        }
+        let (rest, look) = (work.rests_until(), work.look);
+        let happened = tokio::select! {
+            Some(flown) = work.flying.next() => Happened::Flown(flown),
+            taken = wait_for(&mut work.taking) => Happened::Taken(taken),
+            recorded = wait_for(&mut work.recording) => Happened::Recorded(recorded),
+            overdue = wait_for(&mut work.looking) => Happened::Looked(overdue),
+            () = wait_for(&mut work.learning) => Happened::Learnt,
+            _ = bell.rung() => Happened::Rung,
+            () = sender.clock.wait_until(look), if !stopping => Happened::Rested,
+            () = until(rest) => Happened::Rested,
+            () = stop.cancelled(), if !stopping => Happened::Rested,
+        };
+        match happened {
+            Happened::Flown(flown) => work.note(flown),
+            Happened::Taken(taken) => work.take_in(taken),
+            Happened::Recorded(recorded) => work.was_recorded(&recorded),
+            Happened::Looked(overdue) => work.looked(overdue),
+            Happened::Learnt => work.learning = None,
+            Happened::Rung => work.more = true,
+            Happened::Rested => {}
         }
     }
 }
 
-/// Codes by which Meta says that a limit stopped the message before anything was done with it (Cloud API error reference).
-const BEFORE_PROCESSING: [i32; 10] = [4, 80_007, 80_008, 130_429, 131_048, 131_049, 131_056, 131_057, 133_004, 134_101];
-/// Repetitions after a refusal that leaves open whether something was done: the facts say "once or twice".
-const UNSURE_REPEATS: i16 = 2;
+impl<'a> Work<'a> {
+    fn begin(sender: &'a Sender, lane: OwnedLane) -> Option<Self> {
+        let channel = sender.directory.snapshot().channel(lane.tenant, ChannelId::from_uuid(lane.owner)).cloned()?;
+        let (now, instant) = (sender.clock.now(), Instant::now());
+        Some(Self {
+            sender,
+            lane,
+            channel,
+            turns: Turns::default(),
+            flying: FuturesUnordered::new(),
+            taking: None,
+            recording: None,
+            looking: None,
+            learning: None,
+            ended: Vec::new(),
+            in_hand: HashSet::new(),
+            more: true,
+            last_key: Uuid::nil(),
+            per_second: CLAIMS_A_SECOND,
+            tail: instant,
+            slowed_until: now,
+            unseen_until: None,
+            take_from: instant,
+            record_from: instant,
+            look: now,
+            learn: now,
+        })
+    }
 
-/// Whether a refused message is sent again.
-fn may_repeat(code: Option<i32>, verdict: Verdict, attempts: i16) -> bool {
-    let certain = code.is_some_and(|code| BEFORE_PROCESSING.contains(&code));
-    verdict.is_retryable() && attempts < if certain { MOST_ATTEMPTS } else { UNSURE_REPEATS }
-}
+    /// Takes over a changed channel: a new token must be picked up. False when it is no more.
+    fn follow_settings(&mut self) -> bool {
+        let snapshot = self.sender.directory.snapshot();
+        let channel = snapshot.channel(self.lane.tenant, self.channel.id);
+        if let Some(channel) = channel
+            && !Arc::ptr_eq(channel, &self.channel)
+        {
+            self.channel = channel.clone();
+            self.more = true;
+        }
+        channel.is_some()
+    }
 
-impl Sender {
-    /// Messages that somebody put on the wire and did not live to record. Never sent again.
-    async fn doubt_abandoned(&self, lane: OwnedLane, channel: &Channel) {
-        let Ok(abandoned) = self.store.abandoned_messages(lane, self.clock.now()).await else { return };
-        for message in abandoned {
-            let Ok(Some(row)) = self.store.find_message(lane.tenant, message).await else { continue };
-            let contact = ContactId::from_uuid(row.contact_id);
-            tracing::warn!(%message, "the answer to this message was lost; it is in doubt and not sent again");
-            self.settle_stubbornly(lane, channel, message, contact, &Ending::InDoubt).await;
+    /// Once a second: what nobody answered for, what is too late, what a lost answer left marked.
+    fn start_looking(&mut self, now: OffsetDateTime) {
+        // Taken before the look, so that what falls due during it is not put off.
+        self.look = now + POLL;
+        self.more = true;
+        let (sender, lane) = (self.sender, self.lane);
+        let in_hand = self.unseen_until.map(|_| self.in_hand.iter().map(|message| message.uuid()).collect());
+        if self.unseen_until.is_some_and(|until| until < now) {
+            self.unseen_until = None;
+        }
+        self.looking = Some(Box::pin(async move { sender.take_overdue(lane, in_hand).await }));
+    }
+
+    fn looked(&mut self, overdue: Overdue) {
+        self.looking = None;
+        if overdue.forgotten.is_err() {
+            self.unseen_until = Some(self.sender.clock.now() + UNSEEN);
+        }
+        // What is being recorded at this moment was looked at before.
+        let new: Vec<Ended> =
+            overdue.ended.into_iter().filter(|one| !self.in_hand.contains(&one.message)).collect();
+        if overdue.more && !new.is_empty() {
+            self.look = self.sender.clock.now();
+        }
+        self.in_hand.extend(new.iter().map(|one| one.message));
+        self.ended.extend(new);
+    }
+
+    fn start_what_may(&mut self, stopping: bool, now: OffsetDateTime) {
+        let (sender, instant) = (self.sender, Instant::now());
+        while self.flying.len() < sender.max_in_flight
+            && let Some(ready) = self.turns.next(instant)
+        {
+            self.fly(ready);
+        }
+        let has_time = !stopping && self.taking.is_none() && self.looking.is_none();
+        let limit = self.room(instant);
+        if has_time && self.look <= now {
+            self.start_looking(now);
+        } else if has_time
+            && self.more
+            && limit > 0
+            && self.take_from <= instant
+            && self.slowed_until <= now
+            && self.channel.token.is_some()
+        {
+            self.more = false;
+            let (lane, after) = (self.lane, self.last_key);
+            self.taking = Some(Box::pin(async move { sender.take(lane, limit, after).await }));
+        }
+        if self.learning.is_none() && !stopping && self.learn <= now {
+            self.learn = now + LEARN;
+            let channel = self.channel.clone();
+            self.learning = Some(Box::pin(async move { sender.learn_throughput(&channel).await }));
+        }
+        if self.recording.is_none() && self.is_worth_recording(stopping, instant) {
+            self.record_from = instant + BREATH;
+            let rest = self.ended.split_off(self.ended.len().min(MOST_IN_A_RECORD));
+            let (ended, channel) = (std::mem::replace(&mut self.ended, rest), self.channel.clone());
+            let lane = self.lane;
+            self.recording = Some(Box::pin(async move {
+                sender.record(lane, &channel, &ended).await;
+                ended
+            }));
         }
     }
 
-    async fn drain(&self, lane: OwnedLane, channel: &Arc<Channel>, bell: &Bell, stop: &CancellationToken) {
-        let mut flying = FuturesUnordered::new();
-        let mut more = true;
-        let mut look = self.clock.now() + POLL;
-        loop {
-            let room = self.max_in_flight.max(1).saturating_sub(flying.len());
-            if more && room > 0 && !stop.is_cancelled() && self.is_current(channel) {
-                let claimed = self.claim(lane, room).await;
-                more = claimed.len() == room;
-                flying.extend(claimed.into_iter().map(|message| self.send(lane, channel, message)));
-            }
-            tokio::select! {
-                done = flying.next() => if done.is_none() { return },
-                // A request that hangs must not make the lane deaf for what comes meanwhile.
-                _ = bell.rung() => more = true,
-                () = self.clock.wait_until(look) => {
-                    more = true;
-                    look = self.clock.now() + POLL;
+    fn fly(&mut self, ready: Ready) {
+        let (sender, channel) = (self.sender, self.channel.clone());
+        self.flying.push(Box::pin(async move { sender.fly(&channel, ready).await }));
+    }
+
+    /// How many messages may be taken now.
+    fn room(&self, instant: Instant) -> usize {
+        let most = self.sender.max_in_flight;
+        let chunk = match self.per_second {
+            0 => most,
+            _ if self.tail > instant + LEAD => 0,
+            per_second => per_second.div_ceil(CLAIMS_A_SECOND),
+        };
+        (most + chunk).saturating_sub(self.flying.len() + self.turns.len()).min(chunk).min(MOST_IN_A_CLAIM)
+    }
+
+    fn is_worth_recording(&self, stopping: bool, instant: Instant) -> bool {
+        let is_time = || stopping || self.record_from <= instant;
+        !self.ended.is_empty() && (self.ended.len() >= WORTH_A_RECORD || is_time())
+    }
+
+    /// When what waits for a moment may begin.
+    fn rests_until(&self) -> Option<Instant> {
+        let instant = Instant::now();
+        let room = self.flying.len() < self.sender.max_in_flight;
+        let send = self.turns.wake().filter(|_| room);
+        let record = (self.recording.is_none() && !self.ended.is_empty()).then_some(self.record_from);
+        let take = (self.taking.is_none() && self.more).then(|| match self.per_second {
+            0 => self.take_from,
+            _ => self.take_from.max(self.tail.checked_sub(LEAD).unwrap_or(instant)),
+        });
+        // What is past waits for something else: for room, for the end of a pause.
+        [send, record, take].into_iter().flatten().filter(|rest| *rest > instant).min()
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.flying.is_empty() && self.taking.is_none() && self.looking.is_none() && self.recording.is_none() && self.ended.is_empty()
+    }
+
+    fn take_in(&mut self, taken: Result<Taken, StoreError>) {
+        self.taking = None;
+        match taken {
+            Ok(taken) => {
+                self.per_second = taken.per_second;
+                self.last_key = taken.last_key.unwrap_or(self.last_key);
+                if !taken.ready.is_empty() {
+                    self.tail = taken.tail;
                 }
+                self.more |= taken.more;
+                if !taken.more {
+                    self.take_from = Instant::now() + BREATH;
+                }
+                self.in_hand.extend(taken.ready.iter().map(|one| one.message));
+                self.in_hand.extend(taken.ended.iter().map(|one| one.message));
+                self.turns.offer(taken.ready);
+                self.ended.extend(taken.ended);
             }
-        }
-    }
-
-    /// Whether the channel is as it was when this drain began: a new token must be picked up.
-    fn is_current(&self, channel: &Arc<Channel>) -> bool {
-        let snapshot = self.directory.snapshot();
-        snapshot.channel(channel.tenant, channel.id).is_some_and(|now| Arc::ptr_eq(now, channel))
-    }
-
-    async fn claim(&self, lane: OwnedLane, room: usize) -> Vec<ClaimedMessage> {
-        let limit = i64::try_from(room).unwrap_or(i64::MAX);
-        match self.store.claim_messages(lane, self.clock.now(), limit).await {
-            Ok(claimed) => claimed,
             Err(error) => {
-                tracing::warn!(channel = %lane.owner, error = %error, "messages to Meta could not be read");
-                tokio::time::sleep(PAUSE).await;
-                Vec::new()
+                tracing::warn!(channel = %self.channel.id, error = %error, "messages to Meta could not be read");
+                self.unseen_until = Some(self.sender.clock.now() + UNSEEN);
+                self.more = true;
+                self.take_from = Instant::now() + PAUSE;
             }
         }
     }
 
-    async fn send(&self, lane: OwnedLane, channel: &Channel, claimed: ClaimedMessage) {
-        let message = MessageId::from_uuid(claimed.message_id);
-        let contact = ContactId::from_uuid(claimed.contact_id);
-        let body = match self.open_request(lane, message, contact, claimed.request).await {
-            Ok(Some(body)) => body,
-            // Erased meanwhile: there is nothing to send.
-            Ok(None) => {
-                return self
-                    .settle_stubbornly(
-                        lane,
-                        channel,
-                        message,
-                        contact,
-                        &Ending::Failed { code: None, answer: Vec::new() },
-                    )
-                    .await;
+    fn was_recorded(&mut self, recorded: &[Ended]) {
+        self.recording = None;
+        for one in recorded {
+            self.in_hand.remove(&one.message);
+            self.more |= matches!(one.fate, Fate::PutBack { .. });
+        }
+    }
+
+    /// A request has ended.
+    fn note(&mut self, flown: Flown) {
+        let Flown { message, contact, fate, slowed_until } = flown;
+        match fate {
+            Fate::PutBack { until, resend: false, .. } => {
+                let behind = self.turns.give_back(contact);
+                self.ended.push(Ended { message, contact, mark: Some(self.lane.epoch), fate });
+                self.put_back(behind, until);
             }
-            Err(()) => return self.postpone(lane, message, claimed.attempts, None).await,
-        };
-        let ending = match self.post(channel, "", body.into()).await {
-            Ok(answer) => match answer.outcome() {
-                Outcome::Accepted { wamid } => Ending::Accepted { wamid, answer: answer.body.to_vec() },
-                Outcome::Refused { code, verdict, retry_after } if may_repeat(code, verdict, claimed.attempts) => {
-                    let asked = match verdict {
-                        Verdict::Wait(least) => Some(retry_after.unwrap_or_default().max(least)),
-                        _ => retry_after,
-                    };
-                    return self.postpone(lane, message, claimed.attempts, asked).await;
+            _ => {
+                self.ended.push(Ended { message, contact, mark: Some(self.lane.epoch), fate });
+                if let Some(next) = self.turns.ended(contact) {
+                    self.fly(next);
                 }
-                Outcome::Refused { code, .. } => Ending::Failed { code, answer: answer.body.to_vec() },
-            },
-            Err(error) if error.is_retryable() && claimed.attempts < MOST_ATTEMPTS => {
-                return self.postpone(lane, message, claimed.attempts, None).await;
             }
-            Err(SendError::NotSent(_)) => Ending::Failed { code: None, answer: Vec::new() },
-            Err(SendError::InDoubt(_)) => Ending::InDoubt,
-        };
-        self.settle_stubbornly(lane, channel, message, contact, &ending).await;
-    }
-
-    /// The body for Meta; `None` when its key is gone for good.
-    async fn open_request(
-        &self,
-        lane: OwnedLane,
-        message: MessageId,
-        contact: ContactId,
-        request: Vec<u8>,
-    ) -> Result<Option<Vec<u8>>, ()> {
-        let sealed = Sealed::from_stored(request);
-        let Some(id) = sealed.dek_id() else { return Ok(None) };
-        let keys = self.keyring.for_opening(lane.tenant, [id]).await.map_err(|error| {
-            tracing::warn!(%message, error = %error, "the key of a message is not available");
-        })?;
-        let place = places::message_request(lane.tenant, message, contact);
-        Ok(keys.get(&id).and_then(|key| envelope::open(&key.dek, &place, &sealed).ok()).map(|body| body.to_vec()))
-    }
-
-    /// Certainly not processed: tried again later.
-    async fn postpone(&self, lane: OwnedLane, message: MessageId, attempts: i16, asked: Option<Duration>) {
-        let rung = usize::from(attempts.unsigned_abs()).min(AGAIN.len() - 1);
-        let wait = time::Duration::seconds(AGAIN.get(rung).copied().unwrap_or(900));
-        let wait = asked.and_then(|asked| time::Duration::try_from(asked).ok()).map_or(wait, |asked| asked.max(wait));
-        metrics::counter!(telemetry::SENDS, "outcome" => "postponed").increment(1);
-        while let Err(error) = self.store.postpone_message(lane, message, self.clock.now() + wait).await {
-            tracing::warn!(%message, error = %error, "a message could not be put back yet");
-            tokio::time::sleep(PAUSE).await;
+        }
+        if let Some(until) = slowed_until {
+            self.slowed_until = self.slowed_until.max(until);
+            self.look = self.look.min(self.slowed_until);
         }
     }
 
-    /// Records an ending, trying again while the database is away: nobody else knows it.
-    async fn settle_stubbornly(
-        &self,
-        lane: OwnedLane,
-        channel: &Channel,
-        message: MessageId,
-        contact: ContactId,
-        ending: &Ending,
-    ) {
-        while let Err(error) = self.settle(lane.tenant, channel, message, contact, ending).await {
-            tracing::warn!(%message, error = %error, "the end of a message could not be recorded yet");
-            if !error.is_retryable() {
-                // Stays marked as being on the wire: never sent again, and in doubt for whoever owns the lane next.
-                return;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+    /// What is not on the wire goes back.
+    fn put_all_back(&mut self, until: OffsetDateTime) {
+        let all = self.turns.give_all_back();
+        self.put_back(all, until);
+    }
+
+    fn put_back(&mut self, all: Vec<Ready>, until: OffsetDateTime) {
+        let mark = Some(self.lane.epoch);
+        self.ended.extend(all.into_iter().map(|Ready { message, contact, .. }| {
+            let fate = Fate::PutBack { until, unburnt: true, resend: false };
+            Ended { message, contact, mark, fate }
+        }));
+    }
+}
+
+/// Waits for what is under way; for ever, when nothing is.
+async fn wait_for<T>(under_way: &mut Option<Later<'_, T>>) -> T {
+    match under_way {
+        Some(later) => later.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(rest: Option<Instant>) {
+    match rest {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

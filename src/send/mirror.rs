@@ -10,6 +10,7 @@ use time::Duration;
 use super::Sender;
 use super::check::{Draft, Fault};
 use super::outcome::Ending;
+use super::pace::{Limited, NoTurn, TooFast};
 use super::queue::QueueError;
 use crate::domain::channel::Channel;
 use crate::ids::{ChannelId, ContactId, TenantId};
@@ -38,9 +39,21 @@ pub enum MirrorError {
     /// Meta may have accepted the message; its answer was lost. Sending again may send twice.
     #[error("the answer of Meta was lost")]
     InDoubt,
+    /// Meta would refuse it for going too fast, so it was not asked.
+    #[error("the limit of the channel or of the person is reached")]
+    Limited(Limited),
     /// The database or the keys are away; Meta was not asked.
     #[error("the message could not be stored")]
     Unavailable,
+}
+
+impl From<NoTurn> for MirrorError {
+    fn from(none: NoTurn) -> Self {
+        match none {
+            NoTurn::Limited(limited) => Self::Limited(limited),
+            NoTurn::Unavailable => Self::Unavailable,
+        }
+    }
 }
 
 impl From<QueueError> for MirrorError {
@@ -112,6 +125,7 @@ impl Sender {
     }
 
     async fn pass_receipt(&self, channel: &Channel, version: &str, body: Bytes) -> Result<Answer, MirrorError> {
+        self.wait_for_turn(channel, None).await?;
         // Read twice is read: no harm in asking again.
         self.post(channel, version, body).await.map_err(|_| MirrorError::NotSent)
     }
@@ -123,14 +137,21 @@ impl Sender {
         version: &str,
         draft: Draft,
     ) -> Result<Answer, MirrorError> {
+        let contact = self.addressee(tenant, &draft).await?;
         let checked = draft.0.map_err(MirrorError::Faulty)?;
+        self.wait_for_turn(&channel, contact).await?;
         let kept = self.keep(tenant, channel, checked, "mirror").await?;
         let sent = self.post(&kept.channel, version, kept.body.clone().into()).await;
         let (ending, result) = match sent {
             Ok(answer) => {
                 let ending = match answer.outcome() {
                     Outcome::Accepted { wamid } => Ending::Accepted { wamid, answer: answer.body.to_vec() },
-                    Outcome::Refused { code, .. } => Ending::Failed { code, answer: answer.body.to_vec() },
+                    Outcome::Refused { code, retry_after, .. } => {
+                        if let Some(what) = TooFast::of(code) {
+                            self.slow_down(&kept.channel, kept.contact, what, retry_after).await;
+                        }
+                        Ending::Failed { code, answer: answer.body.to_vec() }
+                    }
                 };
                 (ending, Ok(answer))
             }
@@ -139,7 +160,7 @@ impl Sender {
             }
             Err(SendError::InDoubt(_)) => (Ending::InDoubt, Err(MirrorError::InDoubt)),
         };
-        if let Err(error) = self.settle(tenant, &kept.channel, kept.message, kept.contact, &ending).await {
+        if let Err(error) = self.settle_mirrored(&kept.channel, kept.message, kept.contact, &ending).await {
             // Meta has answered and the caller shall know. The lane finds the open row after LOST_AFTER and calls it in doubt.
             tracing::warn!(message = %kept.message, error = %error, "the answer of Meta could not be recorded");
         }

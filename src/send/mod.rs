@@ -4,13 +4,18 @@
 mod accept;
 mod cancel;
 mod check;
+mod claim;
 mod fallback;
+mod flight;
 mod lane;
 mod mirror;
 mod order;
 mod outcome;
+mod pace;
 mod queue;
 mod schema;
+mod throughput;
+mod turns;
 
 pub use accept::{Accepting, Ready};
 pub use cancel::Found;
@@ -18,6 +23,7 @@ pub use check::{Draft, Fault};
 pub use lane::run as run_lane;
 pub use mirror::{MirrorError, Passed};
 pub use order::{Order, Terms};
+pub use pace::{Limited, Pacing};
 pub use queue::{Addressed, Before, Idempotency, QueueError};
 
 use tokio_util::task::TaskTracker;
@@ -51,4 +57,6 @@ pub struct Sender {
     pub clock: SharedClock,
     /// Requests at the same time through one channel.
     pub max_in_flight: usize,
+    /// How fast.
+    pub pacing: Pacing,
 }

@@ -1,17 +1,27 @@
-//! How a message ended, recorded together with the event that tells applications of it.
+//! How messages ended, recorded together with the events that tell applications of it: many in one commit.
+
+use std::collections::HashMap;
+use std::time::Duration;
 
 use serde_json::json;
+use time::OffsetDateTime;
 
 use super::Sender;
 use crate::crypto::envelope;
 use crate::directory::OwnEvent;
 use crate::domain::channel::Channel;
 use crate::domain::event::EventType;
-use crate::ids::{ContactId, MessageId, TenantId, Wamid};
+use crate::ids::{ContactId, MessageId, Wamid};
 use crate::keyring::{DekName, KeyringError, places};
-use crate::store::messages::{self, Settlement};
-use crate::store::{Store, StoreError, events};
+use crate::store::events::{self, NewEvent};
+use crate::store::lanes::OwnedLane;
+use crate::store::outbox::{MIRROR_EPOCH, PutBack};
+use crate::store::settlements::{self, Settlement};
+use crate::store::{Store, StoreError};
 use crate::telemetry;
+
+/// Pause after the database failed.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// The end of a message, as far as sending goes.
 pub(super) enum Ending {
@@ -21,6 +31,25 @@ pub(super) enum Ending {
     Failed { code: Option<i32>, answer: Vec<u8> },
     /// The answer was lost.
     InDoubt,
+    /// It was too late to be sent.
+    Expired,
+}
+
+/// What becomes of a message that was in hand.
+pub(super) enum Fate {
+    /// It is owed no longer.
+    Ended(Ending),
+    /// It is owed again, from `until` on.
+    PutBack { until: OffsetDateTime, unburnt: bool, resend: bool },
+}
+
+/// A message that is to be recorded.
+pub(super) struct Ended {
+    pub(super) message: MessageId,
+    pub(super) contact: ContactId,
+    /// What marks it as being on the wire.
+    pub(super) mark: Option<i64>,
+    pub(super) fate: Fate,
 }
 
 /// Why an ending was not recorded.
@@ -48,6 +77,7 @@ impl Ending {
             Self::Accepted { .. } => "accepted",
             Self::Failed { .. } => "failed",
             Self::InDoubt => "in_doubt",
+            Self::Expired => "expired",
         }
     }
 
@@ -56,77 +86,170 @@ impl Ending {
             Self::Accepted { .. } => EventType::MessageAccepted,
             Self::Failed { .. } => EventType::MessageFailed,
             Self::InDoubt => EventType::MessageInDoubt,
+            Self::Expired => EventType::MessageExpired,
         }
     }
 
     const fn code(&self) -> Option<i32> {
         match self {
             Self::Failed { code, .. } => *code,
-            Self::Accepted { .. } | Self::InDoubt => None,
+            Self::Accepted { .. } | Self::InDoubt | Self::Expired => None,
         }
     }
 
     fn answer(&self) -> Option<&[u8]> {
         match self {
             Self::Accepted { answer, .. } | Self::Failed { answer, .. } => Some(answer.as_slice()),
-            Self::InDoubt => None,
+            Self::InDoubt | Self::Expired => None,
         }
     }
 }
 
+/// An ending and whose it is.
+struct Known<'a> {
+    message: MessageId,
+    contact: ContactId,
+    mark: Option<i64>,
+    ending: &'a Ending,
+}
+
 impl Sender {
-    /// Records how a message ended and tells the endpoints, in one commit. An ending that is known already stays.
-    pub(super) async fn settle(
+    /// Records what became of messages, trying again while the database is away: nobody else knows it.
+    pub(super) async fn record(&self, lane: OwnedLane, channel: &Channel, ended: &[Ended]) {
+        let mut endings = Vec::with_capacity(ended.len());
+        let mut back = Vec::new();
+        for one in ended {
+            let (message, contact, mark) = (one.message, one.contact, one.mark);
+            match &one.fate {
+                Fate::Ended(ending) => endings.push(Known { message, contact, mark, ending }),
+                Fate::PutBack { until, unburnt, resend } => {
+                    let Some(mark) = mark else { continue };
+                    back.push(PutBack { message, mark, until: *until, unburnt: *unburnt, resend: *resend });
+                }
+            }
+        }
+        if !back.is_empty() {
+            metrics::counter!(telemetry::SENDS, "outcome" => "postponed").increment(back.len() as u64);
+            back.sort_unstable_by_key(|one| one.message.uuid());
+            while let Err(error) = self.store.put_back_messages(lane, &back).await {
+                tracing::warn!(channel = %channel.id, error = %error, "messages could not be put back yet");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        endings.sort_unstable_by_key(|one| one.message.uuid());
+        for day in endings.chunk_by(|one, next| one.message.day() == next.message.day()) {
+            self.settle_stubbornly(channel, day).await;
+        }
+    }
+
+    async fn settle_stubbornly(&self, channel: &Channel, endings: &[Known<'_>]) {
+        // What is left to do: a stack, so that a batch that is refused is halved until what cannot be recorded stands alone.
+        let mut left = vec![endings];
+        while let Some(batch) = left.pop() {
+            match self.settle(channel, batch).await {
+                Ok(()) => {}
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(channel = %channel.id, error = %error, "how messages ended could not be recorded yet");
+                    tokio::time::sleep(PAUSE).await;
+                    left.push(batch);
+                }
+                Err(error) => match batch {
+                    // Stays marked as being on the wire: never sent again, and in doubt for whoever owns the lane next.
+                    [one] => tracing::error!(message = %one.message, error = %error, "how it ended cannot be recorded"),
+                    _ => left.extend(batch.chunks(batch.len().div_ceil(2)).rev()),
+                },
+            }
+        }
+    }
+
+    /// Records how a message of the mirror ended.
+    pub(super) async fn settle_mirrored(
         &self,
-        tenant: TenantId,
         channel: &Channel,
         message: MessageId,
         contact: ContactId,
         ending: &Ending,
     ) -> Result<(), RecordError> {
-        let now = self.clock.now();
+        self.settle(channel, &[Known { message, contact, mark: Some(MIRROR_EPOCH), ending }]).await
+    }
+
+    /// Records how messages of one day ended and tells the endpoints, in one commit. An ending that is known already stays.
+    async fn settle(&self, channel: &Channel, endings: &[Known<'_>]) -> Result<(), RecordError> {
+        let Some(day) = endings.first().map(|one| one.message.day()) else { return Ok(()) };
+        let (tenant, now) = (channel.tenant, self.clock.now());
         self.store.ensure_partitions(now.date()).await?;
-        let keys = self.keyring.tenant(tenant).await?;
-        let answer = match ending.answer() {
-            Some(answer) => {
-                let name = DekName::month(tenant, Some(contact), message.day());
-                let dek = self.keyring.one_for_sealing(tenant, name).await?;
-                Some(envelope::seal(&dek.dek, &places::message_answer(tenant, message, contact), answer))
-            }
-            None => None,
-        };
-        let subject = match ending {
-            Ending::Accepted { wamid: Some(wamid), .. } => {
-                Some(keys.message_subject(channel.phone_number_id.as_str(), wamid.as_str()))
-            }
-            Ending::Accepted { wamid: None, .. } | Ending::Failed { .. } | Ending::InDoubt => None,
-        };
-        let settlement =
-            Settlement { state: ending.state(), answer: answer.as_ref(), subject, error_code: ending.code() };
-        let told = |event_type, state: &str| OwnEvent {
-            tenant,
-            event_type,
-            channel: Some(channel.id),
-            contact,
-            message: Some(message),
-            error_code: ending.code(),
-            details: json!({ "message_id": message, "state": state, "error_code": ending.code() }),
-        };
+        let ends = self.seal_answers(channel, endings, now).await?;
         let mut transaction = self.store.begin().await?;
-        let Some(state) = messages::settle(&mut transaction, tenant, message, &settlement, now).await? else {
-            return Ok(Store::commit(transaction).await?);
-        };
-        // A status may have settled the doubt before it arose.
-        let accepted = state == "accepted";
-        let told = told(if accepted { EventType::MessageAccepted } else { ending.event_type() }, &state);
-        let event = told.file(&self.keyring, &self.directory.snapshot(), now).await?;
-        events::insert_batch(&mut transaction, tenant, std::slice::from_ref(&event), now).await?;
-        Store::commit(transaction).await?;
-        metrics::counter!(telemetry::SENDS, "outcome" => ending.state()).increment(1);
-        for (owner, _) in &event.owed_to {
-            self.bells.ring(owner.uuid());
+        let settled = settlements::settle(&mut transaction, (tenant, channel.id), day, &ends, now).await?;
+        let states: HashMap<MessageId, String> = settled.into_iter().collect();
+        let mut told = Vec::with_capacity(states.len());
+        for one in endings {
+            if let Some(state) = states.get(&one.message) {
+                told.push(self.tell(channel, one, state, now).await?);
+            }
         }
+        told.sort_unstable_by_key(|event: &NewEvent| (event.part_day, event.subject, event.variant));
+        events::insert_batch(&mut transaction, tenant, &told, now).await?;
+        Store::commit(transaction).await?;
+        for one in endings.iter().filter(|one| states.contains_key(&one.message)) {
+            metrics::counter!(telemetry::SENDS, "outcome" => one.ending.state()).increment(1);
+        }
+        let mut owners: Vec<_> = told.iter().flat_map(|event| &event.owed_to).map(|(owner, _)| owner.uuid()).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners.into_iter().for_each(|owner| self.bells.ring(owner));
         self.bells.ring_for_events();
         Ok(())
+    }
+
+    /// Seals Meta's answers. Fetches the keys of the events too, so that no key is waited for while the transaction is open.
+    async fn seal_answers(
+        &self,
+        channel: &Channel,
+        endings: &[Known<'_>],
+        now: OffsetDateTime,
+    ) -> Result<Vec<Settlement>, RecordError> {
+        let (tenant, number) = (channel.tenant, channel.phone_number_id.as_str());
+        let keys = self.keyring.tenant(tenant).await?;
+        let name = |one: &Known<'_>, day| DekName::month(tenant, Some(one.contact), day);
+        let names = endings.iter().flat_map(|one| [name(one, one.message.day()), name(one, now.date())]);
+        let deks = self.keyring.for_sealing(tenant, names).await?;
+        let settlement = |one: &Known<'_>| {
+            let place = places::message_answer(tenant, one.message, one.contact);
+            let answer = match (one.ending.answer(), deks.get(&name(one, one.message.day()))) {
+                (Some(answer), Some(dek)) => Some(envelope::seal(&dek.dek, &place, answer)),
+                (Some(_), None) => return Err(KeyringError::Gone),
+                (None, _) => None,
+            };
+            let subject = match one.ending {
+                Ending::Accepted { wamid: Some(wamid), .. } => Some(keys.message_subject(number, wamid.as_str())),
+                _ => None,
+            };
+            let (state, error_code) = (one.ending.state(), one.ending.code());
+            Ok(Settlement { message: one.message, mark: one.mark, state, answer, subject, error_code })
+        };
+        Ok(endings.iter().map(settlement).collect::<Result<_, _>>()?)
+    }
+
+    async fn tell(
+        &self,
+        channel: &Channel,
+        one: &Known<'_>,
+        state: &str,
+        now: OffsetDateTime,
+    ) -> Result<NewEvent, KeyringError> {
+        let error_code = one.ending.code();
+        // A status may have settled the doubt before it arose.
+        let event_type = if state == "accepted" { EventType::MessageAccepted } else { one.ending.event_type() };
+        let told = OwnEvent {
+            tenant: channel.tenant,
+            event_type,
+            channel: Some(channel.id),
+            contact: one.contact,
+            message: Some(one.message),
+            error_code,
+            details: json!({ "message_id": one.message, "state": state, "error_code": error_code }),
+        };
+        told.file(&self.keyring, &self.directory.snapshot(), now).await
     }
 }

@@ -159,7 +159,12 @@ pub(super) async fn show_ledger(State(platform): State<Arc<Platform>>, Query(loo
             () = platform.ledger.wait(look.messages, look.webhooks, limit) => {}
         }
     }
-    Json(platform.ledger.show(look.summary))
+    let mut page = platform.ledger.show(look.summary);
+    let [throughput, pair] = platform.limits.refused();
+    if let Some(page) = page.as_object_mut() {
+        page.insert("too_fast".into(), json!({ "throughput": throughput, "pair": pair }));
+    }
+    Json(page)
 }
 
 /// `DELETE /control/ledger`.

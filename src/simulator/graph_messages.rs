@@ -32,6 +32,7 @@ pub(super) async fn send(
     let addressee = Addressee::of(&message, &platform)?;
     let kind = validation::check(&message)?;
     let category = references(&platform, &message, kind)?;
+    platform.limits.admit(&platform.settings(), addressee.identity(), platform.clock.now())?;
     let wamid = outbound_wamid(addressee.identity());
     let opaque = text(&message, "biz_opaque_callback_data").map(str::to_owned);
     let answer = answer(&addressee, &wamid, kind);

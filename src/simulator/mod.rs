@@ -3,8 +3,8 @@
 //!
 //! It serves the part of the Graph API that the gateway uses, under any version `/vNN.N/…`, and posts signed webhooks to
 //! a callback URL. Everything is in memory and gone when it stops; nothing it was sent is logged or has a Debug form.
-//! The limits and texts it enforces are Meta's, in short form; it does not enforce the 24-hour window, throughput or
-//! pair limits by itself: ask for those with a fault.
+//! The limits and texts it enforces are Meta's, in short form. Throughput and pair limits are enforced where the settings ask
+//! for it; the 24-hour window is not: ask for that with a fault.
 //!
 //! # Graph side
 //! Needs `Authorization: Bearer <access token>` or `?access_token=`. `P` is the phone number id, `W` the WABA id.
@@ -60,6 +60,7 @@ mod interactive;
 mod ladder;
 mod ledger;
 mod ledger_view;
+mod limits;
 mod line;
 mod media;
 mod node;

@@ -13,6 +13,7 @@ use super::faults::Faults;
 use super::handle::SimulatorConfig;
 use super::ladder::Due;
 use super::ledger::Ledger;
+use super::limits::Limits;
 use super::media::MediaShelf;
 use super::payloads::Business;
 use super::settings::Settings;
@@ -28,6 +29,7 @@ pub(super) struct Platform {
     pub(super) clock: SharedClock,
     pub(super) faults: Faults,
     pub(super) ledger: Ledger,
+    pub(super) limits: Limits,
     pub(super) media: MediaShelf,
     pub(super) templates: TemplateShelf,
     pub(super) account: Account,
@@ -57,6 +59,7 @@ impl Platform {
             clock,
             faults: Faults::default(),
             ledger: Ledger::default(),
+            limits: Limits::default(),
             media: MediaShelf::default(),
             templates: TemplateShelf::seeded(),
             account: Account::new(config.callback_url.clone(), &config),

@@ -96,6 +96,10 @@ pub struct Settings {
     pub check_references: bool,
     /// Whether statuses carry `conversation`, as Meta's do up to v23.
     pub conversation_in_status: bool,
+    /// Messages a second that the number takes; 0: any number.
+    pub messages_per_second: u32,
+    /// Whether one person gets one message in six seconds at most, with 45 borrowed from later.
+    pub pair_limit: bool,
     /// Whether a new template is approved after one ladder gap, with its webhook.
     pub approve_templates: bool,
 }
@@ -109,6 +113,8 @@ impl Default for Settings {
             ledger_keep: 100_000,
             check_references: true,
             conversation_in_status: false,
+            messages_per_second: 0,
+            pair_limit: false,
             approve_templates: true,
         }
     }

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::messages::MIRROR_EPOCH;
+use super::outbox::MIRROR_EPOCH;
 use super::{Connection, StoreError};
 use crate::crypto::envelope::Sealed;
 use crate::domain::message::{OnDoubt, Priority};

@@ -28,6 +28,8 @@ pub mod lanes;
 pub mod messages;
 pub mod migrate;
 mod orphans;
+pub mod outbox;
+pub mod pace;
 pub mod partitions;
 mod pools;
 pub mod queued;
@@ -39,6 +41,7 @@ mod roles;
 pub mod rounds;
 mod row_security;
 pub mod settings;
+pub mod settlements;
 
 pub use connection::{Connection, Transaction};
 pub use error::StoreError;

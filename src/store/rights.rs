@@ -104,6 +104,14 @@ const DATA: &[Table] = &[
         ],
     ),
     of_tenants("outbox", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT")]),
+    of_tenants("channel_pace", &[(Worker, "SELECT, INSERT, UPDATE")]),
+    of_tenants(
+        "pair_pace",
+        &[
+            (Worker, "SELECT, INSERT, UPDATE"),
+            (Janitor, "SELECT (ctid, taken_until, promised_until), UPDATE (refused), DELETE"),
+        ],
+    ),
     of_tenants(
         "idempotency",
         &[(Worker, "SELECT, INSERT, UPDATE"), (Janitor, "SELECT (ctid, created_at), UPDATE (created_at), DELETE")],

@@ -62,6 +62,9 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
             if let Err(error) = worker.store.sweep_orphans(ORPHAN_BATCHES).await {
                 tracing::warn!(%error, "what removed endpoints were owed could not be swept");
             }
+            if let Err(error) = worker.store.sweep_pairs(worker.clock.now()).await {
+                tracing::warn!(%error, "how fast people were written to could not be forgotten");
+            }
         }
         if round.is_multiple_of(CLEAN_EVERY)
             && let Err(error) = clean(&worker).await

@@ -42,7 +42,8 @@ impl Direction {
             | EventType::MessagePlayed
             | EventType::MessageFailed
             | EventType::MessageStatus
-            | EventType::MessageInDoubt => Some(Self::Out),
+            | EventType::MessageInDoubt
+            | EventType::MessageExpired => Some(Self::Out),
             _ => None,
         }
     }

@@ -1,0 +1,126 @@
+//! What a lane takes in hand: due messages, marked as being on the wire and opened, each with its moment; and what is overdue.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::Sender;
+use super::flight::again;
+use super::outcome::{Ended, Ending, Fate};
+use super::turns::Ready;
+use crate::crypto::envelope::{self, Sealed};
+use crate::keyring::places;
+use crate::store::StoreError;
+use crate::store::lanes::OwnedLane;
+use crate::store::outbox::{Claim, ClaimedMessage, OVERDUE, Wanted};
+
+/// What a claim came to.
+pub(super) struct Taken {
+    pub(super) ready: Vec<Ready>,
+    /// What ended without being sent.
+    pub(super) ended: Vec<Ended>,
+    pub(super) last_key: Option<Uuid>,
+    /// Whether more may be due.
+    pub(super) more: bool,
+    /// Messages a second; 0: no limit.
+    pub(super) per_second: usize,
+    /// When the turn of the message after the last one is.
+    pub(super) tail: Instant,
+}
+
+/// What a look at what nobody works on came to.
+pub(super) struct Overdue {
+    pub(super) ended: Vec<Ended>,
+    /// Whether there may be more.
+    pub(super) more: bool,
+    /// Whether what a lost answer left marked was put back.
+    pub(super) forgotten: Result<(), StoreError>,
+}
+
+impl Sender {
+    /// Marks due messages and opens them, all with one look at the keys.
+    pub(super) async fn take(&self, lane: OwnedLane, limit: usize, after: Uuid) -> Result<Taken, StoreError> {
+        let wanted = Wanted {
+            limit: i64::try_from(limit).unwrap_or(i64::MAX),
+            after,
+            per_second: self.pacing.per_second,
+            pairs: self.pacing.pairs,
+        };
+        let claim = self.store.claim_messages(lane, wanted, self.clock.now()).await?;
+        // Postgres's clock as of the statement: what the answer took is added, never left out.
+        let tail = Instant::now() + claim.ahead;
+        let more = claim.messages.len() == limit || claim.put_off > 0;
+        let (per_second, last_key) = (usize::try_from(claim.per_second).unwrap_or(0), claim.last_key);
+        let (ready, ended) = self.open(lane, claim, tail).await;
+        Ok(Taken { ready, ended, last_key, more, per_second, tail })
+    }
+
+    async fn open(&self, lane: OwnedLane, claim: Claim, tail: Instant) -> (Vec<Ready>, Vec<Ended>) {
+        let step = match u32::try_from(claim.per_second) {
+            Ok(per_second) if per_second > 0 => Duration::from_secs(1) / per_second,
+            _ => Duration::ZERO,
+        };
+        let (mut ready, mut ended) = (Vec::with_capacity(claim.messages.len()), Vec::new());
+        let sealed: Vec<(ClaimedMessage, Sealed)> = claim
+            .messages
+            .into_iter()
+            .map(|mut message| {
+                let request = Sealed::from_stored(std::mem::take(&mut message.request));
+                (message, request)
+            })
+            .collect();
+        let ids = sealed.iter().filter_map(|(_, sealed)| sealed.dek_id());
+        let keys = self.keyring.whatever_opens(lane.tenant, ids).await.inspect_err(|error| {
+            tracing::warn!(channel = %lane.owner, error = %error, "the keys of messages are not available");
+        });
+        let mut place = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
+        for (ClaimedMessage { message, contact, attempts, expires_at, resend, .. }, sealed) in sealed {
+            let at = tail.checked_sub(step * place).unwrap_or(tail);
+            place = place.saturating_sub(1);
+            let mark = Some(lane.epoch);
+            let Ok(keys) = &keys else {
+                let until = again(self.clock.now(), attempts, None);
+                let fate = Fate::PutBack { until, unburnt: true, resend: false };
+                ended.push(Ended { message, contact, mark, fate });
+                continue;
+            };
+            let key = sealed.dek_id().and_then(|id| keys.get(&id));
+            let place = places::message_request(lane.tenant, message, contact);
+            match key.and_then(|key| envelope::open(&key.dek, &place, &sealed).ok()) {
+                Some(body) => {
+                    let body = body.to_vec();
+                    ready.push(Ready { message, contact, attempts, body, expires_at, resend, at });
+                }
+                // Erased meanwhile: there is nothing to send.
+                None => {
+                    let fate = Fate::Ended(Ending::Failed { code: None, answer: Vec::new() });
+                    ended.push(Ended { message, contact, mark, fate });
+                }
+            }
+        }
+        (ready, ended)
+    }
+
+    /// Messages that somebody put on the wire and did not live to record, and those that are too late. `in_hand` is there when the
+    /// answer to a claim was lost: what has our mark beside it goes back.
+    pub(super) async fn take_overdue(&self, lane: OwnedLane, in_hand: Option<Vec<Uuid>>) -> Overdue {
+        let forgotten = match in_hand {
+            Some(in_hand) => self.store.put_back_unseen(lane, &in_hand).await,
+            None => Ok(()),
+        };
+        let overdue = self.store.overdue_messages(lane, self.clock.now()).await.unwrap_or_default();
+        let more = overdue.len() >= OVERDUE;
+        let ended = overdue.into_iter().map(|one| {
+            let fate = match one.mark {
+                None => Fate::Ended(Ending::Expired),
+                Some(_) => {
+                    tracing::warn!(message = %one.message, again = one.resend, "the answer to this message was lost");
+                    self.doubted(one.resend)
+                }
+            };
+            Ended { message: one.message, contact: one.contact, mark: one.mark, fate }
+        });
+        Overdue { ended: ended.collect(), more, forgotten }
+    }
+}
