@@ -39,6 +39,7 @@ mod listeners;
 mod message_batches;
 mod message_history;
 mod meta_roundtrip;
+mod pacing;
 mod reading;
 mod replay;
 mod rows;

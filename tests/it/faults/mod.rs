@@ -11,3 +11,4 @@ mod keys;
 mod process;
 mod queue;
 mod sending;
+mod sending_kills;
