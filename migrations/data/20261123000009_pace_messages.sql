@@ -8,9 +8,8 @@ ALTER TABLE channel ADD COLUMN messages_per_second integer CHECK (messages_per_s
 ALTER TABLE outbox ADD COLUMN resent boolean NOT NULL DEFAULT false;
 
 -- Serves the lane's claim: for each priority and each key, what is due, oldest first. The lane steps from key to key by it, so that
--- one with a million messages costs no more than one with ten. Serves the place in the queue too.
-DROP INDEX outbox_waiting;
-CREATE INDEX outbox_waiting ON outbox
+-- one with a million messages costs no more than one with ten.
+CREATE INDEX outbox_turns ON outbox
     (tenant_id, channel_id, priority, COALESCE(api_key_id, '00000000-0000-0000-0000-000000000000'::uuid), next_at, message_id)
     WHERE sending_epoch IS NULL;
 -- Serves the look for requests whose answer nobody lived to record, without a look at what waits.
