@@ -55,7 +55,7 @@ fmt: ## Format the code
 	$(call say,formatting)
 	@cargo fmt
 
-bench: ensure ## Measure the way in, the way out and the audit log on this machine (ARGS="-- in", "-- out" or "-- audit": one of them)
+bench: ensure ## Measure the ways in and out and the audit log on this machine (ARGS="-- in", "-- out", "-- send" or "-- audit": one)
 	$(call say,measuring; leave the machine alone meanwhile)
 	@cargo bench --bench gate $(ARGS)
 

@@ -52,7 +52,7 @@ pub(crate) struct Gateway {
     child: Child,
     /// Its environment.
     pub(crate) settings: Vec<(String, String)>,
-    /// May manage endpoints.
+    /// May do everything.
     key: String,
     /// Where Meta would post.
     pub(crate) public: SocketAddr,
@@ -63,6 +63,16 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it and waits until it is ready.
     pub(crate) async fn start(database: &Database, business: Business, batching: Batching) -> anyhow::Result<Self> {
+        Self::start_with(database, business, batching, &[]).await
+    }
+
+    /// The same with more settings.
+    pub(crate) async fn start_with(
+        database: &Database,
+        business: Business,
+        batching: Batching,
+        more: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let [public, internal, admin] = free_addresses()?;
         let mut settings = settings(database, business);
         for (name, address) in [("PUBLIC", public), ("INTERNAL", internal), ("ADMIN", admin)] {
@@ -70,7 +80,7 @@ impl Gateway {
         }
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         settings.extend(more_settings().split(' ').filter_map(|one| one.split_once('=')).map(|one| owned(&one)));
-        settings.extend(batching.settings().iter().map(owned));
+        settings.extend(batching.settings().iter().chain(more).map(owned));
         // Before the gateway starts: what another process sets up later it learns a second later.
         let key = make_key(&settings).await?;
         let child = command(&settings).arg("serve").spawn().with_context(|| format!("cannot run {BINARY}"))?;
@@ -101,6 +111,31 @@ impl Gateway {
     pub(crate) async fn remove_endpoint(&self, endpoint: Endpoint) -> anyhow::Result<()> {
         let status = self.client.delete(endpoint.0).bearer_auth(&self.key).send().await?.status();
         ensure!(status.is_success(), "the endpoint was not removed: {status}");
+        Ok(())
+    }
+
+    /// Where applications hand over messages.
+    pub(crate) const fn internal(&self) -> SocketAddr {
+        self.internal
+    }
+
+    /// What they show.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What the API shows.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let answer = self.client.get(format!("http://{}{path}", self.internal)).bearer_auth(&self.key).send().await?;
+        ensure!(answer.status().is_success(), "{path}: {}", answer.status());
+        Ok(answer.bytes().await?.to_vec())
+    }
+
+    /// Makes something by the API.
+    pub(crate) async fn create(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+        let url = format!("http://{}{path}", self.internal);
+        let status = self.client.post(url).bearer_auth(&self.key).json(body).send().await?.status();
+        ensure!(status.is_success(), "{path}: {status}");
         Ok(())
     }
 
@@ -150,7 +185,7 @@ pub(crate) fn more_settings() -> String {
 }
 
 async fn make_key(settings: &[(String, String)]) -> anyhow::Result<String> {
-    let arguments = ["key", "create", "--name", "bench", "--scope", "endpoints:manage", "--unmasked"];
+    let arguments = ["key", "create", "--name", "bench", "--scope", "admin", "--unmasked"];
     let output = command(settings).args(arguments).stdout(Stdio::piped()).output().await?;
     ensure!(output.status.success(), "no API key was made ({}); {SHOW_LOG}=1 shows why", output.status);
     let text = String::from_utf8(output.stdout)?;

@@ -1,7 +1,7 @@
 //! `make bench`: how many webhooks a second this build proves, seals, stores and answers, and how many events it delivers, on a
 //! Postgres that is made for it and deleted afterwards. `docs/performance.md` says what is measured and what is not. Nothing
 //! else is written. The argument `in` measures the way in alone, `out` the way out to apps
-//! alone, `audit` the audit log alone.
+//! alone, `audit` the audit log alone, `send` the way out to Meta alone.
 
 mod audit;
 mod bench;
@@ -20,6 +20,7 @@ mod process;
 mod progress;
 mod receiver;
 mod scenario;
+mod sending;
 mod server;
 mod table;
 mod targets;
@@ -73,18 +74,23 @@ async fn measure() -> anyhow::Result<()> {
     }
     let alone = |part| std::env::args().any(|argument| argument == part);
     let (mut report, mut targets) = (format!("\n\n{machine}\n"), Vec::new());
-    let only_audit = alone("audit");
-    if !alone("out") && !only_audit {
+    let (only_audit, only_sending) = (alone("audit"), alone("send"));
+    if !alone("out") && !only_audit && !only_sending {
         let findings = scenario::run(&bench, &server).await?;
         report.push_str(&table::render(&findings, sizes));
         targets.extend(targets::judge(&findings));
     }
-    if !alone("in") && !only_audit {
+    if !alone("in") && !only_audit && !only_sending {
         let findings = out::run(&bench, &server, sizes.out).await?;
         report.push_str(&out::report::render(&findings));
         targets.extend(out::report::judge(&findings));
     }
-    if only_audit || !(alone("in") || alone("out")) {
+    if only_sending || !(alone("in") || alone("out") || only_audit) {
+        let findings = sending::run(&bench, &server).await?;
+        report.push_str(&sending::report::render(&findings));
+        targets.extend(sending::report::judge(&findings));
+    }
+    if only_audit || !(alone("in") || alone("out") || only_sending) {
         match audit::run(&bench, &server).await {
             Ok(findings) => {
                 report.push_str(&audit::report::render(&findings));

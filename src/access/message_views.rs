@@ -1,13 +1,15 @@
 //! Messages behind the door: opened, and joined with what Meta said of them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use time::Duration;
+use zeroize::Zeroizing;
 
 use super::admission::Recorded;
 use super::door::{Door, DoorError};
 use super::open::Keys;
-use super::views::{MessageView, QueueView, StatusView};
+use super::views::{Content, MessageView, QueueView, StatusView};
 use crate::crypto::envelope::Sealed;
 use crate::domain::event::Status;
 use crate::domain::message::{self, Priority};
@@ -93,6 +95,15 @@ fn status_view(tenant: TenantId, keys: &Keys, row: StatusRow) -> (Vec<u8>, Statu
     (row.subject, StatusView { status, error_code, occurred_at: row.occurred_at, content })
 }
 
+/// With the callback data that the application wrote.
+fn as_written(request: Content, id: MessageId) -> Content {
+    let Content::Opened(json) = &request else { return request };
+    match message::with_own_callback_data(json, id) {
+        Cow::Owned(own) => Content::Opened(Zeroizing::new(own)),
+        Cow::Borrowed(_) => request,
+    }
+}
+
 fn view(tenant: TenantId, keys: &Keys, parts: Parts, statuses: Vec<StatusView>) -> MessageView {
     let Parts { row, request, answer } = parts;
     let (id, contact) = (MessageId::from_uuid(row.message_id), ContactId::from_uuid(row.contact_id));
@@ -103,7 +114,7 @@ fn view(tenant: TenantId, keys: &Keys, parts: Parts, statuses: Vec<StatusView>) 
         state: message::state(&row.state, statuses.iter().map(|status| status.status)),
         error_code: row.error_code.or_else(|| statuses.iter().rev().find_map(|status| status.error_code)),
         statuses,
-        request: keys.open(&places::message_request(tenant, id, contact), &request),
+        request: as_written(keys.open(&places::message_request(tenant, id, contact), &request), id),
         answer: answer.map(|answer| keys.open(&places::message_answer(tenant, id, contact), &answer)),
         created_at: row.created_at,
         settled_at: row.settled_at,

@@ -1,10 +1,12 @@
 //! Files an item: under which day, which keyed hashes, for whom. What dedupes it is decided here (docs/adr/0002-dedupe-zones.md).
 
+use std::borrow::Cow;
+
 use time::{Date, OffsetDateTime};
 
 use crate::directory::Snapshot;
 use crate::domain::event::{Item, Subject};
-use crate::domain::message::parse_callback_data;
+use crate::domain::message::{parse_callback_data, with_own_callback_data};
 use crate::ids::{ChannelId, MessageId, TenantId};
 use crate::keyring::TenantKeys;
 
@@ -59,6 +61,11 @@ pub(super) fn variant(keys: &TenantKeys, item: &Item) -> [u8; 8] {
 pub(super) fn channel(snapshot: &Snapshot, tenant: TenantId, item: &Item) -> Option<ChannelId> {
     let number = item.phone_number_id.as_ref()?;
     snapshot.channel_by_number(tenant, number).map(|channel| channel.id)
+}
+
+/// What is stored of an item: all of it, but that the callback data of an application's own message is as the application wrote it.
+pub(super) fn content(item: &Item) -> Cow<'_, [u8]> {
+    message(item).map_or(Cow::Borrowed(&item.envelope), |message| with_own_callback_data(&item.envelope, message))
 }
 
 /// Our message that a status is about.

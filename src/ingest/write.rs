@@ -211,7 +211,7 @@ impl Writer {
         for (one, event_id) in filed.iter().zip(ids) {
             let dek = deks.get(&name(one)).ok_or(KeyringError::Gone)?;
             let place = places::event_payload(filing.tenant, event_id, one.contact);
-            batch.push(filing.event(one, event_id, envelope::seal(&dek.dek, &place, &one.item.envelope)));
+            batch.push(filing.event(one, event_id, envelope::seal(&dek.dek, &place, &file::content(one.item))));
         }
         Ok(batch)
     }

@@ -7,11 +7,9 @@ use serde_json::{Map, Value};
 
 use super::schema;
 
-use crate::domain::message::is_reserved;
+use crate::domain::message::{LONGEST_CALLBACK_DATA, is_reserved};
 use crate::domain::person::{Identifier, Person, PhoneNumber};
 
-/// What Meta allows in `biz_opaque_callback_data`, in characters.
-const CALLBACK_LIMIT: usize = 512;
 /// Members that say whom a message is for.
 pub(super) const RECIPIENT: [&str; 3] = ["recipient_type", "to", "recipient"];
 
@@ -112,8 +110,8 @@ fn content(body: Map<String, Value>) -> (&'static str, Map<String, Value>, Vec<F
     }
     match body.get("biz_opaque_callback_data").map(Value::as_str) {
         Some(None) => faults.push(fault("/biz_opaque_callback_data", "must be a string")),
-        Some(Some(text)) if text.chars().count() > CALLBACK_LIMIT => {
-            faults.push(fault("/biz_opaque_callback_data", "must have at most 512 characters"));
+        Some(Some(text)) if text.chars().count() > LONGEST_CALLBACK_DATA => {
+            faults.push(fault("/biz_opaque_callback_data", "must have at most 471 characters: the gateway's own id travels with them"));
         }
         Some(Some(text)) if is_reserved(text) => {
             let detail = "must not begin with \"waxseal:\", which marks the gateway's own";

@@ -149,6 +149,7 @@ impl Sender {
                     Outcome::Refused { code, retry_after, .. } => {
                         if let Some(what) = TooFast::of(code) {
                             self.slow_down(&kept.channel, kept.contact, what, retry_after).await;
+                            self.give_pair_back(&kept.channel, kept.contact).await;
                         }
                         Ending::Failed { code, answer: answer.body.to_vec() }
                     }

@@ -95,13 +95,22 @@ impl Sender {
             }
             refused => {
                 if let Some(contact) = contact {
-                    self.store.return_pair(place, contact).await?;
+                    self.give_pair_back(channel, contact).await;
                 }
                 match refused? {
                     Turn::Refused(retry_after) => Err(limited(CHANNEL_TOO_FAST, "channel", retry_after)),
                     Turn::In(_) => Ok(()),
                 }
             }
+        }
+    }
+
+    /// Nothing was sent to this person. Where that cannot be said, they wait six seconds longer.
+    pub(super) async fn give_pair_back(&self, channel: &Channel, contact: ContactId) {
+        if self.pacing.pairs
+            && let Err(error) = self.store.return_pair((channel.tenant, channel.id), contact).await
+        {
+            tracing::debug!(channel = %channel.id, error = %error, "a place could not be given back");
         }
     }
 

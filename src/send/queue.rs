@@ -24,6 +24,9 @@ use crate::store::idempotency::{Claim, Claimed};
 /// must not see it; ours goes into a header.
 const GRAPH_PARAMETERS: [&str; 4] = ["access_token", "appsecret_proof", "method", "fields"];
 
+/// The application's own comes back in its statuses; ours travels before it.
+const CALLBACK_DATA: &str = "biz_opaque_callback_data";
+
 /// Why a message was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -282,6 +285,8 @@ fn for_meta(mut body: Map<String, Value>, message: MessageId) -> String {
         body.remove(parameter);
     }
     body.entry("messaging_product").or_insert_with(|| Value::from("whatsapp"));
-    body.entry("biz_opaque_callback_data").or_insert_with(|| Value::from(callback_data(message)));
+    let own = body.get(CALLBACK_DATA).and_then(Value::as_str);
+    let data = callback_data(message, own);
+    body.insert(CALLBACK_DATA.to_owned(), Value::from(data));
     Value::Object(body).to_string()
 }

@@ -286,12 +286,26 @@ impl Store {
                      SELECT ctid AS row FROM outbox
                      WHERE tenant_id = $1 AND channel_id = $2 AND message_id = t.message_id LIMIT 1
                  ) o
+             ), done AS (
+                 UPDATE outbox SET sending_epoch = NULL, next_at = LEAST(t.until, expires_at),
+                        attempts = outbox.attempts - t.unburnt, resent = resent OR t.resend
+                 FROM back t
+                 WHERE tenant_id = $1 AND channel_id = $2 AND outbox.ctid = ANY(ARRAY(SELECT row FROM back))
+                   AND outbox.message_id = t.message_id AND sending_epoch = t.mark
+                 RETURNING contact_id, t.unburnt
+             ), pair AS MATERIALIZED (
+                 SELECT p.row, d.contact_id, d.unsent
+                 FROM (SELECT contact_id, sum(unburnt) AS unsent FROM done GROUP BY contact_id ORDER BY contact_id) d
+                 CROSS JOIN LATERAL (
+                     SELECT ctid AS row FROM pair_pace
+                     WHERE tenant_id = $1 AND channel_id = $2 AND contact_id = d.contact_id LIMIT 1 FOR UPDATE
+                 ) p
              )
-             UPDATE outbox SET sending_epoch = NULL, next_at = LEAST(t.until, expires_at),
-                    attempts = outbox.attempts - t.unburnt, resent = resent OR t.resend
-             FROM back t
-             WHERE tenant_id = $1 AND channel_id = $2 AND outbox.ctid = ANY(ARRAY(SELECT row FROM back))
-               AND outbox.message_id = t.message_id AND sending_epoch = t.mark",
+             -- What was not sent has not used its person's place.
+             UPDATE pair_pace SET taken_until = taken_until - pair.unsent * interval '6 seconds'
+             FROM pair
+             WHERE tenant_id = $1 AND channel_id = $2 AND pair_pace.ctid = ANY(ARRAY(SELECT row FROM pair))
+               AND pair_pace.contact_id = pair.contact_id",
             lane.tenant.uuid(),
             lane.owner,
             &back.iter().map(|one| one.message.uuid()).collect::<Vec<_>>(),

@@ -149,7 +149,7 @@ impl Store {
     }
 
     /// Meta refused a message because its person gets too many: nothing goes to them before what is returned. 4^X seconds, X counted
-    /// from 0, as Meta asks; about an hour at most.
+    /// from 0, as Meta asks; about an hour at most. The place of the refused message is still taken: it is to be given back.
     pub async fn slow_pair(
         &self,
         (tenant, channel): (TenantId, ChannelId),
@@ -158,11 +158,11 @@ impl Store {
     ) -> Result<OffsetDateTime, StoreError> {
         let until = sqlx::query_scalar!(
             r#"INSERT INTO pair_pace AS p (tenant_id, channel_id, contact_id, taken_until, refused)
-               VALUES ($1, $2, $3, $4::timestamptz + interval '265 seconds', 1)
+               VALUES ($1, $2, $3, $4::timestamptz + interval '271 seconds', 1)
                ON CONFLICT (tenant_id, channel_id, contact_id) DO UPDATE
-               SET taken_until = GREATEST(p.taken_until, $4 + interval '264 seconds' + 4 ^ LEAST(p.refused, 6) * interval '1 second'),
+               SET taken_until = GREATEST(p.taken_until, $4 + interval '270 seconds' + 4 ^ LEAST(p.refused, 6) * interval '1 second'),
                    refused = LEAST(p.refused + 1, 7)
-               RETURNING taken_until - interval '264 seconds' AS "until!""#,
+               RETURNING taken_until - interval '270 seconds' AS "until!""#,
             tenant.uuid(),
             channel.uuid(),
             contact.uuid(),

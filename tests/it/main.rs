@@ -18,6 +18,7 @@ mod access;
 mod alarms;
 mod audit;
 mod authorisation;
+mod callback_data;
 mod canary;
 mod cancelling;
 mod cli_delivery;
