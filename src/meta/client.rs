@@ -1,6 +1,8 @@
 //! The Graph client: one POST to Meta, and an honest account of what is known afterwards. Nothing is retried here,
 //! because Meta has no idempotency key: who sends twice, sends two messages.
 
+mod number;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -73,27 +75,7 @@ impl GraphClient {
         if answer.is_conclusive() { Ok(answer) } else { Err(SendError::InDoubt(Cause::Answer(status))) }
     }
 
-    /// One field of a business number, as Meta has it now; `None` where it does not say.
-    pub async fn number_field(
-        &self,
-        phone_number_id: &PhoneNumberId,
-        token: &AccessToken,
-        field: &str,
-    ) -> Option<serde_json::Value> {
-        let mut url = self.number_address(None, phone_number_id)?;
-        url.query_pairs_mut().append_pair("fields", field);
-        let response = self.http.get(url).bearer_auth(token.expose()).send().await.ok()?;
-        let body = read_to_cap(response.error_for_status().ok()?).await.ok()?;
-        serde_json::from_slice::<serde_json::Value>(&body).ok()?.get_mut(field).map(serde_json::Value::take)
-    }
-
     fn address(&self, version: Option<&str>, phone_number_id: &PhoneNumberId) -> Option<Url> {
-        let mut url = self.number_address(version, phone_number_id)?;
-        url.path_segments_mut().ok()?.push("messages");
-        Some(url)
-    }
-
-    fn number_address(&self, version: Option<&str>, phone_number_id: &PhoneNumberId) -> Option<Url> {
         let version = version.unwrap_or(&self.version);
         let number = phone_number_id.as_str();
         let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -101,7 +83,7 @@ impl GraphClient {
             return None;
         }
         let mut url = self.base_url.clone();
-        url.path_segments_mut().ok()?.pop_if_empty().extend([version, number]);
+        url.path_segments_mut().ok()?.pop_if_empty().extend([version, number, "messages"]);
         Some(url)
     }
 }

@@ -58,7 +58,7 @@ impl Load {
             let count = left.min(BATCH);
             let first = NEXT.fetch_add(count, Ordering::Relaxed);
             let all: Vec<String> = (first..first + count).map(|number| self.message(number)).collect();
-            let body = format!("[{}]", all.join(","));
+            let body = format!(r#"{{"messages":[{}]}}"#, all.join(","));
             let status = connection.exchange(&self.request("/v1/messages/batch", &body)).await?;
             ensure!((200..300).contains(&status), "the gateway answered {status} to a batch");
             left -= count;
