@@ -101,10 +101,6 @@ impl SendConfig {
         let expected = "\"reported\", \"unlimited\" or a whole number from 1 to 100000";
         let messages_per_second = reader.parsed("send.messages_per_second", expected);
         let pair_limit = reader.flag("send.pair_limit");
-        Some(Self {
-            max_in_flight: max_in_flight?,
-            messages_per_second: messages_per_second?,
-            pair_limit: pair_limit?,
-        })
+        Some(Self { max_in_flight: max_in_flight?, messages_per_second: messages_per_second?, pair_limit: pair_limit? })
     }
 }

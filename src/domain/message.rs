@@ -145,11 +145,13 @@ pub fn with_own_callback_data(json: &[u8], message: MessageId) -> Cow<'_, [u8]> 
     let value = name.and_then(|from| Some(from + memchr::memmem::find(json.get(from..)?, ours.as_bytes())?));
     // Nothing but a colon and white space may stand between the name and the value.
     let is_value = |from: usize, at: usize| {
-        json.get(from..at).is_some_and(|between| between.iter().all(|byte| matches!(byte, b':' | b' ' | b'\t' | b'\n' | b'\r')))
+        json.get(from..at)
+            .is_some_and(|between| between.iter().all(|byte| matches!(byte, b':' | b' ' | b'\t' | b'\n' | b'\r')))
     };
     match name.zip(value).filter(|(from, at)| is_value(*from, *at)) {
         Some((_, at)) => {
-            let (before, after) = (json.get(..=at).unwrap_or_default(), json.get(at + ours.len()..).unwrap_or_default());
+            let (before, after) =
+                (json.get(..=at).unwrap_or_default(), json.get(at + ours.len()..).unwrap_or_default());
             Cow::Owned([before, after].concat())
         }
         None => Cow::Borrowed(json),
@@ -191,7 +193,8 @@ mod tests {
     fn an_applications_callback_data_comes_back_as_it_was_and_nothing_else_is_touched() {
         let id = MessageId::new(time::macros::datetime!(2026-11-22 12:00 UTC));
         let json = |data: &str| format!(r#"{{"a":[1.0, "\\u00e4"], "biz_opaque_callback_data" : "{data}","b":{{}}}}"#);
-        let restored = |data: &str| String::from_utf8(with_own_callback_data(json(data).as_bytes(), id).into_owned()).unwrap();
+        let restored =
+            |data: &str| String::from_utf8(with_own_callback_data(json(data).as_bytes(), id).into_owned()).unwrap();
         assert_eq!(restored(&callback_data(id, Some(r#"k\u00fcche \"7\""#))), json(r#"k\u00fcche \"7\""#));
         assert_eq!(restored(&callback_data(id, Some(""))), json(""));
         let another = MessageId::new(time::macros::datetime!(2026-11-22 13:00 UTC));

@@ -189,8 +189,7 @@ impl<'a> Work<'a> {
             self.unseen_until = Some(self.sender.clock.now() + UNSEEN);
         }
         // What is being recorded at this moment was looked at before.
-        let new: Vec<Ended> =
-            overdue.ended.into_iter().filter(|one| !self.in_hand.contains(&one.message)).collect();
+        let new: Vec<Ended> = overdue.ended.into_iter().filter(|one| !self.in_hand.contains(&one.message)).collect();
         if overdue.more && !new.is_empty() {
             self.look = self.sender.clock.now();
         }
@@ -273,7 +272,11 @@ impl<'a> Work<'a> {
     }
 
     fn is_at_rest(&self) -> bool {
-        self.flying.is_empty() && self.taking.is_none() && self.looking.is_none() && self.recording.is_none() && self.ended.is_empty()
+        self.flying.is_empty()
+            && self.taking.is_none()
+            && self.looking.is_none()
+            && self.recording.is_none()
+            && self.ended.is_empty()
     }
 
     fn take_in(&mut self, taken: Result<Taken, StoreError>) {

@@ -197,7 +197,9 @@ impl Sender {
         let mut owners: Vec<_> = told.iter().flat_map(|event| &event.owed_to).map(|(owner, _)| owner.uuid()).collect();
         owners.sort_unstable();
         owners.dedup();
-        owners.into_iter().for_each(|owner| self.bells.ring(owner));
+        for owner in owners {
+            self.bells.ring(owner);
+        }
         self.bells.ring_for_events();
         Ok(())
     }

@@ -73,7 +73,8 @@ impl Turns {
     /// The message to this person goes back: so does everything to them that waits, or it would overtake.
     pub(super) fn give_back(&mut self, contact: ContactId) -> Vec<Ready> {
         let mut given: Vec<Ready> = self.behind.remove(&contact).unwrap_or_default().into();
-        let (theirs, others) = std::mem::take(&mut self.waiting).into_iter().partition(|ready| ready.contact == contact);
+        let (theirs, others) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|ready| ready.contact == contact);
         let theirs: VecDeque<Ready> = theirs;
         self.waiting = others;
         given.extend(theirs);

@@ -48,7 +48,8 @@ impl Limits {
             state.number = Some(until);
         }
         if settings.pair_limit {
-            let Some(until) = take(state.pairs.get(person).copied(), PAIR_STEP, PAIR_STEP * (PAIR_BURST - 1), now) else {
+            let Some(until) = take(state.pairs.get(person).copied(), PAIR_STEP, PAIR_STEP * (PAIR_BURST - 1), now)
+            else {
                 state.refused[1] += 1;
                 return Err(GraphError::new(131_056, "Too many messages to the same person in a short period"));
             };

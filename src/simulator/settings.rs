@@ -83,6 +83,7 @@ impl Default for Retry {
 /// Everything that can be changed while the simulator runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the JSON that tests write")]
 pub struct Settings {
     /// The statuses that follow an accepted send.
     pub ladder: Ladder,

@@ -92,6 +92,7 @@ impl Store {
     /// Marks due messages of the lane as being on the wire and hands them out: replies before bulk, the keys by turns, each key's
     /// oldest first. Puts off those whose person has had enough, and takes the time that the others need of the channel, all in one
     /// commit. When this returns, the mark is committed: whoever finds it after a crash knows that Meta may have seen the request.
+    #[expect(clippy::too_many_lines, reason = "it is one statement: whatever it decides, it decides in one commit")]
     pub async fn claim_messages(
         &self,
         lane: OwnedLane,

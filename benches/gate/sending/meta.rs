@@ -94,7 +94,8 @@ async fn answer(stream: TcpStream, notes: &Notes) -> anyhow::Result<()> {
             }
             _ => r#"{"id":"1"}"#.to_owned(),
         };
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
         connection.send((head + &body).as_bytes()).await?;
     }
     Ok(())

@@ -99,8 +99,7 @@ impl Sending<'_> {
     async fn gateway(&self, limit: &str) -> anyhow::Result<Gateway> {
         let graph = format!("http://{}", self.meta.address);
         let more = [("WAXSEAL_META__GRAPH_URL", graph.as_str()), ("WAXSEAL_SEND__MESSAGES_PER_SECOND", limit)];
-        let gateway =
-            Gateway::start_with(&self.database, self.bench.business(), Batching::Grouped, &more).await?;
+        let gateway = Gateway::start_with(&self.database, self.bench.business(), Batching::Grouped, &more).await?;
         let known: Value = serde_json::from_slice(&gateway.get("/v1/channels").await?)?;
         for number in &self.numbers {
             if !known.to_string().contains(number) {

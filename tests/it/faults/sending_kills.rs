@@ -95,8 +95,12 @@ async fn whenever_the_gateway_is_killed_each_message_is_sent_once_or_called_in_d
 
     let (ledger, states) = (ledger(&estate, "").await, states(&estate.database).await);
     assert_eq!(ledger["doubled"], json!({}), "sent twice; SENDING_SEED={seed}");
-    let sent: HashSet<&str> =
-        ledger["messages"].as_array().unwrap().iter().map(|one| one["biz_opaque_callback_data"].as_str().unwrap()).collect();
+    let sent: HashSet<&str> = ledger["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["biz_opaque_callback_data"].as_str().unwrap())
+        .collect();
     assert_eq!(u64::try_from(states.len()).unwrap(), messages);
     let (mut doubted, mut doubted_and_sent) = (0, 0);
     for (id, state) in &states {

@@ -75,10 +75,8 @@ async fn a_message_that_is_too_late_is_never_sent_and_its_application_is_told() 
     database::sabotage(&app.database, &until_then).await;
     clock.advance(time::Duration::seconds(6));
     // Also while nothing may be sent.
-    until("it is expired", PATIENCE, async || {
-        app.get(&format!("/v1/messages/{late}")).await["state"] == "expired"
-    })
-    .await;
+    until("it is expired", PATIENCE, async || app.get(&format!("/v1/messages/{late}")).await["state"] == "expired")
+        .await;
     release(&app).await;
     clock.advance(time::Duration::seconds(1));
     until("the other is sent", PATIENCE, async || order(&app).await == ["rechtzeitig"]).await;
