@@ -141,6 +141,9 @@ impl Sender {
         let checked = draft.0.map_err(MirrorError::Faulty)?;
         self.wait_for_turn(&channel, contact).await?;
         let kept = self.keep(tenant, channel, checked, "mirror").await?;
+        if contact.is_none() {
+            self.note_first(&kept.channel, kept.contact).await;
+        }
         let sent = self.post(&kept.channel, version, kept.body.clone().into()).await;
         let (ending, result) = match sent {
             Ok(answer) => {

@@ -105,6 +105,15 @@ impl Sender {
         }
     }
 
+    /// The first message to somebody new: it counts, and nothing can stand in its way.
+    pub(super) async fn note_first(&self, channel: &Channel, contact: ContactId) {
+        if self.pacing.pairs
+            && let Err(error) = self.store.take_pair((channel.tenant, channel.id), contact, self.clock.now()).await
+        {
+            tracing::debug!(channel = %channel.id, error = %error, "a place could not be taken");
+        }
+    }
+
     /// Nothing was sent to this person. Where that cannot be said, they wait six seconds longer.
     pub(super) async fn give_pair_back(&self, channel: &Channel, contact: ContactId) {
         if self.pacing.pairs
