@@ -1,16 +1,13 @@
 //! Promise: what an application writes into `biz_opaque_callback_data` comes back to it in every status, as from Meta itself, although
 //! the gateway's own id travels in the same field.
 
-use std::time::Duration;
-
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::app::PHONE_NUMBER_ID;
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{Receiver, TestApp};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// With everything that JSON escapes.
 const OWN: &str = "order \"4711\" \\ küche/7";
 

@@ -3,8 +3,6 @@
 
 mod turns;
 
-use std::time::Duration;
-
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use waxseal::simulator::{Ladder, Settings};
@@ -12,10 +10,9 @@ use waxseal::simulator::{Ladder, Settings};
 use crate::support::app::PHONE_NUMBER_ID;
 use crate::support::estate::Estate;
 use crate::support::process::Process;
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const MIRROR: &str = "/graph/v25.0/106540352242922/messages";
 
 fn message(to: &str, body: &str) -> Value {

@@ -2,7 +2,6 @@
 //! been sent is said to be in doubt. `SENDING_MESSAGES` and `SENDING_SEED` in the environment make it longer, or repeat a run.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use reqwest::StatusCode;
@@ -12,10 +11,8 @@ use waxseal::simulator::{Ladder, Settings};
 
 use crate::support::database;
 use crate::support::estate::Estate;
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 
-/// For what may take long because the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(120);
 const KILLS: u64 = 5;
 /// Answers that are lost before each kill.
 const LOST: u64 = 4;

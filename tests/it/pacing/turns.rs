@@ -6,8 +6,8 @@ use std::sync::Arc;
 use waxseal::clock::SystemClock;
 use waxseal::simulator::Settings;
 
-use super::{PATIENCE, hold, ledger, queue, release, strict};
-use crate::support::wait::until;
+use super::{hold, ledger, queue, release, strict};
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{Receiver, TestApp, database};
 
 /// What Meta accepted, in its order.
