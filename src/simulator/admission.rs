@@ -15,6 +15,7 @@ use super::faults::{Break, Fault, Surface};
 use super::line::Line;
 use super::media::DOWNLOAD_PATH;
 use super::platform::Platform;
+use super::settings::Proof;
 
 /// Asks a handler to accept a message and to report it as failed with this code afterwards.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +40,7 @@ pub(super) async fn admit(
         platform.pause(Duration::from_millis(delay)).await;
     }
     let Some(fault) = platform.faults.take(surface) else {
-        return next.run(request).await;
+        return with_usage(next.run(request).await);
     };
     if fault.delay_ms > 0 {
         platform.pause(Duration::from_millis(fault.delay_ms)).await;
@@ -58,6 +59,13 @@ pub(super) async fn admit(
     if fault.connection == Some(Break::LostAnswer) {
         line.close();
     }
+    response
+}
+
+/// How much of its limits the app has used, as Meta says with every answer.
+fn with_usage(mut response: Response) -> Response {
+    let usage = HeaderValue::from_static(r#"{"call_count":3,"total_cputime":1,"total_time":2}"#);
+    response.headers_mut().insert("x-app-usage", usage);
     response
 }
 
@@ -92,6 +100,9 @@ fn check(platform: &Platform, request: &Request) -> Result<(), GraphError> {
     match parameter(query, "appsecret_proof") {
         Some(proof) if !proves(platform, &proof) => {
             Err(GraphError::parameter("Invalid appsecret_proof provided in the API argument"))
+        }
+        None if path != DOWNLOAD_PATH && platform.settings().proof == Proof::Required => {
+            Err(GraphError::parameter("API calls from the server require an appsecret_proof argument"))
         }
         _ => Ok(()),
     }

@@ -77,6 +77,11 @@ impl GraphError {
     }
 
     fn body(&self) -> Value {
+        json!({ "error": self.inner() })
+    }
+
+    /// What stands under `error`.
+    pub(super) fn inner(&self) -> Value {
         let mut error = json!({
             "message": self.message,
             "type": self.kind,
@@ -94,7 +99,7 @@ impl GraphError {
                 fields.insert("is_transient".into(), true.into());
             }
         }
-        json!({ "error": error })
+        error
     }
 }
 
@@ -171,7 +176,9 @@ pub fn title_of(code: u32) -> &'static str {
         132_016 => "Template is disabled",
         133_010 => "Phone number not registered",
         135_000 => "Generic user error",
+        133_005 => "Two step verification PIN Mismatch",
         137_000 => "Identity key hash mismatch",
+        139_100 => "Failed to block/unblock some users",
         _ => "Request refused",
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::media;
+use super::{media, uploads};
 
 /// A part of the Graph side that can be made to fail by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,8 @@ impl Surface {
     pub(super) fn of(path: &str) -> Self {
         match path.rsplit('/').next().unwrap_or_default() {
             "messages" | "marketing_messages" => Self::Messages,
-            "media" => Self::Media,
+            "media" | "uploads" => Self::Media,
+            id if id.starts_with(uploads::PREFIX) => Self::Media,
             "message_templates" => Self::Templates,
             "" => Self::Download,
             id if media::is_media_id(id) => Self::Media,

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::errors::GraphResult;
 use super::ledger::{Item, Posted};
-use super::paging::{self, PageQuery};
+use super::paging::PageQuery;
 use super::platform::Platform;
 
 /// Whether the history is of one message.
@@ -26,6 +26,7 @@ pub(super) async fn list(
     Path((version, id)): Path<(String, String)>,
     Query(filter): Query<Filter>,
     Query(page): Query<PageQuery>,
+    RawQuery(asked): RawQuery,
     headers: HeaderMap,
 ) -> GraphResult {
     platform.require_number("get", &id)?;
@@ -46,7 +47,7 @@ pub(super) async fn list(
         })
         .collect();
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    Ok(Json(paging::page(&rows, &page, &format!("http://{host}/{version}/{id}/message_history"))))
+    Ok(Json(platform.page(&rows, &page, &format!("http://{host}/{version}/{id}/message_history"), asked.as_deref())))
 }
 
 fn event(posted: &Posted, item: &Item, status: &str) -> Value {

@@ -154,7 +154,12 @@ impl Platform {
     /// A URL for a file, good for five minutes from now. `host` is the name the caller reached the simulator by.
     pub(super) fn media_url(&self, id: &str, host: Option<&str>) -> String {
         let expires = (self.clock.now() + URL_LIFE).unix_timestamp();
-        let base = host.map_or_else(|| self.base_url.clone(), |host| format!("http://{host}"));
+        let settings = self.settings();
+        let base = match host {
+            _ if !settings.media_url_base.is_empty() => settings.media_url_base.clone(),
+            Some(host) => format!("http://{host}"),
+            None => self.base_url.clone(),
+        };
         format!("{base}{DOWNLOAD_PATH}?mid={id}&ext={expires}&hash={}", self.seal_of(id, expires))
     }
 
@@ -188,11 +193,34 @@ pub(super) struct Ticket {
 }
 
 /// `GET` of a media URL: the bytes, or 404 when the URL or the file has expired.
-pub(super) async fn download(State(platform): State<Arc<Platform>>, Query(ticket): Query<Ticket>) -> Response {
+pub(super) async fn download(
+    State(platform): State<Arc<Platform>>,
+    Query(ticket): Query<Ticket>,
+    headers: HeaderMap,
+) -> Response {
+    let elsewhere = platform.settings().download_redirect.clone();
+    if !elsewhere.is_empty() {
+        return (StatusCode::FOUND, [(header::LOCATION, elsewhere)]).into_response();
+    }
     let now = platform.clock.now();
     let good = ticket.hash == platform.seal_of(&ticket.mid, ticket.ext) && now.unix_timestamp() < ticket.ext;
     match platform.media.find(&ticket.mid, now) {
-        Some(media) if good => ([(header::CONTENT_TYPE, media.mime_type)], media.bytes).into_response(),
+        Some(media) if good => part(&media, headers.get(header::RANGE).and_then(|range| range.to_str().ok())),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// The file, or the one part of it that `bytes=from-to` names.
+fn part(media: &Media, range: Option<&str>) -> Response {
+    let kind = (header::CONTENT_TYPE, media.mime_type.clone());
+    let length = media.bytes.len();
+    let named = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+    let Some((from, to)) = named else { return ([kind], media.bytes.clone()).into_response() };
+    let from: usize = from.parse().unwrap_or(0);
+    let to = to.parse().unwrap_or(usize::MAX).min(length.saturating_sub(1));
+    if from > to {
+        return StatusCode::RANGE_NOT_SATISFIABLE.into_response();
+    }
+    let place = (header::CONTENT_RANGE, format!("bytes {from}-{to}/{length}"));
+    (StatusCode::PARTIAL_CONTENT, [kind, place], media.bytes.slice(from..=to)).into_response()
 }

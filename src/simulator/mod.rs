@@ -13,9 +13,16 @@
 //! |---|---|
 //! | `POST /P/messages`, `/P/marketing_messages` | send, mark as read, typing; accepted sends climb the status ladder |
 //! | `POST /P/media`, `GET`/`DELETE /{media}`, `GET {url}` | upload, look up (URL good for 5 minutes), delete, download |
+//! | `POST /{app}/uploads`, `POST`/`GET /upload:…` | resumable upload |
 //! | `GET`/`POST`/`DELETE /W/message_templates`, `GET`/`POST /{template}` | templates with cursor paging |
+//! | `…/compare`, `/unpause`, `/upsert_message_templates`, `/migrate_message_templates`, `/archive` | what else is done with them |
+//! | `GET`/`POST /W/flows`, `/{flow}`, `/assets`, `/publish`, `/deprecate` | flows |
 //! | `GET /W/phone_numbers`, `GET`/`POST /P`, `GET /W`, `GET /debug_token` | numbers, webhook override, account, token |
-//! | `GET`/`POST /P/whatsapp_business_profile` | profile |
+//! | `GET`/`POST /P/whatsapp_business_profile`, `/settings`, `/whatsapp_commerce_settings`, `/conversational_automation`, `/whatsapp_business_encryption` | profile and settings |
+//! | `POST /P/register`, `/deregister`, `/request_code`, `/verify_code` | registration; the code is 123456 |
+//! | `GET`/`POST`/`DELETE /P/block_users`, `/message_qrdls` | blocked people, QR codes |
+//! | `POST /P/calls`, `GET /P/call_permissions` | calls, which ring nowhere |
+//! | `GET /W?fields=analytics…`, `/W/template_analytics` | figures, all empty |
 //! | `GET`/`POST`/`DELETE /W/subscribed_apps` | subscription and the WABA's webhook override |
 //! | `GET /P/message_history` | what became of a message and of its webhooks |
 //!
@@ -48,11 +55,15 @@
 
 mod account;
 mod admission;
+mod blocks;
+mod calls;
 mod control;
 mod control_batch;
 mod control_inbound;
+mod desk;
 mod errors;
 mod faults;
+mod flows;
 mod graph_messages;
 mod handle;
 mod history;
@@ -64,22 +75,27 @@ mod limits;
 mod line;
 mod media;
 mod node;
+mod number_settings;
 mod paging;
 pub mod payloads;
 mod platform;
+mod qr_codes;
+mod registration;
 mod routes;
 mod samples;
 mod settings;
 mod subscriptions;
+mod template_acts;
 mod template_fit;
 mod templates;
+mod uploads;
 mod validation;
 mod wamid;
 mod webhooks;
 
 pub use errors::title_of;
 pub use handle::{Simulator, SimulatorConfig};
-pub use settings::{Ladder, Retry, Settings, Step};
+pub use settings::{Ladder, Proof, Retry, Settings, Step};
 pub use wamid::{inbound_wamid, outbound_wamid};
 pub use webhooks::{meta_json, signature_header};
 

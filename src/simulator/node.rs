@@ -11,29 +11,44 @@ use serde_json::{Value, json};
 use super::account::Fields;
 use super::errors::{GraphError, GraphResult};
 use super::platform::Platform;
-use super::{media, paging, validation};
+use super::{media, paging, template_acts, uploads, validation};
 
-/// `GET /{id}`: the number, the WABA, a template or a file.
+/// `GET /{id}`: the number, the WABA, a template, a flow, a file or an upload.
 pub(super) async fn show(
     State(platform): State<Arc<Platform>>,
     Path((_, id)): Path<(String, String)>,
     Query(query): Query<Fields>,
     headers: HeaderMap,
 ) -> GraphResult {
+    if id.starts_with(uploads::PREFIX) {
+        return Ok(Json(uploads::offset(&platform, &id)?));
+    }
     let object = if id == platform.config.phone_number_id {
         number(&platform)
     } else if id == platform.config.waba_id {
         waba(&platform)
     } else {
         let file = media::look_up(&platform, &id, &headers);
-        file.or_else(|| platform.templates.find(&id)).ok_or_else(|| GraphError::no_object("get", &id))?
+        let known = file.or_else(|| platform.templates.find(&id)).or_else(|| platform.flow(&id));
+        known.ok_or_else(|| GraphError::no_object("get", &id))?
     };
-    Ok(Json(paging::select(&object, query.fields.as_deref())))
+    let mut shown = paging::select(&object, query.fields.as_deref());
+    if let (true, Some(shown)) = (id == platform.config.waba_id, shown.as_object_mut()) {
+        shown.extend(template_acts::in_fields(query.fields.as_deref().unwrap_or_default()));
+    }
+    Ok(Json(shown))
 }
 
 fn number(platform: &Platform) -> Value {
     let state = platform.account.state();
     let mut number = state.number.clone();
+    let desk = platform.desk.state();
+    number.insert("is_pin_enabled".into(), desk.pin.is_some().into());
+    number.insert("conversational_automation".into(), Value::Object(desk.automation.clone()));
+    if !desk.registered {
+        number.insert("status".into(), "DISCONNECTED".into());
+    }
+    drop(desk);
     let mut urls = json!({ "application": state.callback });
     if let Some(fields) = urls.as_object_mut() {
         fields.extend(state.waba_override.iter().map(|url| ("whatsapp_business_account".into(), url.as_str().into())));
@@ -61,25 +76,40 @@ fn waba(platform: &Platform) -> Value {
 pub(super) async fn update(
     State(platform): State<Arc<Platform>>,
     Path((_, id)): Path<(String, String)>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> GraphResult {
-    let changes = validation::object(&body)?;
+    if id.starts_with(uploads::PREFIX) {
+        return uploads::receive(&platform, &id, &headers, &body);
+    }
+    let changes = validation::form(&body)?;
     if id == platform.config.phone_number_id {
         if let Some(configuration) = changes.get("webhook_configuration").and_then(Value::as_object) {
             platform.override_number(configuration).await?;
         }
-    } else if !platform.templates.edit(&id, &changes) {
+        platform.set_pin(&changes)?;
+        if let Some(name) = validation::text(&changes, "new_display_name") {
+            let review = [
+                ("new_verified_name".to_owned(), name.into()),
+                ("new_name_status".to_owned(), "PENDING_REVIEW".into()),
+            ];
+            platform.account.state().number.extend(review);
+        }
+    } else if id != platform.config.waba_id
+        && !platform.templates.edit(&id, &changes)
+        && !platform.edit_flow(&id, &changes)
+    {
         return Err(GraphError::no_object("post", &id));
     }
     Ok(Json(json!({"success": true})))
 }
 
-/// `DELETE /{media}`.
+/// `DELETE /{media}` or a flow that is a draft.
 pub(super) async fn delete(
     State(platform): State<Arc<Platform>>,
     Path((_, id)): Path<(String, String)>,
 ) -> GraphResult {
-    if platform.media.remove(&id) {
+    if platform.media.remove(&id) || platform.delete_flow(&id) {
         Ok(Json(json!({"success": true})))
     } else {
         Err(GraphError::no_object("delete", &id))

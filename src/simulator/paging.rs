@@ -4,10 +4,15 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::platform::Platform;
+
 /// Rows of one page when the caller names no limit.
 const DEFAULT_LIMIT: usize = 25;
 /// The most rows of one page.
 const MAX_LIMIT: usize = 1000;
+
+/// Parameters that are not taken over from one page to the next.
+const OF_PAGES: [&str; 5] = ["limit", "after", "before", "access_token", "appsecret_proof"];
 
 /// The paging parameters of a list.
 #[derive(Debug, Default, Deserialize)]
@@ -18,7 +23,7 @@ pub(super) struct PageQuery {
 }
 
 /// `{data, paging}` for the part of `rows` that `query` asks for. `url` is the list's own address without a query.
-pub(super) fn page(rows: &[Value], query: &PageQuery, url: &str) -> Value {
+fn page(rows: &[Value], query: &PageQuery, url: &str) -> Value {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
     let start = match (&query.after, &query.before) {
         (Some(after), _) => position(after).map_or(0, |last| last.saturating_add(1)),
@@ -40,6 +45,23 @@ pub(super) fn page(rows: &[Value], query: &PageQuery, url: &str) -> Value {
         }
     }
     json!({"data": data, "paging": paging})
+}
+
+impl Platform {
+    /// The page, with links that hold what was asked for and the token of whoever asked, as Meta's do.
+    pub(super) fn page(&self, rows: &[Value], query: &PageQuery, url: &str, asked: Option<&str>) -> Value {
+        let mut page = page(rows, query, url);
+        let asked = url::form_urlencoded::parse(asked.unwrap_or_default().as_bytes());
+        let asked: Vec<_> = asked.filter(|(name, _)| !OF_PAGES.contains(&name.as_ref())).collect();
+        let links = page.get_mut("paging").and_then(Value::as_object_mut).into_iter().flatten();
+        for (_, link) in links.filter(|(name, _)| matches!(name.as_str(), "next" | "previous")) {
+            let Ok(mut url) = reqwest::Url::parse(link.as_str().unwrap_or_default()) else { continue };
+            let token = self.config.access_token.expose();
+            url.query_pairs_mut().extend_pairs(&asked).append_pair("access_token", token);
+            *link = String::from(url).into();
+        }
+        page
+    }
 }
 
 /// The named fields of `object` (a comma-separated list; what is in braces is ignored) and always its `id`. All of it

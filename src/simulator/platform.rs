@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::account::Account;
+use super::desk::Desk;
 use super::faults::Faults;
 use super::handle::SimulatorConfig;
 use super::ladder::Due;
@@ -33,6 +34,7 @@ pub(super) struct Platform {
     pub(super) media: MediaShelf,
     pub(super) templates: TemplateShelf,
     pub(super) account: Account,
+    pub(super) desk: Desk,
     pub(super) client: reqwest::Client,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -63,6 +65,7 @@ impl Platform {
             media: MediaShelf::default(),
             templates: TemplateShelf::seeded(),
             account: Account::new(config.callback_url.clone(), &config),
+            desk: Desk::new(),
             client: webhooks::client().map_err(io::Error::other)?,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -29,7 +29,7 @@ pub(super) fn templates() -> Vec<Value> {
             "status": "APPROVED",
             "category": category,
             "parameter_format": format,
-            "quality_score": {"score": "GREEN"},
+            "quality_score": {"score": "GREEN", "date": 1_758_000_000},
             "components": [{"type": "BODY", "text": body}],
         })
     };

@@ -80,6 +80,17 @@ impl Default for Retry {
     }
 }
 
+/// Whether calls must carry an `appsecret_proof`. One that is wrong is refused in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Proof {
+    /// They may.
+    #[default]
+    Optional,
+    /// They must.
+    Required,
+}
+
 /// Everything that can be changed while the simulator runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -101,6 +112,12 @@ pub struct Settings {
     pub messages_per_second: u32,
     /// Whether one person gets one message in six seconds at most, with 45 borrowed from later.
     pub pair_limit: bool,
+    /// Whether every call must carry an `appsecret_proof`, as an app at Meta can be set to.
+    pub proof: Proof,
+    /// Where lookups say that files are; empty: here.
+    pub media_url_base: String,
+    /// Where downloads are redirected to; empty: nowhere.
+    pub download_redirect: String,
     /// Whether a new template is approved after one ladder gap, with its webhook.
     pub approve_templates: bool,
 }
@@ -116,6 +133,9 @@ impl Default for Settings {
             conversation_in_status: false,
             messages_per_second: 0,
             pair_limit: false,
+            proof: Proof::Optional,
+            media_url_base: String::new(),
+            download_redirect: String::new(),
             approve_templates: true,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -57,6 +57,7 @@ pub(super) struct Filters {
     category: Option<String>,
     hsm_id: Option<String>,
     fields: Option<String>,
+    summary: Option<String>,
 }
 
 /// `GET /W/message_templates`.
@@ -65,6 +66,7 @@ pub(super) async fn list(
     Path((version, id)): Path<(String, String)>,
     Query(filters): Query<Filters>,
     Query(page): Query<PageQuery>,
+    RawQuery(asked): RawQuery,
     headers: HeaderMap,
 ) -> GraphResult {
     platform.require_waba("get", &id)?;
@@ -79,7 +81,14 @@ pub(super) async fn list(
         .map(|row| paging::select(row, filters.fields.as_deref()))
         .collect();
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    Ok(Json(paging::page(&rows, &page, &format!("http://{host}/{version}/{id}/message_templates"))))
+    let mut shown =
+        platform.page(&rows, &page, &format!("http://{host}/{version}/{id}/message_templates"), asked.as_deref());
+    if let (Some(_), Some(shown)) = (filters.summary, shown.as_object_mut()) {
+        let all = platform.templates.rows().len();
+        let counts = json!({"total_count": rows.len(), "message_template_count": all, "message_template_limit": 250, "are_translations_complete": false});
+        shown.insert("summary".into(), counts);
+    }
+    Ok(Json(shown))
 }
 
 /// `POST /W/message_templates`: pending at first, approved one ladder gap later.
@@ -108,6 +117,7 @@ pub(super) async fn create(
     let template_id = format!("66{:013}", u64::from_be_bytes(random::bytes()) % 10_000_000_000_000);
     template.insert("id".into(), template_id.as_str().into());
     template.insert("status".into(), "PENDING".into());
+    template.entry("parameter_format").or_insert("POSITIONAL".into());
     rows.push(Value::Object(template));
     drop(rows);
     approve_later(&platform, template_id.clone());

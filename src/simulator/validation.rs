@@ -14,6 +14,18 @@ pub(super) fn object(body: &Bytes) -> Result<Map<String, Value>, GraphError> {
     serde_json::from_slice(body).map_err(|_| GraphError::parameter("The body is not a JSON object."))
 }
 
+/// A form, or a JSON object. Objects and lists in a form are JSON.
+pub(super) fn form(body: &Bytes) -> Result<Map<String, Value>, GraphError> {
+    if body.first() == Some(&b'{') {
+        return object(body);
+    }
+    let pairs = url::form_urlencoded::parse(body).map(|(name, value)| {
+        let parsed = serde_json::from_str::<Value>(&value).ok().filter(|value| value.is_object() || value.is_array());
+        (name.into_owned(), parsed.unwrap_or_else(|| value.into_owned().into()))
+    });
+    Ok(pairs.collect())
+}
+
 /// The text under `key`.
 pub(super) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str()
