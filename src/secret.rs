@@ -39,8 +39,6 @@ macro_rules! secrets {
 }
 
 secrets! {
-    /// Meta's token for a channel.
-    AccessToken,
     /// An API key, whole, as its owner holds it.
     ApiKeySecret,
     /// The secret of a Meta app, which signs its webhooks.
@@ -57,6 +55,50 @@ secrets! {
     VerifyToken,
 }
 
+/// Meta's token for a channel, and what shows Meta that its bearer holds the secret of the app too.
+#[derive(Clone)]
+pub struct AccessToken {
+    text: SecretString,
+    proof: Option<SecretString>,
+}
+
+impl AccessToken {
+    /// Takes the text of the token.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: SecretString::from(text.into()), proof: None }
+    }
+
+    /// The same with its `appsecret_proof`.
+    #[must_use]
+    pub fn proved(self, proof: String) -> Self {
+        Self { proof: Some(SecretString::from(proof)), ..self }
+    }
+
+    /// The text, for the one place that must hand it on.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.text.expose_secret()
+    }
+
+    /// The `appsecret_proof`, where the app is known.
+    #[must_use]
+    pub fn proof(&self) -> Option<&str> {
+        self.proof.as_ref().map(SecretString::expose_secret)
+    }
+
+    /// Compares in a time that depends on the lengths alone.
+    #[must_use]
+    pub fn matches(&self, candidate: &str) -> bool {
+        self.expose().as_bytes().ct_eq(candidate.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken(…)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +106,8 @@ mod tests {
     #[test]
     fn a_secret_never_prints_itself() {
         assert_eq!(format!("{:?}", AppSecret::new("canary")), "AppSecret(…)");
+        let token = AccessToken::new("canary").proved("canary".to_owned());
+        assert_eq!(format!("{token:?}"), "AccessToken(…)");
     }
 
     #[test]

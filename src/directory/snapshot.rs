@@ -137,6 +137,12 @@ impl Snapshot {
         self.by_number.get(&(tenant, number.clone()))
     }
 
+    /// Whether Meta's id is that of a number or an account of anybody here.
+    #[must_use]
+    pub fn is_listed(&self, id: &str) -> bool {
+        self.channels.values().any(|channel| channel.phone_number_id.as_str() == id || channel.waba_id.as_str() == id)
+    }
+
     /// The channels of a tenant, oldest first.
     #[must_use]
     pub fn channels_of(&self, tenant: TenantId) -> Vec<&Arc<Channel>> {

@@ -1,9 +1,12 @@
-//! The Graph client: one POST to Meta, and an honest account of what is known afterwards. Nothing is retried here,
+//! The Graph client: one request to Meta, and an honest account of what is known afterwards. Nothing is retried here,
 //! because Meta has no idempotency key: who sends twice, sends two messages.
 
+pub mod call;
+pub mod links;
 mod number;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +19,9 @@ use crate::secret::AccessToken;
 
 /// Longer answers are cut off. Meta's are below 2 kB.
 const LONGEST_ANSWER: usize = 1 << 20;
+
+/// What stands behind the version when a message goes to the API of marketing messages.
+pub const MARKETING: &str = "/marketing_messages";
 
 /// How long Meta may take.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +38,8 @@ pub struct GraphClient {
     http: reqwest::Client,
     base_url: Url,
     version: String,
+    media_hosts: Arc<[String]>,
+    proves: bool,
 }
 
 impl GraphClient {
@@ -53,11 +61,27 @@ impl GraphClient {
             .no_proxy()
             .build()
             .map_err(ClientError::Build)?;
-        Ok(Self { http, base_url, version: version.to_owned() })
+        Ok(Self { http, base_url, version: version.to_owned(), media_hosts: Arc::default(), proves: true })
+    }
+
+    /// The same with the hosts that keep Meta's files, beside the one of the Graph API itself.
+    #[must_use]
+    pub fn with_media_hosts(self, hosts: &[String]) -> Self {
+        Self { media_hosts: hosts.into(), ..self }
+    }
+
+    /// The same, sending `appsecret_proof` along or not.
+    #[must_use]
+    pub fn proving(self, proves: bool) -> Self {
+        Self { proves, ..self }
+    }
+
+    fn proof<'t>(&self, token: &'t AccessToken) -> Option<&'t str> {
+        token.proof().filter(|_| self.proves)
     }
 
     /// Posts `body`, Meta's message object, as the business number. `version` overrides the configured one, for
-    /// applications that name theirs. Every answer that says what became of the message is `Ok`, refusals included.
+    /// applications that name theirs; [`MARKETING`] behind it stands for marketing messages. Every answer that says what became of the message is `Ok`, refusals included.
     pub async fn send_message(
         &self,
         phone_number_id: &PhoneNumberId,
@@ -65,7 +89,10 @@ impl GraphClient {
         body: Bytes,
         version: Option<&str>,
     ) -> Result<Answer, SendError> {
-        let url = self.address(version, phone_number_id).ok_or(SendError::NotSent(Cause::Address))?;
+        let mut url = self.address(version, phone_number_id).ok_or(SendError::NotSent(Cause::Address))?;
+        if let Some(proof) = self.proof(token) {
+            url.query_pairs_mut().append_pair("appsecret_proof", proof);
+        }
         let request = self.http.post(url).bearer_auth(token.expose());
         let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
         let response = request.send().await.map_err(SendError::from_transport)?;
@@ -77,13 +104,18 @@ impl GraphClient {
 
     fn address(&self, version: Option<&str>, phone_number_id: &PhoneNumberId) -> Option<Url> {
         let version = version.unwrap_or(&self.version);
+        let (version, edge) = match version.strip_suffix(MARKETING) {
+            Some("") => (self.version.as_str(), MARKETING),
+            Some(version) => (version, MARKETING),
+            None => (version, "/messages"),
+        };
         let number = phone_number_id.as_str();
         let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !plain || !is_version(version) {
             return None;
         }
         let mut url = self.base_url.clone();
-        url.path_segments_mut().ok()?.pop_if_empty().extend([version, number, "messages"]);
+        url.path_segments_mut().ok()?.pop_if_empty().extend([version, number, edge.trim_start_matches('/')]);
         Some(url)
     }
 }
@@ -102,10 +134,14 @@ fn is_version(text: &str) -> bool {
         .is_some_and(|(major, minor)| digits(major) && digits(minor))
 }
 
-async fn read_to_cap(mut response: reqwest::Response) -> Result<Bytes, Cause> {
+async fn read_to_cap(response: reqwest::Response) -> Result<Bytes, Cause> {
+    read_up_to(response, LONGEST_ANSWER).await
+}
+
+async fn read_up_to(mut response: reqwest::Response, cap: usize) -> Result<Bytes, Cause> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(Cause::transport)? {
-        if body.len() + chunk.len() > LONGEST_ANSWER {
+        if body.len() + chunk.len() > cap {
             return Err(Cause::TooLong);
         }
         body.extend_from_slice(&chunk);
@@ -159,13 +195,16 @@ pub enum Cause {
     /// The channel has no access token.
     #[error("channel has no access token")]
     NoToken,
-    /// The number's id or the version cannot be part of an address.
-    #[error("phone number id or version has another form than Meta's")]
+    /// What shall be asked for, or the version, cannot be part of an address.
+    #[error("what is asked for or the version has another form than Meta's")]
     Address,
     /// Connecting, writing or reading failed, or took too long.
     #[error("connection failed")]
     Transport(#[source] reqwest::Error),
-    /// The answer is longer than 1 MiB.
+    /// The file is not where Meta keeps files, so that the token must not go there.
+    #[error("file is not at one of Meta's hosts")]
+    Foreign,
+    /// The answer is longer than any of Meta's.
     #[error("answer is too long")]
     TooLong,
     /// The answer, of this status, does not say what became of the message.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::secret::AppSecret;
+use crate::secret::{AccessToken, AppSecret};
 
 /// What stands before the 64 lower-case hexadecimal digits.
 const SCHEME: &[u8] = b"sha256=";
@@ -24,6 +24,13 @@ impl WebhookSecret {
         let bytes = secret.expose().as_bytes();
         let usable = !bytes.is_empty();
         Self(Hmac::new_from_slice(bytes).ok().filter(|_| usable))
+    }
+
+    /// The `appsecret_proof` of a token: shows Meta that whoever sends the token holds this secret too.
+    #[must_use]
+    pub fn proof_of(&self, token: &AccessToken) -> Option<String> {
+        let mac = self.0.clone()?.chain_update(token.expose().as_bytes());
+        Some(data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes()))
     }
 
     /// Compares in a time that depends on the body's length alone.

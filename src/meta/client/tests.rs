@@ -32,6 +32,11 @@ async fn read_request(stream: &mut TcpStream) -> String {
 
 /// Sends once to a server that answers `raw` and closes. Returns what it was asked, too.
 async fn exchange(raw: String) -> (Result<Answer, SendError>, String) {
+    exchange_as(raw, AccessToken::new(TOKEN), None).await
+}
+
+/// The same with this token and version.
+async fn exchange_as(raw: String, token: AccessToken, version: Option<&str>) -> (Result<Answer, SendError>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client(&format!("http://{}/graph/", listener.local_addr().unwrap()));
     let serve = async {
@@ -42,7 +47,8 @@ async fn exchange(raw: String) -> (Result<Answer, SendError>, String) {
         let _ = stream.shutdown().await;
         request
     };
-    tokio::join!(send(&client), serve)
+    let number = PhoneNumberId::new("100000000000001");
+    tokio::join!(client.send_message(&number, &token, Bytes::from_static(br#"{"to":"canary"}"#), version), serve)
 }
 
 fn http(status: &str, headers: &str, body: &str) -> String {
@@ -66,6 +72,18 @@ async fn a_message_goes_to_the_number_under_the_token() {
     assert!(request.contains("content-type: application/json\r\n"), "{request}");
     assert!(request.contains(concat!("user-agent: waxseal/", env!("CARGO_PKG_VERSION"), "\r\n")), "{request}");
     assert!(request.ends_with(r#"{"to":"canary"}"#), "{request}");
+}
+
+#[tokio::test]
+async fn a_marketing_message_goes_elsewhere_and_the_secret_of_the_app_is_proved() {
+    for (version, path) in [("v24.0/marketing_messages", "v24.0"), ("/marketing_messages", "v25.0")] {
+        let token = AccessToken::new(TOKEN).proved("abcd".to_owned());
+        let (answer, request) =
+            exchange_as(http("200 OK", "", r#"{"messages":[{"id":"a"}]}"#), token, Some(version)).await;
+        assert!(answer.is_ok());
+        let line = format!("POST /graph/{path}/100000000000001/marketing_messages?appsecret_proof=abcd HTTP/1.1\r\n");
+        assert!(request.starts_with(&line), "{request}");
+    }
 }
 
 #[tokio::test]
