@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::access::Tickets;
 use crate::access::door::Door;
 use crate::access::lookout::Lookout;
 use crate::access::usage::Usage;
@@ -121,6 +122,17 @@ impl Base {
             max_in_flight: config.send.max_in_flight,
             pacing: pacing(config),
         })
+    }
+
+    /// What passes calls of applications on to Meta.
+    fn mirror(&self, config: &Config, client: GraphClient) -> http::Mirror {
+        http::Mirror {
+            client,
+            tickets: Tickets::new(self.keyring.clone(), self.clock.clone()),
+            public_url: config.graph.public_url.clone().map(Into::into),
+            allow: config.graph.allow.clone().into(),
+            tls: config.tls.internal.is_some(),
+        }
     }
 
     /// What delivers, with bells of its own: outside of a gateway they wake nobody.
@@ -253,6 +265,7 @@ impl Gateway {
             door,
             audit: base.audit.clone(),
             readers: http::Readers::new(lookout.clone()),
+            mirror: base.mirror(config, sender.graph.clone()),
             sender,
             egress: deliverer.client.clone(),
             deliveries: Deliveries::new(deliverer),
@@ -341,7 +354,8 @@ fn egress_settings(config: &Config) -> anyhow::Result<client::Settings> {
 
 fn graph_client(config: &Config) -> anyhow::Result<GraphClient> {
     let timeouts = Timeouts { connect: config.meta.connect_timeout, total: config.meta.timeout };
-    Ok(GraphClient::new(config.meta.graph_url.clone(), &config.meta.graph_version, timeouts)?)
+    let client = GraphClient::new(config.meta.graph_url.clone(), &config.meta.graph_version, timeouts)?;
+    Ok(client.with_media_hosts(&config.meta.media_hosts).proving(config.meta.appsecret_proof))
 }
 
 fn pacing(config: &Config) -> Pacing {

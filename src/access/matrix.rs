@@ -69,14 +69,23 @@ const fn roles(permission: Permission) -> &'static [Role] {
         Permission::EventsRead => &[Owner, Admin, PrivacyOfficer, Service],
         Permission::ContactsRead | Permission::MessagesRead => &[Owner, Admin, Agent, PrivacyOfficer, Service],
         Permission::ContactsReveal => &[Admin, Agent, PrivacyOfficer],
-        Permission::MessagesSend => &[Admin, Agent, Service],
+        Permission::MessagesSend | Permission::MediaWrite | Permission::ContactsBlock => &[Admin, Agent, Service],
+        Permission::MediaRead => &[Admin, Agent, PrivacyOfficer, Service],
         Permission::EndpointsRead | Permission::DeliveriesRead => &[Owner, Admin, Auditor, PrivacyOfficer, Service],
-        Permission::ChannelsRead => &[Owner, Admin, Agent, Auditor, PrivacyOfficer, Service],
-        Permission::EndpointsManage | Permission::DeliveriesManage => &[Admin],
+        Permission::ChannelsRead | Permission::TemplatesRead | Permission::NumbersRead => {
+            &[Owner, Admin, Agent, Auditor, PrivacyOfficer, Service]
+        }
+        Permission::EndpointsManage
+        | Permission::DeliveriesManage
+        | Permission::TemplatesWrite
+        | Permission::NumbersWrite
+        | Permission::GraphAny => &[Admin],
         Permission::AppsRead => &[Owner, Admin, Auditor],
         Permission::AuditRead | Permission::KeysRead => &[Owner, Admin, Auditor, PrivacyOfficer],
         Permission::DecoysManage => &[Owner, PrivacyOfficer],
-        Permission::ChannelsManage | Permission::AppsManage | Permission::KeysManage => &[Owner, Admin],
+        Permission::ChannelsManage | Permission::AppsManage | Permission::KeysManage | Permission::NumbersManage => {
+            &[Owner, Admin]
+        }
     }
 }
 
@@ -129,6 +138,8 @@ mod tests {
                 Permission::DeliveriesManage,
                 Permission::ContactsReveal,
                 Permission::MessagesSend,
+                Permission::MediaRead,
+                Permission::GraphAny,
             ] {
                 assert!(!role.permissions().contains(permission), "{} {permission}", role.as_str());
             }

@@ -16,6 +16,7 @@ mod open;
 pub mod permissions;
 mod reason;
 pub mod sight;
+pub mod tickets;
 pub mod usage;
 pub mod views;
 
@@ -29,5 +30,6 @@ pub use matrix::Role;
 pub use permissions::{Permission, Permissions};
 pub use reason::Reason;
 pub use sight::Sight;
+pub use tickets::Tickets;
 
 pub use crate::domain::field_class::FieldClass;

@@ -38,6 +38,24 @@ permissions! {
     MessagesRead = "messages:read",
     /// Hand messages over for Meta.
     MessagesSend = "messages:send",
+    /// Look files up at Meta and download them.
+    MediaRead = "media:read",
+    /// Upload files to Meta and delete them there.
+    MediaWrite = "media:write",
+    /// See templates and flows as Meta has them.
+    TemplatesRead = "templates:read",
+    /// Create, change and delete templates and flows.
+    TemplatesWrite = "templates:write",
+    /// Have Meta let nothing through that these people write, and undo it.
+    ContactsBlock = "contacts:block",
+    /// See numbers and accounts as Meta has them: state, profile, settings, figures.
+    NumbersRead = "numbers:read",
+    /// Change how a number presents itself: profile, QR codes, commands, catalogue.
+    NumbersWrite = "numbers:write",
+    /// Register numbers, set their PIN and settings, say where Meta sends webhooks: whoever may can cut everything off.
+    NumbersManage = "numbers:manage",
+    /// Make those calls of the Graph API that `graph.allow` lists.
+    GraphAny = "graph:any",
     /// See which endpoints there are. Their secrets are never shown again.
     EndpointsRead = "endpoints:read",
     /// Add, change and remove endpoints: whoever may can have every event sent to a place of their choice.
@@ -74,14 +92,14 @@ impl fmt::Display for Permission {
 }
 
 impl Permission {
-    const fn bit(self) -> u32 {
+    const fn bit(self) -> u64 {
         1 << self as u16
     }
 }
 
 /// A set of permissions.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Permissions(u32);
+pub struct Permissions(u64);
 
 impl Permissions {
     /// Every permission.

@@ -50,6 +50,12 @@ actions! {
     MessageSent = "message.sent",
     /// A message that waited was taken back.
     MessageCancelled = "message.cancelled",
+    /// A file of Meta's was looked up or downloaded.
+    MediaRead = "media.read",
+    /// Meta's list of people whom a number blocks was read.
+    BlocksRead = "blocks.read",
+    /// Something was asked of Meta that changes something there; `details` names the call.
+    GraphChanged = "graph.changed",
     /// An API key was made.
     KeyCreated = "key.created",
     /// An API key was made in the place of another.

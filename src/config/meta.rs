@@ -14,6 +14,10 @@ pub struct MetaConfig {
     pub graph_url: Url,
     /// `v` and two numbers.
     pub graph_version: String,
+    /// Hosts that keep Meta's files: the token goes there too.
+    pub media_hosts: Vec<String>,
+    /// Whether calls prove that we hold the app's secret.
+    pub appsecret_proof: bool,
     /// How long a connection may take to open.
     pub connect_timeout: Duration,
     /// How long a whole call may take.
@@ -29,9 +33,13 @@ impl MetaConfig {
         let version: Option<GraphVersion> = reader.parsed("meta.graph_version", "a version such as v25.0");
         let connect_timeout = reader.millis("meta.connect_timeout_ms", 100..=60_000);
         let timeout = reader.millis("meta.timeout_ms", 100..=300_000);
+        let media_hosts: Option<Vec<HostName>> = reader.list("meta.media_hosts", "names of hosts");
+        let appsecret_proof = reader.flag("meta.appsecret_proof");
         Some(Self {
             graph_url: url?.0,
             graph_version: version?.0,
+            media_hosts: media_hosts?.into_iter().map(|host| host.0).collect(),
+            appsecret_proof: appsecret_proof?,
             connect_timeout: connect_timeout?,
             timeout: timeout?,
         })
@@ -61,6 +69,19 @@ fn is_inside(host: &Host<&str>) -> bool {
         Host::Domain(name) => !name.contains('.'),
         Host::Ipv4(address) => address.is_loopback() || address.is_private(),
         Host::Ipv6(address) => address.is_loopback() || address.is_unique_local(),
+    }
+}
+
+struct HostName(String);
+
+impl FromStr for HostName {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match Host::parse(text) {
+            Ok(Host::Domain(name)) if name == text.to_ascii_lowercase() && name.contains('.') => Ok(Self(name)),
+            _ => Err(()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod bootstrap;
 mod database;
 mod deliver;
 mod fault;
+mod graph;
 mod ingest;
 mod key_file;
 mod keys;
@@ -30,6 +31,7 @@ pub use bootstrap::Bootstrap;
 pub use database::DatabaseConfig;
 pub use deliver::{DeliverConfig, SendConfig, Throughput};
 pub use fault::{ConfigError, Fault};
+pub use graph::{AllowedCall, GraphConfig};
 pub use ingest::IngestConfig;
 pub use key_file::{KeyFileError, read_key_file};
 pub use keys::{KeysConfig, KmsSecret, KmsSource};
@@ -64,6 +66,8 @@ pub struct Config {
     pub deliver: DeliverConfig,
     /// The way to Meta.
     pub send: SendConfig,
+    /// The Graph mirror.
+    pub graph: GraphConfig,
     /// The audit log.
     pub audit: AuditConfig,
     /// Logging.
@@ -109,6 +113,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
     let ingest = IngestConfig::read(reader);
     let deliver = DeliverConfig::read(reader);
     let send = SendConfig::read(reader);
+    let graph = GraphConfig::read(reader);
     let audit = AuditConfig::read(reader);
     let log = LogConfig::read(reader);
     let bootstrap = Bootstrap::read(env).map_err(|faults| reader.faults.extend(faults)).ok();
@@ -122,6 +127,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
         ingest: ingest?,
         deliver: deliver?,
         send: send?,
+        graph: graph?,
         audit: audit?,
         log: log?,
         bootstrap: bootstrap?,

@@ -44,6 +44,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CallerKey(pub(super) ApiKeyId);
 
+/// Rides on an answer of the mirror, whose routes are in a table of its own: which one it was, for the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Routed(pub(super) &'static str);
+
 /// Rides on a request: how much longer than others it may take, because it asked to wait for something.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Leave(Arc<AtomicU64>);
@@ -100,10 +104,11 @@ fn receipt(response: &mut Response, errand: &Errand) {
 
 /// The frame of the Graph mirror: no deadline but Meta's.
 pub(super) async fn mirror(mut request: Request, next: Next) -> Response {
-    let (id, line) = (request_id(&request), Line::begin(&request, "internal"));
+    let (id, mut line) = (request_id(&request), Line::begin(&request, "internal"));
     let errand = Errand::application(&id);
     request.extensions_mut().insert(errand.clone());
     let mut response = next.run(request).await;
+    line.route = response.extensions().get::<Routed>().map(|routed| Route::Only(routed.0));
     receipt(&mut response, &errand);
     finish(response, &id, &line)
 }

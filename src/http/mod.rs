@@ -16,6 +16,7 @@ mod state;
 pub mod tls;
 mod unread;
 
+pub use graph::Mirror;
 pub use peer::TrustedProxies;
 pub use readers::Readers;
 pub use reports::Reports;

@@ -5,6 +5,7 @@ use axum::http::{Extensions, HeaderMap};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::graph::Mirror;
 use super::peer::TrustedProxies;
 use super::readers::Readers;
 use super::reports::Reports;
@@ -36,6 +37,8 @@ pub struct AppState {
     pub readers: Readers,
     /// Takes messages for Meta.
     pub sender: Sender,
+    /// Passes other calls on to Meta.
+    pub mirror: Mirror,
     /// Dead letters, replays, attempts.
     pub deliveries: Deliveries,
     /// Vets endpoint addresses and asks endpoints for their challenge.

@@ -40,6 +40,8 @@ mod listeners;
 mod message_batches;
 mod message_history;
 mod meta_roundtrip;
+mod mirror;
+mod mirror_files;
 mod pacing;
 mod reading;
 mod replay;

@@ -45,6 +45,19 @@ impl Trail {
         Ok(())
     }
 
+    /// Records what `who` has asked of Meta through this channel, in words of ours.
+    pub(in crate::http) async fn leave_graph(
+        &self,
+        who: &Caller,
+        action: Action,
+        channel: ChannelId,
+        words: &[&str],
+    ) -> Result<(), AuditError> {
+        let act = self.errand.act(who, action, Object::one("channel", channel.uuid()));
+        self.errand.keep(self.audit.record(act.in_channel(Some(channel)).with(words)).await?);
+        Ok(())
+    }
+
     /// Records that `who` hands over a message for this channel, and for whom, when they are known.
     pub(in crate::http) async fn leave_message(
         &self,

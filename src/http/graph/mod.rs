@@ -1,257 +1,193 @@
-//! `POST /graph/{version}/{phone_number_id}/messages`: the Graph mirror. A WhatsApp SDK works here unchanged when its base URL is
-//! ours and its token a Waxseal key; so everything, refusals included, has the form that Meta gives it.
+//! The Graph mirror. A WhatsApp SDK works here unchanged when its base URL is ours and its token a Waxseal key; so everything,
+//! refusals included, has the form that Meta gives it.
 
-use std::time::Duration;
+mod asking;
+mod error;
+mod messages;
+mod objects;
+mod passing;
+mod table;
+mod target;
+
+use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Bytes, to_bytes};
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use serde_json::{Value, json};
-use tokio::time::timeout;
+use axum::routing::any;
 
+use self::asking::Query;
+use self::error::GraphError;
+use self::passing::{Asked, respond};
+use self::table::{How, Row};
+use self::target::{First, GraphPath, has_whole_account, speaker};
 use super::AppState;
 use super::api::trail::Trail;
-use super::frame::CallerKey;
-use crate::access::{Caller, Errand, Permission};
-use crate::ids::PhoneNumberId;
-use crate::meta::answer::Answer;
-use crate::send::{Fault, Limited, MirrorError, Passed};
+use super::frame::{CallerKey, Routed};
+use crate::access::{Caller, Denied, Errand, Permission, Tickets};
+use crate::config::AllowedCall;
+use crate::domain::channel::Channel;
+use crate::meta::client::GraphClient;
 
-/// Longest body of a message. Meta's largest, an interactive list, stays far below.
-const LONGEST_BODY: usize = 1024 * 1024;
-/// How long an application may take to send it.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// What passing calls on needs. Clones share connections.
+#[derive(Debug, Clone)]
+pub struct Mirror {
+    /// Asks Meta.
+    pub client: GraphClient,
+    /// Leave to fetch files.
+    pub tickets: Tickets,
+    /// Base of links in answers; `None`: what the request names as its host.
+    pub public_url: Option<Arc<str>>,
+    /// Calls that are passed on beside those of the table.
+    pub allow: Arc<[AllowedCall]>,
+    /// Whether the listener speaks TLS.
+    pub tls: bool,
+}
 
-/// The mirror's routes.
+/// The mirror's routes. They are in a table of their own, because what stands at the beginning of a path decides which one it is.
 pub(super) fn router(state: AppState) -> Router {
-    let mirror = Router::new().route("/{version}/{phone_number_id}/messages", post(messages)).fallback(unknown);
+    let mirror = Router::new().route("/{*path}", any(answer)).fallback(unknown);
     Router::new().nest("/graph", mirror).with_state(state)
 }
 
-/// An error as Meta writes it.
-struct GraphError {
-    status: StatusCode,
-    code: i32,
-    kind: &'static str,
-    message: &'static str,
-    details: Option<String>,
-    transient: bool,
-    retry_after: Option<Duration>,
-}
-
-impl GraphError {
-    const fn new(status: StatusCode, code: i32, message: &'static str) -> Self {
-        Self { status, code, kind: "OAuthException", message, details: None, transient: false, retry_after: None }
-    }
-
-    fn transient(self) -> Self {
-        Self { transient: true, ..self }
-    }
-}
-
-impl IntoResponse for GraphError {
-    fn into_response(self) -> Response {
-        let mut error = json!({
-            "message": format!("(#{}) {}", self.code, self.message),
-            "type": self.kind,
-            "code": self.code,
-            "is_transient": self.transient,
-            "fbtrace_id": "waxseal",
-        });
-        if let (Some(details), Some(error)) = (self.details, error.as_object_mut()) {
-            let data = json!({ "messaging_product": "whatsapp", "details": details });
-            error.insert("error_data".to_owned(), data);
-        }
-        let mut response = (self.status, axum::Json(json!({ "error": error }))).into_response();
-        if let Some(wait) = self.retry_after {
-            // Rounded up: who comes a moment too early is refused again.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
-    }
-}
-
-impl From<MirrorError> for GraphError {
-    fn from(error: MirrorError) -> Self {
-        match error {
-            MirrorError::Faulty(faults) => Self {
-                details: Some(faults.iter().map(told).collect::<Vec<_>>().join("; ")),
-                ..Self::new(StatusCode::BAD_REQUEST, 100, "Invalid parameter")
-            },
-            MirrorError::UnknownChannel => unknown_object(),
-            MirrorError::NoToken => {
-                Self::new(StatusCode::FORBIDDEN, 10, "The gateway holds no access token for this phone number")
-            }
-            MirrorError::NotSent => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, 2, "Meta could not be reached; the message was not sent")
-                    .transient()
-            }
-            // Deliberately not transient: a client that repeats this request may send the message twice.
-            MirrorError::InDoubt => Self::new(
-                StatusCode::BAD_GATEWAY,
-                131_000,
-                "The answer of Meta was lost; the message may have been sent and must not be repeated blindly",
-            ),
-            MirrorError::Limited(Limited { code, retry_after }) => Self {
-                retry_after: Some(retry_after),
-                ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, limited_message(code)).transient()
-            },
-            MirrorError::Unavailable => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, 131_016, "The gateway cannot store messages now").transient()
-            }
-        }
-    }
-}
-
-/// Meta's titles.
-const fn limited_message(code: i32) -> &'static str {
-    match code {
-        131_056 => "(Business Account, Consumer Account) pair rate limit hit",
-        _ => "Rate limit hit",
-    }
-}
-
-fn told(fault: &Fault) -> String {
-    let place = fault.pointer.trim_start_matches('/').replace('/', ".");
-    if place.is_empty() { fault.detail.clone().into_owned() } else { format!("{place}: {}", fault.detail) }
-}
-
-fn unknown_object() -> GraphError {
-    GraphError {
-        kind: "GraphMethodException",
-        ..GraphError::new(
-            StatusCode::BAD_REQUEST,
-            100,
-            "Unsupported request. Object does not exist, cannot be loaded due to missing permissions, or does not support this operation",
-        )
-    }
-}
-
-const UNREAD: &str = "The body is incomplete, too slow or longer than 1 MiB";
-
 async fn unknown() -> GraphError {
-    unknown_object()
+    GraphError::unknown_object()
 }
 
-async fn messages(
-    State(state): State<AppState>,
-    path: Result<Path<(String, String)>, PathRejection>,
-    request: Request,
-) -> Response {
-    let Some(caller) = caller(&state, request.extensions(), request.headers()) else {
-        let refusal =
-            GraphError::new(StatusCode::UNAUTHORIZED, 190, "Invalid OAuth access token: not a valid Waxseal key");
-        return refusal.into_response();
-    };
-    let mut response = match path {
-        Ok(Path((version, number))) => {
-            send(&state, &caller, version, number, request).await.map_or_else(GraphError::into_response, pass_on)
+/// What is asked for.
+enum Wanted {
+    /// A call of the table.
+    Row(&'static Row, First),
+    /// A call that the operator lets through.
+    Allowed(First),
+    /// A file.
+    Download,
+}
+
+impl Wanted {
+    const fn route(&self) -> &'static str {
+        match self {
+            Self::Row(row, _) => row.route,
+            Self::Allowed(_) => "/graph/{version}/*",
+            Self::Download => objects::DOWNLOAD_ROUTE,
         }
-        Err(_) => unknown_object().into_response(),
-    };
-    response.extensions_mut().insert(CallerKey(caller.key));
-    response
+    }
 }
 
-/// Reads the body last: until then, nobody knows whether the caller may send one.
-async fn send(
-    state: &AppState,
-    caller: &Caller,
-    version: String,
-    number: String,
-    request: Request,
-) -> Result<Answer, GraphError> {
-    let errand = request.extensions().get::<Errand>().cloned().unwrap_or_else(|| Errand::application(""));
-    if let Err(denied) = caller.require(Permission::MessagesSend) {
-        state.door.refusals().note(caller, &errand, denied).await;
-        return Err(GraphError::new(StatusCode::FORBIDDEN, 10, "This Waxseal key may not send messages"));
-    }
-    let snapshot = state.directory.snapshot();
-    let channel = snapshot
-        .channel_by_number(caller.tenant, &PhoneNumberId::new(number))
-        .filter(|channel| caller.may_use(channel.id) && is_version(&version))
-        .ok_or_else(unknown_object)?
-        .id;
-    drop(snapshot);
+async fn answer(State(state): State<AppState>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match timeout(BODY_DEADLINE, to_bytes(body, LONGEST_BODY)).await {
-        Ok(Ok(body)) => as_json(&parts.headers, body)?,
-        Ok(Err(_)) => return Err(GraphError::new(StatusCode::BAD_REQUEST, 100, UNREAD)),
-        Err(_elapsed) => return Err(GraphError::new(StatusCode::REQUEST_TIMEOUT, 100, UNREAD)),
+    let errand = parts.extensions.get::<Errand>().cloned().unwrap_or_else(|| Errand::application(""));
+    let (caller, query, body) = match admit(&state, &parts, body).await {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refusal.into_response(),
     };
-    let unrecorded = |error: &dyn std::error::Error| {
-        tracing::warn!(error = %error, "a message was not sent, because that could not be recorded");
-        GraphError::from(MirrorError::Unavailable)
+    let path = GraphPath::parse(parts.uri.path().strip_prefix('/').unwrap_or_default());
+    let first = path.as_ref().map_or_else(String::new, |path| path.first().to_owned());
+    let found = path.ok_or_else(GraphError::unknown_object).and_then(|path| {
+        let wanted = wanted(&state, &caller, &parts.method, &path)?;
+        Ok((path, wanted))
+    });
+    let route = found.as_ref().map_or("unmatched", |(_, wanted)| wanted.route());
+    let served = match found {
+        Ok((path, wanted)) => {
+            let trail = Trail::new(errand.clone(), state.audit.clone());
+            let (state, caller, method, headers) = (&state, &caller, &parts.method, &parts.headers);
+            let asked = Asked { state, caller, trail, method, path, query, headers, body };
+            Box::pin(serve(asked, wanted)).await
+        }
+        Err(refusal) => Err(refusal),
     };
-    let passed = Passed::read(body);
-    let contact = state.sender.mirror_addressee(caller.tenant, &passed).await.map_err(|error| unrecorded(&error))?;
-    let trail = Trail::new(errand, state.audit.clone());
-    trail.leave_message(caller, channel, contact).await.map_err(|error| unrecorded(&error))?;
-    Ok(state.sender.mirror(caller.tenant, channel, version, passed).await?)
-}
-
-/// Whether it is `v`, digits, a dot and digits. It goes into the URL for Meta and is stored, so it is nothing else.
-fn is_version(text: &str) -> bool {
-    let number = |text: &str| (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.strip_prefix('v')
-        .and_then(|rest| rest.split_once('.'))
-        .is_some_and(|(major, minor)| number(major) && number(minor))
-}
-
-/// Some SDKs send forms, as Graph allows: each field is a string, objects are JSON in it.
-fn as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, GraphError> {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !kind.starts_with("application/x-www-form-urlencoded") {
-        return Ok(body);
+    if let Err(GraphError { denied: Some(denied), .. }) = &served {
+        state.door.refusals().note(&caller, &errand, *denied).await;
     }
-    let mut object = serde_json::Map::new();
-    for (name, value) in url::form_urlencoded::parse(&body) {
-        let parsed = serde_json::from_str::<Value>(&value).ok().filter(|value| value.is_object() || value.is_array());
-        object.insert(name.into_owned(), parsed.unwrap_or_else(|| Value::from(value.into_owned())));
-    }
-    serde_json::to_vec(&object)
-        .map(Bytes::from)
-        .map_err(|_| GraphError::new(StatusCode::BAD_REQUEST, 100, "Invalid parameter"))
-}
-
-fn caller(state: &AppState, extensions: &Extensions, headers: &HeaderMap) -> Option<Caller> {
-    let mut shown = headers.get_all(AUTHORIZATION).iter();
-    let only = shown.next().filter(|_| shown.next().is_none())?.to_str().ok()?;
-    let (scheme, key) = only.split_once(' ')?;
-    let bearer = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("oauth");
-    let caller = state.caller(key.trim(), extensions, headers).map_err(|refused| state.refuse(refused));
-    caller.ok().filter(|_| bearer)
-}
-
-/// Meta's answer as it came: status, body, and the headers that say how much of a limit is used.
-fn pass_on(answer: Answer) -> Response {
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    let mut response = (status, answer.body).into_response();
-    for (name, value) in &answer.headers {
-        response.headers_mut().insert(name, value.clone());
-    }
-    response.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    let refused = |refusal: GraphError| refusal.about(&parts.method, &first).into_response();
+    let mut response = served.unwrap_or_else(refused);
+    response.extensions_mut().insert(CallerKey(caller.key));
+    response.extensions_mut().insert(Routed(route));
     response
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Who asks, by a key in whichever place.
+async fn admit(state: &AppState, parts: &Parts, body: Body) -> Result<(Caller, Query, Body), GraphError> {
+    let query = Query::parse(parts.uri.query())?;
+    let (key, body) = match asking::key_in_headers(&parts.headers) {
+        Ok(Some(key)) => (key.to_owned(), body),
+        Ok(None) => asking::key_elsewhere(&query, &parts.headers, body).await?,
+        Err(refusal) => return Err(refusal),
+    };
+    let caller = state.caller(&key, &parts.extensions, &parts.headers).map_err(|refused| {
+        state.refuse(refused);
+        GraphError::no_key()
+    })?;
+    Ok((caller, query, body))
+}
 
-    #[test]
-    fn a_version_is_two_numbers_and_nothing_that_could_be_a_path() {
-        assert!(is_version("v25.0") && is_version("v3.12"));
-        for wrong in [
-            "", "v", "v25", "v25.", "v.0", "25.0", "V25.0", "v25.0/..", "v25.0.1", "v-1.0", "v25.0 ", "v12345.0",
-            "v٣.0",
-        ] {
-            assert!(!is_version(wrong), "{wrong}");
+fn wanted(state: &AppState, caller: &Caller, method: &Method, path: &GraphPath) -> Result<Wanted, GraphError> {
+    if path.version.is_none() && path.first() == objects::DOWNLOAD {
+        let is_read = *method == Method::GET;
+        return if is_read { Ok(Wanted::Download) } else { Err(GraphError::unknown_object()) };
+    }
+    let first = First::of(&state.directory.snapshot(), caller, path.first())?;
+    if let Some(row) = first.row(method, path) {
+        return Ok(Wanted::Row(row, first));
+    }
+    if first.is_allowed(&state.mirror.allow, method, path) {
+        return Ok(Wanted::Allowed(first));
+    }
+    Err(unmatched(&first, path))
+}
+
+/// A thing that is there, asked for something that we do not pass on, is told so; what is not there is not.
+fn unmatched(first: &First, path: &GraphPath) -> GraphError {
+    match first {
+        First::Phone(_) | First::Account(_) if path.parts.len() > 1 => GraphError::new(
+            StatusCode::BAD_REQUEST,
+            2500,
+            "Unknown path components: the gateway does not pass this call on (graph.allow in its configuration)",
+        ),
+        _ => GraphError::unknown_object(),
+    }
+}
+
+async fn serve(asked: Asked<'_>, wanted: Wanted) -> Result<Response, GraphError> {
+    match wanted {
+        Wanted::Download => objects::download(asked).await,
+        Wanted::Row(row, First::Phone(channel)) if row.how == How::Message => {
+            asked.permit_row(row)?;
+            messages::send(asked, &channel).await.map(respond)
         }
+        Wanted::Row(row, first) => {
+            if let How::Object { of_files } = row.how {
+                return objects::handle(asked, row, of_files).await;
+            }
+            asked.permit_row(row)?;
+            let channel = channel(&asked, first)?;
+            let is_change = *asked.method != Method::GET;
+            if is_change && row.needs == Permission::NumbersManage && row.path.starts_with("/{waba}") {
+                permit_whole_account(&asked, &channel)?;
+            }
+            asked.pass(&channel, row.how, row.word()).await
+        }
+        Wanted::Allowed(first) => {
+            asked.permit(Permission::GraphAny)?;
+            asked.permit_fields()?;
+            let channel = channel(&asked, first)?;
+            asked.pass(&channel, How::Plain, "allowed").await
+        }
+    }
+}
+
+fn permit_whole_account(asked: &Asked<'_>, channel: &Channel) -> Result<(), GraphError> {
+    let whole = has_whole_account(&asked.state.directory.snapshot(), asked.caller, channel);
+    if whole { Ok(()) } else { Err(GraphError::denied(Denied::Confined)) }
+}
+
+fn channel(asked: &Asked<'_>, first: First) -> Result<Arc<Channel>, GraphError> {
+    match first {
+        First::Phone(channel) | First::Account(channel) => Ok(channel),
+        First::Other => speaker(&asked.state.directory.snapshot(), asked.caller, asked.query.get("phone_number_id")),
     }
 }

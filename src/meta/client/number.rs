@@ -12,6 +12,9 @@ impl GraphClient {
     pub async fn number_field(&self, number: &PhoneNumberId, token: &AccessToken, field: &str) -> Option<Value> {
         let mut url = self.number_address(number)?;
         url.query_pairs_mut().append_pair("fields", field);
+        if let Some(proof) = self.proof(token) {
+            url.query_pairs_mut().append_pair("appsecret_proof", proof);
+        }
         let response = self.http.get(url).bearer_auth(token.expose()).send().await.ok()?;
         let body = read_to_cap(response.error_for_status().ok()?).await.ok()?;
         serde_json::from_slice::<Value>(&body).ok()?.get_mut(field).map(Value::take)

@@ -136,7 +136,41 @@ impl Scene {
         }
         let receipt = json!({ "messaging_product": "whatsapp", "status": "read", "message_id": wamid(NUMBER, "IN") });
         self.gateway.api(Method::POST, &mirror).json(&receipt).send().await.unwrap();
+        self.mirrored().await;
         ids
+    }
+
+    /// Other calls of the mirror: with the key in the URL, a person in path, query and body; done, refused and lost. What is answered
+    /// is Meta's and the caller's own, but for Meta's token.
+    async fn mirrored(&mut self) {
+        let number = format!("/graph/v25.0/{PHONE_NUMBER_ID}");
+        let people =
+            json!({ "messaging_product": "whatsapp", "block_users": [{ "user": NUMBER }, { "user_id": BSUID }] });
+        let key = self.gateway.key.clone();
+        for fault in [json!({}), json!({ "account": { "code": 131_000 } }), json!({ "account": "lost_answer" })] {
+            let url = format!("{}/control/faults", self.simulator.base_url());
+            self.gateway.request(Method::PUT, &url).json(&fault).send().await.unwrap();
+            for (method, path, body) in [
+                (Method::POST, format!("{number}/block_users"), people.clone()),
+                (Method::GET, format!("{number}/block_users"), json!({})),
+                (Method::GET, format!("{number}/call_permissions?user_wa_id={NUMBER}&access_token={key}"), json!({})),
+                (
+                    Method::POST,
+                    format!("{number}/whatsapp_business_profile"),
+                    json!({ "about": REPLY, "access_token": key }),
+                ),
+                (Method::GET, format!("/graph/v25.0/{NUMBER}?access_token={ACCESS_TOKEN}&fields={TYPED}"), json!({})),
+                (Method::POST, format!("/graph/v25.0/{TYPED}/{NUMBER}"), json!({ "to": NUMBER })),
+            ] {
+                let answer = self.gateway.api(method, &path).json(&body).send().await.unwrap();
+                assert!(!answer.text().await.unwrap().contains(ACCESS_TOKEN));
+            }
+            let bare = format!("{}{number}?access_token={ACCESS_TOKEN}", self.gateway.internal);
+            let answer = self.gateway.request(Method::GET, &bare).send().await.unwrap();
+            self.answers.push_str(&answer.text().await.unwrap());
+        }
+        let url = format!("{}/control/faults", self.simulator.base_url());
+        self.gateway.request(Method::DELETE, &url).send().await.unwrap();
     }
 
     /// Keys that are made, rotated, reported, locked and refused, and somebody who is revealed. The keys.
