@@ -39,6 +39,7 @@ impl GraphError {
             message,
             details: None,
             transient: false,
+            retry_after: None,
             about: None,
             denied: None,
         }
