@@ -17,8 +17,10 @@ const KILLS: u64 = 5;
 /// Answers that are lost before each kill.
 const LOST: u64 = 4;
 
-const HOLD: &str = "INSERT INTO channel_pace (tenant_id, channel_id, taken_until, slowed_until)
+/// Nothing leaves through any channel until [`RELEASE`].
+pub const HOLD: &str = "INSERT INTO channel_pace (tenant_id, channel_id, taken_until, slowed_until)
                     SELECT tenant_id, channel_id, now(), now() + interval '10 years' FROM channel";
+pub const RELEASE: &str = "UPDATE channel_pace SET slowed_until = 'epoch'";
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -72,7 +74,7 @@ async fn whenever_the_gateway_is_killed_each_message_is_sent_once_or_called_in_d
         estate.post("/v1/messages", &json!({ "channel_id": channel, "message": message }), StatusCode::ACCEPTED).await;
     });
     queued.await;
-    database::sabotage(&estate.database, "UPDATE channel_pace SET slowed_until = 'epoch'").await;
+    database::sabotage(&estate.database, RELEASE).await;
 
     let control = format!("{}/control/faults", estate.simulator.base_url());
     for kill in 1..=KILLS {
