@@ -26,7 +26,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// SplitMix64.
+/// Steele and others' generator for tests, `SplitMix64`.
 struct Dice(u64);
 
 impl Dice {
