@@ -43,6 +43,7 @@ impl Direction {
             | EventType::MessageFailed
             | EventType::MessageStatus
             | EventType::MessageInDoubt
+            | EventType::MessageCancelled
             | EventType::MessageExpired => Some(Self::Out),
             _ => None,
         }
@@ -114,7 +115,7 @@ mod tests {
             let filter = Filter { direction: Some(direction), ..Filter::default() };
             EventType::ALL.iter().filter(|event_type| filter.matches(**event_type, None)).count()
         };
-        assert_eq!((matching(Direction::In), matching(Direction::Out)), (3, 9));
+        assert_eq!((matching(Direction::In), matching(Direction::Out)), (3, 11));
     }
 
     #[test]
