@@ -24,8 +24,8 @@ pub(super) struct GraphError {
     details: Option<String>,
     transient: bool,
     retry_after: Option<Duration>,
-    /// What was to be done with what.
-    about: Option<(&'static str, String)>,
+    /// What Meta says of a thing that is not there, with its id.
+    about: Option<Box<str>>,
     /// Why the key was not enough, for the audit log. Nothing of it is shown.
     pub(super) denied: Option<Denied>,
 }
@@ -58,7 +58,11 @@ impl GraphError {
     /// The same refusal of this method of this thing. Only of what is unknown is the id repeated, as Meta does.
     pub(super) fn about(self, method: &Method, id: &str) -> Self {
         let known = ["get", "post", "delete"].into_iter().find(|verb| method.as_str().eq_ignore_ascii_case(verb));
-        Self { about: Some((known.unwrap_or("get"), id.to_owned())).filter(|_| self.kind == UNKNOWN), ..self }
+        let verb = known.unwrap_or("get");
+        let message = format!(
+            "Unsupported {verb} request. Object with ID '{id}' does not exist, cannot be loaded due to missing permissions, or does not support this operation"
+        );
+        Self { about: Some(message.into()).filter(|_| self.kind == UNKNOWN), ..self }
     }
 
     pub(super) const fn no_key() -> Self {
@@ -120,10 +124,7 @@ impl IntoResponse for GraphError {
             let data = json!({ "messaging_product": "whatsapp", "details": details });
             error.insert("error_data".to_owned(), data);
         }
-        if let Some((verb, id)) = self.about {
-            let message = format!(
-                "Unsupported {verb} request. Object with ID '{id}' does not exist, cannot be loaded due to missing permissions, or does not support this operation"
-            );
+        if let Some(message) = self.about {
             let kind = self.kind;
             error = json!({ "message": message, "type": kind, "code": self.code, "error_subcode": 33, "fbtrace_id": "waxseal" });
         }
