@@ -23,6 +23,7 @@ use crate::config::{Config, KmsSource, Throughput, read_key_file};
 use crate::crypto::kms::LocalKms;
 use crate::deliver::{self, Deliverer, Deliveries};
 use crate::directory::{Bells, Contacts, Directory};
+use crate::domain::consent::Words;
 use crate::egress::brokers::Brokers;
 use crate::egress::client::{self, EgressClient};
 use crate::egress::guard::AddressPolicy;
@@ -32,6 +33,7 @@ use crate::ids::{TenantId, WorkerId};
 use crate::ingest::{self, Ingest};
 use crate::keyring::{CacheLimits, Keyring, Root};
 use crate::meta::client::{GraphClient, Timeouts};
+use crate::send::rules::{Book, Rules};
 use crate::send::{Accepting, Pacing, Sender};
 use crate::store::Store;
 use crate::telemetry;
@@ -121,6 +123,8 @@ impl Base {
             clock,
             max_in_flight: config.send.max_in_flight,
             pacing: pacing(config),
+            rules: rules(config),
+            book: Book::default(),
         })
     }
 
@@ -209,7 +213,8 @@ impl Stage {
 }
 
 impl Base {
-    fn ingest_parts(&self, contacts: Contacts, bells: Bells, clock: SharedClock) -> ingest::Parts {
+    fn ingest_parts(&self, contacts: Contacts, bells: Bells, words: Words) -> ingest::Parts {
+        let (words, clock) = (Arc::new(words), self.clock.clone());
         ingest::Parts {
             store: self.store.clone(),
             keyring: self.keyring.clone(),
@@ -217,6 +222,7 @@ impl Base {
             contacts,
             audit: self.audit.clone(),
             bells,
+            words,
             clock,
         }
     }
@@ -234,7 +240,7 @@ impl Gateway {
         let (contacts, (bells, rung)) = (Contacts::new(keyring.clone(), clock.clone()), Bells::new());
         let [listeners, admin, ingest_stage, worker_stage] = std::array::from_fn(|_| Stage::default());
 
-        let parts = base.ingest_parts(contacts.clone(), bells.clone(), clock.clone());
+        let parts = base.ingest_parts(contacts.clone(), bells.clone(), words(config));
         let ingest = Ingest::start(&parts, ingest_limits(config), &ingest_stage.tasks, &ingest_stage.stop);
         let deliverer = Deliverer { bells: bells.clone(), ..base.deliverer(config)? };
         let sender = base.sender_with(config, contacts, bells.clone(), worker_stage.tasks.clone())?;
@@ -373,6 +379,20 @@ fn deliver_limits(config: &Config) -> deliver::Limits {
         max_in_flight: config.deliver.max_in_flight,
         timeout: config.deliver.timeout,
         disable_after: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+    }
+}
+
+fn words(config: &Config) -> Words {
+    Words::new(&config.send.stop_words, &config.send.start_words)
+}
+
+const fn rules(config: &Config) -> Rules {
+    let send = &config.send;
+    Rules {
+        window: send.check_window,
+        consent: send.check_consent,
+        templates: send.check_templates,
+        window_closing: send.window_closing,
     }
 }
 

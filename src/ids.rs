@@ -118,6 +118,8 @@ own_ids! {
     AuditEntryId,
     /// A business phone number and its credentials.
     ChannelId,
+    /// Something that a person allowed or forbade.
+    ConsentId,
     /// A person. Random to everyone but us; never derived from a number.
     ContactId,
     /// An internal application that receives events.

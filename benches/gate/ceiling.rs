@@ -107,6 +107,7 @@ fn events(business: Business, rows: usize) -> anyhow::Result<Vec<NewEvent>> {
             error_code: None,
             occurred_at: now(),
             payload: seal(&dek, event_id, contact, webhook.body()),
+            opens_until: None,
             owed_to: Vec::new(),
         }
     };

@@ -6,6 +6,7 @@ pub mod api_key;
 mod budget;
 pub mod bursts;
 pub mod caller;
+pub mod consent;
 pub mod decoys;
 pub mod door;
 pub mod errand;

@@ -34,6 +34,8 @@ permissions! {
     ContactsRead = "contacts:read",
     /// Be shown a contact's name and number in clear, for a reason that is kept.
     ContactsReveal = "contacts:reveal",
+    /// Record what a contact allowed or forbade: whoever may can have marketing sent to those who do not want it.
+    ConsentManage = "consent:manage",
     /// Read messages, both ways, with their content and state.
     MessagesRead = "messages:read",
     /// Hand messages over for Meta.

@@ -32,6 +32,8 @@ actions! {
     ContactsRead = "contacts.read",
     /// A contact was shown in clear to somebody who sees it masked.
     ContactRevealed = "contact.revealed",
+    /// What a contact allowed or forbade was recorded.
+    ConsentRecorded = "consent.recorded",
     /// Messages were read, both ways.
     MessagesRead = "messages.read",
     /// The audit log was read.
@@ -80,6 +82,8 @@ actions! {
     ChannelChanged = "channel.changed",
     /// A channel was removed.
     ChannelRemoved = "channel.removed",
+    /// Templates were read anew because somebody asked for it.
+    TemplatesSynced = "templates.synced",
     /// An endpoint was added.
     EndpointCreated = "endpoint.created",
     /// An endpoint was changed.

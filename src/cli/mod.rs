@@ -19,6 +19,7 @@ mod settings;
 mod simulate;
 mod table;
 mod tail;
+mod template;
 mod verify;
 mod witness;
 
@@ -63,6 +64,9 @@ enum Verb {
     /// Business phone numbers.
     #[command(subcommand)]
     Channel(settings::ChannelVerb),
+    /// Templates of Meta's accounts.
+    #[command(subcommand)]
+    Template(template::TemplateVerb),
     /// Keys of calling applications.
     #[command(subcommand)]
     Key(keys::KeyVerb),
@@ -149,6 +153,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         }
         Verb::App(verb) => settings::app(&config()?, verb, out).await?,
         Verb::Channel(verb) => settings::channel(&config()?, verb, out).await?,
+        Verb::Template(verb) => template::run(&config()?, verb, out).await?,
         Verb::Key(verb) => keys::run(&config()?, verb, out).await?,
         Verb::Contact(verb) => contact::run(&config()?, verb, out).await?,
         Verb::Endpoint(verb) => return endpoint::run(&config()?, verb, out).await,

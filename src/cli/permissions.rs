@@ -8,6 +8,7 @@ use super::keys::KeyVerb;
 use super::replay::ReplayVerb;
 use super::send::MessageVerb;
 use super::settings::{AppVerb, ChannelVerb};
+use super::template::TemplateVerb;
 use super::{DevArgs, Verb};
 use crate::access::{Caller, Denied, Permission, Permissions};
 use crate::ids::TenantId;
@@ -27,7 +28,9 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         }
         Verb::App(AppVerb::List) => Permission::AppsRead,
         Verb::App(AppVerb::Create { .. } | AppVerb::Rotate { .. } | AppVerb::Remove { .. }) => Permission::AppsManage,
-        Verb::Channel(ChannelVerb::List) => Permission::ChannelsRead,
+        Verb::Channel(ChannelVerb::List | ChannelVerb::Status)
+        | Verb::Template(TemplateVerb::List(_) | TemplateVerb::Show { .. }) => Permission::ChannelsRead,
+        Verb::Template(TemplateVerb::Sync) => Permission::ChannelsManage,
         Verb::Channel(ChannelVerb::Create { .. } | ChannelVerb::SetToken { .. } | ChannelVerb::Remove { .. }) => {
             Permission::ChannelsManage
         }
@@ -85,6 +88,7 @@ mod tests {
         ("app remove", "ID"),
         ("channel create", "--name x --phone-number-id 1 --waba-id 1"),
         ("channel set-token", "ID"),
+        ("template show", "x"),
         ("channel remove", "ID"),
         ("key create", "--name x --role agent"),
         ("key rotate", "ID"),

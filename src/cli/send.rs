@@ -149,7 +149,9 @@ pub(super) async fn send(config: &Config, args: SendArgs, out: Out<'_>) -> anyho
     let act = Errand::operation().act(&operator, Action::MessageSent, Object::several("message"));
     let contacts = orders.iter().filter_map(|order| Some(order.contact?.uuid())).collect();
     base.audit.record_about(act.in_channel(Some(channel)), contacts).await?;
-    let ready = sender.ready(TENANT, None, orders).pop().context("no message")??;
+    // Outside of a gateway nobody has read the templates yet.
+    sender.book.refresh(&base.store, &base.directory, now).await?;
+    let ready = sender.ready(TENANT, None, orders).await?.pop().context("no message")??;
     let id = ready.id();
     sender.queue(TENANT, vec![ready], None).await?;
     if !args.wait {

@@ -104,6 +104,8 @@ pub(super) enum ChannelVerb {
     },
     /// List channels.
     List,
+    /// Show what Meta says of the numbers: quality, limits, health, and what their tokens may do.
+    Status,
     /// Replace a channel's access token.
     SetToken {
         /// Id of the channel.
@@ -206,6 +208,7 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
             }
             table.write(out)?;
         }
+        ChannelVerb::Status => channel_status(&base, out).await?,
         ChannelVerb::SetToken { id, secret } => {
             let mut channel = Channel::clone(snapshot.channel(TENANT, id).context("no such channel")?);
             channel.token = Some(AccessToken::new(secret.read("the access token")?));
@@ -218,4 +221,44 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
         }
     }
     Ok(())
+}
+
+async fn channel_status(base: &Base, out: Out<'_>) -> anyhow::Result<()> {
+    let mut table =
+        Table::new(["name", "verified name", "status", "quality", "limit", "speed", "health", "token", "asked"]);
+    for channel in base.directory.snapshot().channels_of(TENANT) {
+        let state = base.directory.channel_state(TENANT, channel.id).await?;
+        let word = |fact: &str| {
+            let fact = state.as_ref().and_then(|state| state.facts.get(fact)?.as_str());
+            fact.unwrap_or("-").to_owned()
+        };
+        let token = state.as_ref().map_or("-".to_owned(), |state| token_word(&state.facts));
+        let asked = state.as_ref().map_or_else(|| "not yet".to_owned(), |state| super::moment::shown(state.asked_at));
+        table.row([
+            channel.name.clone(),
+            word("verified_name"),
+            word("status"),
+            word("quality_rating"),
+            word("messaging_limit"),
+            word("throughput"),
+            word("health"),
+            token,
+            asked,
+        ]);
+    }
+    Ok(table.write(out)?)
+}
+
+/// What is to be said of a token.
+fn token_word(facts: &serde_json::Value) -> String {
+    let missing = facts.get("token_missing_scopes").and_then(serde_json::Value::as_array);
+    let missing = missing.into_iter().flatten().filter_map(serde_json::Value::as_str).collect::<Vec<_>>().join(", ");
+    let ends = facts.get("token_expires_at").and_then(serde_json::Value::as_str);
+    match (facts.get("token_valid").and_then(serde_json::Value::as_bool), ends) {
+        (Some(false), _) => "not valid".to_owned(),
+        _ if !missing.is_empty() => format!("lacks {missing}"),
+        (_, Some(ends)) => format!("until {ends}"),
+        (Some(true), None) => "valid".to_owned(),
+        (None, None) => "-".to_owned(),
+    }
 }

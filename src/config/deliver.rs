@@ -1,7 +1,6 @@
-//! `[deliver]` and `[send]`: how many requests leave at once, and where they may go.
+//! `[deliver]`: how many requests leave at once, and where they may go.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -54,53 +53,5 @@ impl DeliverConfig {
             proxy,
             authorities_file,
         })
-    }
-}
-
-/// Messages a second through one channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Throughput {
-    /// As Meta reports for each number.
-    Reported,
-    /// This many.
-    Fixed(u32),
-    /// No limit of ours.
-    Unlimited,
-}
-
-/// Not one of the three forms.
-#[derive(Debug)]
-pub struct NoThroughput;
-
-impl FromStr for Throughput {
-    type Err = NoThroughput;
-
-    fn from_str(text: &str) -> Result<Self, NoThroughput> {
-        match text {
-            "reported" => Ok(Self::Reported),
-            "unlimited" => Ok(Self::Unlimited),
-            _ => text.parse().ok().filter(|most| (1..=100_000).contains(most)).map(Self::Fixed).ok_or(NoThroughput),
-        }
-    }
-}
-
-/// Messages to Meta.
-#[derive(Debug, Clone)]
-pub struct SendConfig {
-    /// Requests in flight for one channel.
-    pub max_in_flight: usize,
-    /// How many messages a second.
-    pub messages_per_second: Throughput,
-    /// Whether what one person gets is paced as Meta asks.
-    pub pair_limit: bool,
-}
-
-impl SendConfig {
-    pub(super) fn read(reader: &mut Reader) -> Option<Self> {
-        let max_in_flight = reader.number("send.max_in_flight", 1..=1024);
-        let expected = "\"reported\", \"unlimited\" or a whole number from 1 to 100000";
-        let messages_per_second = reader.parsed("send.messages_per_second", expected);
-        let pair_limit = reader.flag("send.pair_limit");
-        Some(Self { max_in_flight: max_in_flight?, messages_per_second: messages_per_second?, pair_limit: pair_limit? })
     }
 }

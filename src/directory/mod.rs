@@ -2,6 +2,7 @@
 //! or made by what Meta calls them.
 
 pub mod bells;
+mod consent;
 pub mod contacts;
 mod decoys;
 mod endpoint_row;
@@ -10,13 +11,16 @@ mod own_events;
 pub mod profile;
 mod save;
 mod snapshot;
+mod templates;
 
 pub use bells::Bells;
+pub use consent::{ConsentError, Statement};
 pub use contacts::{Contacts, Resolved};
 pub use load::LoadError;
-pub use own_events::{AlarmEvent, EndpointEvent, KeyEvent, OwnEvent};
+pub use own_events::{AlarmEvent, ChannelEvent, EndpointEvent, KeyEvent, OwnEvent};
 pub use save::SaveError;
 pub use snapshot::{ApiKey, App, Snapshot};
+pub use templates::{ChannelState, Template};
 
 use std::sync::{Arc, PoisonError, RwLock};
 

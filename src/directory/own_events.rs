@@ -66,6 +66,7 @@ async fn about_nobody(
         error_code: None,
         occurred_at: now,
         payload: seal(keyring, (tenant, event_id, None), &details.to_string(), now).await?,
+        opens_until: None,
         owed_to,
     })
 }
@@ -98,6 +99,7 @@ impl OwnEvent {
             error_code: self.error_code,
             occurred_at: now,
             payload: seal(keyring, (self.tenant, event_id, Some(self.contact)), &details, now).await?,
+            opens_until: None,
             owed_to: snapshot.owed_to(self.tenant, self.event_type, self.channel),
         })
     }
@@ -163,6 +165,33 @@ impl KeyEvent {
         let subject: [&[u8]; 3] = [b"own key", id.as_bytes(), &at];
         let owed_to = snapshot.owed_to(self.tenant, self.event_type, None);
         about_nobody(keyring, (self.tenant, self.event_type), &subject, &details, owed_to, self.at).await
+    }
+}
+
+/// Something about a channel.
+#[derive(Debug)]
+pub struct ChannelEvent {
+    /// Owner.
+    pub tenant: TenantId,
+    /// About which channel.
+    pub channel: ChannelId,
+    /// `channel.changed` or `channel.token_expiring`.
+    pub event_type: EventType,
+    /// What is told: an object. The same told twice on one day is one event.
+    pub details: serde_json::Value,
+    /// When it was seen.
+    pub at: OffsetDateTime,
+}
+
+impl ChannelEvent {
+    /// Seals the event and says whom it is owed to.
+    pub async fn file(&self, keyring: &Keyring, snapshot: &Snapshot) -> Result<NewEvent, KeyringError> {
+        let (id, text) = (self.channel.uuid(), self.details.to_string());
+        let subject: [&[u8]; 3] = [b"own channel", id.as_bytes(), text.as_bytes()];
+        let owed_to = snapshot.owed_to(self.tenant, self.event_type, Some(self.channel));
+        let about = (self.tenant, self.event_type);
+        let event = about_nobody(keyring, about, &subject, &self.details, owed_to, self.at).await?;
+        Ok(NewEvent { channel: Some(self.channel), ..event })
     }
 }
 

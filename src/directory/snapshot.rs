@@ -143,6 +143,11 @@ impl Snapshot {
         self.channels.values().any(|channel| channel.phone_number_id.as_str() == id || channel.waba_id.as_str() == id)
     }
 
+    /// The channels of all tenants.
+    pub fn all_channels(&self) -> impl Iterator<Item = &Arc<Channel>> {
+        self.channels.values()
+    }
+
     /// The channels of a tenant, oldest first.
     #[must_use]
     pub fn channels_of(&self, tenant: TenantId) -> Vec<&Arc<Channel>> {

@@ -5,7 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 use time::OffsetDateTime;
 
+use super::consent::Said;
 use super::person::Person;
+use super::window::Opening;
 use crate::ids::{PhoneNumberId, WabaId, Wamid};
 
 macro_rules! event_types {
@@ -72,6 +74,10 @@ event_types! {
     ContactMerged = "contact.merged",
     /// A person allowed or stopped marketing messages.
     ContactPreference = "contact.preference",
+    /// A person allowed marketing messages or forbade them, by whichever way (our own event).
+    ConsentChanged = "contact.consent_changed",
+    /// In a while, a person can be sent templates alone (our own event, where `send.window_closing_minutes` asks for it).
+    WindowClosing = "window.closing",
     /// An address-book entry of the WhatsApp Business app.
     ContactSynced = "contact.synced",
     /// A person followed a marketing message.
@@ -88,6 +94,10 @@ event_types! {
     TemplateUpdated = "template.updated",
     /// Quality, limit, name, username or settings of a channel changed.
     ChannelUpdated = "channel.updated",
+    /// What Meta says of a number has changed: name, quality, limits, health (our own event).
+    ChannelChanged = "channel.changed",
+    /// A channel's access token ends soon, is not valid, or lacks a permission (our own event).
+    TokenExpiring = "channel.token_expiring",
     /// The account was reviewed, restricted, banned, given a capability or shared.
     AccountUpdated = "account.updated",
     /// Two-step PIN of a number changed or was asked for.
@@ -260,6 +270,10 @@ pub struct Item {
     pub opaque: Option<String>,
     /// Meta's own time of the event.
     pub occurred_at: Option<OffsetDateTime>,
+    /// Whether the person may be written to freely for a while because of it.
+    pub opens: Option<Opening>,
+    /// What it may tell of consent.
+    pub said: Option<Said>,
     /// Meta's envelope with this item alone: `{"object":…,"entry":[{…,"changes":[{…}]}]}`. When the POST held nothing
     /// else, these are the very bytes Meta sent.
     pub envelope: Bytes,

@@ -1,6 +1,7 @@
 //! What the gateway talks about, as plain values: no async, no I/O, no SQL, no wire format.
 
 pub mod channel;
+pub mod consent;
 pub mod endpoint;
 pub mod event;
 pub mod field_class;
@@ -9,3 +10,5 @@ pub mod message;
 pub mod person;
 pub mod predicate;
 pub mod retry;
+pub mod template;
+pub mod window;

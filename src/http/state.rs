@@ -43,7 +43,7 @@ pub struct AppState {
     pub deliveries: Deliveries,
     /// Vets endpoint addresses and asks endpoints for their challenge.
     pub egress: EgressClient,
-    /// For readiness alone.
+    /// For readiness, and to have Meta asked soon.
     pub store: Store,
     /// When.
     pub clock: SharedClock,
@@ -123,6 +123,7 @@ parts! {
     sender: Sender,
     deliveries: Deliveries,
     egress: EgressClient,
+    store: Store,
     clock: SharedClock,
     metrics: PrometheusHandle,
 }

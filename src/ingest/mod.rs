@@ -2,7 +2,9 @@
 
 mod backpressure;
 mod batcher;
+mod consent;
 mod file;
+mod hasten;
 mod queue;
 mod write;
 
@@ -19,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Audit;
 use crate::clock::SharedClock;
 use crate::directory::{Bells, Contacts, Directory};
+use crate::domain::consent::Words;
 use crate::ids::TenantId;
 use crate::keyring::Keyring;
 use crate::meta::parse;
@@ -63,6 +66,8 @@ pub struct Parts {
     pub audit: Audit,
     /// Wakes the lanes.
     pub bells: Bells,
+    /// Words by which people stop marketing and allow it again.
+    pub words: Arc<Words>,
     /// When.
     pub clock: SharedClock,
 }

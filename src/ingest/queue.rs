@@ -250,6 +250,8 @@ mod tests {
             error_code: None,
             opaque: None,
             occurred_at: None,
+            opens: None,
+            said: None,
             envelope: Bytes::from(vec![b'x'; bytes]),
         };
         std::iter::repeat_with(item).take(number).collect()

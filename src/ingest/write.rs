@@ -10,11 +10,13 @@ use std::time::Instant;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Parts, file};
+use super::consent::{self, Saying};
+use super::{Parts, file, hasten};
 use crate::audit::Action;
 use crate::crypto::envelope;
 use crate::directory::contacts::{Hashed, ResolveError};
-use crate::directory::{Contacts, OwnEvent, Resolved, Snapshot};
+use crate::directory::{ConsentError, Contacts, OwnEvent, Resolved, Snapshot};
+use crate::domain::consent::{Source, State, Words};
 use crate::domain::event::{EventType, Item};
 use crate::ids::{ContactId, EventId, TenantId};
 use crate::keyring::{DekName, KeyringError, TenantKeys, places};
@@ -37,6 +39,15 @@ impl From<ResolveError> for WriteError {
         match error {
             ResolveError::Store(error) => Self::Store(error),
             ResolveError::Keys(error) => Self::Keys(error),
+        }
+    }
+}
+
+impl From<ConsentError> for WriteError {
+    fn from(error: ConsentError) -> Self {
+        match error {
+            ConsentError::Store(error) => Self::Store(error),
+            ConsentError::Keys(error) => Self::Keys(error),
         }
     }
 }
@@ -114,7 +125,8 @@ impl Writer {
     async fn write_once(&self, tenant: TenantId, items: &[Item], bare: bool) -> Result<(), WriteError> {
         let keys = self.parts.keyring.tenant(tenant).await?;
         let snapshot = self.parts.directory.snapshot();
-        let filing = Filing { tenant, keys: &keys, snapshot: &snapshot, now: self.parts.clock.now(), bare };
+        let (now, words) = (self.parts.clock.now(), &self.parts.words);
+        let filing = Filing { tenant, keys: &keys, snapshot: &snapshot, now, words, bare };
         let mut filed: Vec<Filed<'_>> = items.iter().map(|item| filing.file(item)).collect();
         let people: Vec<Option<&Hashed<'_>>> = filed.iter().map(|one| one.person.as_ref()).collect();
         let contacts = self.parts.contacts.all_remembered(tenant, &people);
@@ -127,7 +139,8 @@ impl Writer {
         if filed.is_empty() {
             return Ok(());
         }
-        if filed.iter().any(Filed::is_about_somebody_unknown) {
+        hasten::ask_anew(&self.parts, filing.snapshot, (tenant, now), items).await;
+        if filed.iter().any(|one| one.is_about_somebody_unknown() || one.consent.is_some()) {
             return self.write_with_people(&filing, filed).await;
         }
         // Nobody new: the one statement is its own transaction, and saves two round trips.
@@ -157,7 +170,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The same when somebody is unknown: contacts and events are committed together.
+    /// The same when somebody is unknown, or says something of consent: all of it is committed together.
     async fn write_with_people(&self, filing: &Filing<'_>, mut filed: Vec<Filed<'_>>) -> Result<(), WriteError> {
         let unknown = filed.iter_mut().filter(|one| one.contact.is_none());
         let (people, slots): (Vec<Hashed<'_>>, Vec<&mut Option<ContactId>>) =
@@ -183,12 +196,16 @@ impl Writer {
         resolved: &Resolved,
     ) -> Result<Vec<Uuid>, WriteError> {
         let mut batch = self.seal(filing, filed).await?;
+        let said = filed.iter().zip(&batch).filter_map(|(one, event)| Saying::new(event, one.consent));
+        let said: Vec<Saying> = said.collect();
         batch.extend(self.seal_merges(filing, resolved).await?);
         let stored = insert(connection, filing, &mut batch).await?;
+        let about = (filing.tenant, filing.snapshot, filing.now);
+        let told = consent::record(connection, &self.parts, about, &said, &stored).await?;
         count(&batch, &stored);
         self.parts.audit.add(filing.tenant, Action::EventsStored, "event", Uuid::nil(), stored.len());
         let mut owed: Vec<Uuid> =
-            batch.iter().flat_map(|event| &event.owed_to).map(|(owner, _)| owner.uuid()).collect();
+            batch.iter().flat_map(|event| &event.owed_to).map(|(owner, _)| owner.uuid()).chain(told).collect();
         owed.sort_unstable();
         owed.dedup();
         Ok(owed)
@@ -263,6 +280,7 @@ struct Filing<'a> {
     keys: &'a Arc<TenantKeys>,
     snapshot: &'a Snapshot,
     now: OffsetDateTime,
+    words: &'a Words,
     bare: bool,
 }
 
@@ -274,6 +292,7 @@ struct Filed<'i> {
     variant: [u8; 8],
     person: Option<Hashed<'i>>,
     contact: Option<ContactId>,
+    consent: Option<(State, Source)>,
 }
 
 impl Filed<'_> {
@@ -297,6 +316,7 @@ impl Filing<'_> {
             variant: file::variant(self.keys, item),
             person,
             contact: None,
+            consent: consent::of(item, self.words).filter(|_| !self.bare),
         }
     }
 
@@ -318,6 +338,7 @@ impl Filing<'_> {
             error_code: item.error_code.filter(|_| !self.bare),
             occurred_at: item.occurred_at.filter(|_| !self.bare).unwrap_or(self.now),
             payload,
+            opens_until: item.opens.filter(|_| !self.bare).map(|what| what.closes_at(item.occurred_at, self.now)),
             owed_to: self.snapshot.owed_to(self.tenant, event_type, channel),
         }
     }

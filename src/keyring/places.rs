@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use crate::crypto::context::Context;
-use crate::ids::{ContactId, EventId, MessageId, TenantId};
+use crate::ids::{ConsentId, ContactId, EventId, MessageId, TenantId};
 
 /// Content of an event.
 #[must_use]
@@ -47,6 +47,19 @@ pub const fn message_answer(tenant: TenantId, message: MessageId, contact: Conta
 #[must_use]
 pub const fn contact_profile(tenant: TenantId, contact: ContactId) -> Context {
     Context { tenant: tenant.uuid(), table: "contact", column: "profile", row: contact.uuid(), contact: contact.uuid() }
+}
+
+/// What a person agreed to, or refused.
+#[must_use]
+pub const fn consent_wording(tenant: TenantId, consent: ConsentId, contact: ContactId) -> Context {
+    Context { tenant: tenant.uuid(), table: "consent", column: "wording", row: consent.uuid(), contact: contact.uuid() }
+}
+
+/// What Meta says of a template. Its id is a number of Meta's: as such, it is the row.
+#[must_use]
+pub fn template(tenant: TenantId, template: &str) -> Context {
+    let row = Uuid::from_u128(template.parse().unwrap_or_default());
+    Context { tenant: tenant.uuid(), table: "template", column: "content", row, contact: Uuid::nil() }
 }
 
 /// A secret or URL that an operator set up. `table` and `column` as in the schema.

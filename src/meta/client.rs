@@ -4,6 +4,9 @@
 pub mod call;
 pub mod links;
 mod number;
+mod reading;
+
+pub use reading::ReadError;
 
 use std::fmt;
 use std::sync::Arc;

@@ -68,6 +68,8 @@ fn unreadable(body: &VerifiedBody) -> Item {
         error_code: None,
         opaque: None,
         occurred_at: None,
+        opens: None,
+        said: None,
         envelope: body.bytes().clone(),
     }
 }
@@ -87,6 +89,8 @@ fn item(cut: &Cut<'_>, envelope: Bytes, leaf: Leaf<'_>) -> Item {
         error_code: facts.error_code,
         opaque: facts.opaque,
         occurred_at: facts.occurred_at,
+        opens: facts.opens,
+        said: facts.said,
         envelope,
     }
 }

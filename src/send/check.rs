@@ -29,6 +29,15 @@ pub(super) struct Checked {
     pub(super) recipient: Person,
 }
 
+impl Checked {
+    /// The message that goes to the same recipient in its place.
+    pub(super) fn replaced_by(self, mut template: Map<String, Value>) -> Self {
+        let members = RECIPIENT.into_iter().filter_map(|name| Some((name.to_owned(), self.body.get(name)?.clone())));
+        template.extend(members);
+        Self { body: template, kind: "template", recipient: self.recipient }
+    }
+}
+
 impl std::fmt::Debug for Checked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Checked({})", self.kind)

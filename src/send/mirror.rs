@@ -12,6 +12,7 @@ use super::check::{Draft, Fault};
 use super::outcome::Ending;
 use super::pace::{Limited, NoTurn, TooFast};
 use super::queue::QueueError;
+use super::rules::Outgoing;
 use crate::domain::channel::Channel;
 use crate::ids::{ChannelId, ContactId, TenantId};
 use crate::meta::answer::{Answer, Outcome};
@@ -33,6 +34,12 @@ pub enum MirrorError {
     /// The channel has no access token.
     #[error("the channel cannot send: it has no access token")]
     NoToken,
+    /// The person's last message is too old for anything but a template; Meta was not asked.
+    #[error("the customer service window is closed")]
+    WindowClosed,
+    /// The person does not want marketing; Meta was not asked.
+    #[error("the contact opted out of marketing")]
+    OptedOut,
     /// Meta was certainly not asked.
     #[error("Meta could not be reached")]
     NotSent,
@@ -62,6 +69,8 @@ impl From<QueueError> for MirrorError {
             QueueError::Faulty(faults) => Self::Faulty(faults),
             QueueError::UnknownChannel => Self::UnknownChannel,
             QueueError::NoToken => Self::NoToken,
+            QueueError::WindowClosed => Self::WindowClosed,
+            QueueError::OptedOut => Self::OptedOut,
             // The mirror claims no idempotency keys.
             QueueError::KeyReused | QueueError::InProgress | QueueError::Store(_) | QueueError::Keys(_) => {
                 Self::Unavailable
@@ -139,6 +148,11 @@ impl Sender {
     ) -> Result<Answer, MirrorError> {
         let contact = self.addressee(tenant, &draft).await?;
         let checked = draft.0.map_err(MirrorError::Faulty)?;
+        let outgoing = Outgoing { contact, kind: checked.kind, body: &checked.body, is_later: false };
+        let objection = self.permit(&channel, &[outgoing]).await.map_err(QueueError::from)?.pop().flatten();
+        if let Some(objection) = objection {
+            return Err(QueueError::from(objection).into());
+        }
         self.wait_for_turn(&channel, contact).await?;
         let kept = self.keep(tenant, channel, checked, "mirror").await?;
         if contact.is_none() {

@@ -2,9 +2,11 @@
 //! lost is `in_doubt` and never sent again by us.
 
 mod accept;
+pub mod accounts;
 mod cancel;
 mod check;
 mod claim;
+pub mod closing;
 mod fallback;
 mod flight;
 mod lane;
@@ -13,6 +15,7 @@ mod order;
 mod outcome;
 mod pace;
 mod queue;
+pub mod rules;
 mod schema;
 mod throughput;
 mod turns;
@@ -59,4 +62,8 @@ pub struct Sender {
     pub max_in_flight: usize,
     /// How fast.
     pub pacing: Pacing,
+    /// What is asked before a message is sent.
+    pub rules: rules::Rules,
+    /// The templates that messages are compared with.
+    pub book: rules::Book,
 }

@@ -8,8 +8,9 @@ use time::OffsetDateTime;
 
 use super::Sender;
 use crate::crypto::envelope;
-use crate::directory::OwnEvent;
+use crate::directory::{ConsentError, OwnEvent, Statement};
 use crate::domain::channel::Channel;
+use crate::domain::consent::{OPTED_OUT, Source, State};
 use crate::domain::event::EventType;
 use crate::ids::{ContactId, MessageId, Wamid};
 use crate::keyring::{DekName, KeyringError, places};
@@ -59,6 +60,15 @@ pub(super) enum RecordError {
     Store(#[from] StoreError),
     #[error("the keys are away")]
     Keys(#[from] KeyringError),
+}
+
+impl From<ConsentError> for RecordError {
+    fn from(error: ConsentError) -> Self {
+        match error {
+            ConsentError::Store(error) => Self::Store(error),
+            ConsentError::Keys(error) => Self::Keys(error),
+        }
+    }
 }
 
 impl RecordError {
@@ -190,11 +200,19 @@ impl Sender {
         }
         told.sort_unstable_by_key(|event: &NewEvent| (event.part_day, event.subject, event.variant));
         events::insert_batch(&mut transaction, tenant, &told, now).await?;
+        let mut owners: Vec<_> = told.iter().flat_map(|event| &event.owed_to).map(|(owner, _)| owner.uuid()).collect();
+        for one in
+            endings.iter().filter(|one| one.ending.code() == Some(OPTED_OUT) && states.contains_key(&one.message))
+        {
+            let (state, source, channel) = (State::Withdrawn, Source::MetaError, Some(channel.id));
+            let said = Statement { tenant, contact: one.contact, channel, state, source, at: now, wording: None };
+            let owed = said.record(&mut transaction, &self.keyring, &self.directory.snapshot(), now).await?;
+            owners.extend(owed.into_iter().map(|(owner, _)| owner.uuid()));
+        }
         Store::commit(transaction).await?;
         for one in endings.iter().filter(|one| states.contains_key(&one.message)) {
             metrics::counter!(telemetry::SENDS, "outcome" => one.ending.state()).increment(1);
         }
-        let mut owners: Vec<_> = told.iter().flat_map(|event| &event.owed_to).map(|(owner, _)| owner.uuid()).collect();
         owners.sort_unstable();
         owners.dedup();
         for owner in owners {

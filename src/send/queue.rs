@@ -1,5 +1,6 @@
 //! Accepts a message: checked, sealed and owed to Meta in one commit, before the application is answered.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -10,6 +11,7 @@ use super::Sender;
 use super::accept::{Parcel, Ready, Stored};
 use super::check::{Checked, Draft, Fault, RECIPIENT};
 use super::order::{Order, Terms};
+use super::rules::{Objection, Outgoing};
 use crate::crypto::envelope::{self, Sealed};
 use crate::directory::Contacts;
 use crate::directory::contacts::{Hashed, ResolveError};
@@ -39,6 +41,12 @@ pub enum QueueError {
     /// The channel has no access token.
     #[error("the channel cannot send: it has no access token")]
     NoToken,
+    /// The person's last message is too old for anything but a template.
+    #[error("the customer service window is closed")]
+    WindowClosed,
+    /// The person does not want marketing.
+    #[error("the contact opted out of marketing")]
+    OptedOut,
     /// The idempotency key stands for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
@@ -51,6 +59,16 @@ pub enum QueueError {
     /// The keys.
     #[error("the message could not be sealed")]
     Keys(#[from] KeyringError),
+}
+
+impl From<Objection> for QueueError {
+    fn from(objection: Objection) -> Self {
+        match objection {
+            Objection::WindowClosed => Self::WindowClosed,
+            Objection::OptedOut => Self::OptedOut,
+            Objection::Faulty(faults) => Self::Faulty(faults),
+        }
+    }
 }
 
 impl From<ResolveError> for QueueError {
@@ -91,6 +109,18 @@ pub struct Addressed {
     order: Order,
     /// The contact, when they are known already.
     pub contact: Option<ContactId>,
+}
+
+impl Addressed {
+    fn outgoing(&self, now: OffsetDateTime) -> Outgoing<'_> {
+        let Checked { body, kind, .. } = &self.order.checked;
+        Outgoing { contact: self.contact, kind, body, is_later: self.order.terms.first_at(now) > now }
+    }
+}
+
+/// Faults of a part of an order.
+fn below(place: &str, faults: Vec<Fault>) -> Vec<Fault> {
+    faults.into_iter().map(|fault| Fault { pointer: format!("{place}{}", fault.pointer), ..fault }).collect()
 }
 
 /// A message that is stored.
@@ -137,20 +167,56 @@ impl Sender {
 
     /// Says of each order whether it may be taken, and makes a message of it. What must be known of a person before a message to
     /// them is taken is asked here.
-    pub fn ready(
+    pub async fn ready(
         &self,
         tenant: TenantId,
         key: Option<ApiKeyId>,
         orders: Vec<Addressed>,
-    ) -> Vec<Result<Ready, QueueError>> {
+    ) -> Result<Vec<Result<Ready, QueueError>>, QueueError> {
         let now = self.clock.now();
-        let ready = |Addressed { channel, order, .. }: Addressed| {
+        let objections = self.objections(tenant, &orders, now).await?;
+        let ready = |(Addressed { channel, order, .. }, objection): (Addressed, Option<Objection>)| {
             let channel = self.sending_channel(tenant, channel)?;
             let Order { checked, fallback, terms } = order;
             let fallback = fallback.map(|fallback| fallback.0);
+            let faults = fallback.as_ref().map(|body| self.fallback_faults(&channel, body)).unwrap_or_default();
+            if !faults.is_empty() {
+                return Err(QueueError::Faulty(below("/fallback_template", faults)));
+            }
+            let (checked, fallback) = match (objection, fallback) {
+                (Some(Objection::WindowClosed), Some(template)) => (checked.replaced_by(template), None),
+                (Some(Objection::Faulty(faults)), _) => return Err(QueueError::Faulty(below("/message", faults))),
+                (Some(objection), _) => return Err(objection.into()),
+                (None, fallback) => (checked, fallback),
+            };
             Ok(Ready { key, terms, next_at: terms.first_at(now), ..made(channel.id, checked, fallback, now) })
         };
-        orders.into_iter().map(ready).collect()
+        Ok(orders.into_iter().zip(objections).map(ready).collect())
+    }
+
+    /// What the rules object to in each of these orders: one look for each channel.
+    async fn objections(
+        &self,
+        tenant: TenantId,
+        orders: &[Addressed],
+        now: OffsetDateTime,
+    ) -> Result<Vec<Option<Objection>>, QueueError> {
+        let snapshot = self.directory.snapshot();
+        let channels: HashSet<ChannelId> = orders.iter().map(|order| order.channel).collect();
+        let mut found: HashMap<usize, Objection> = HashMap::new();
+        for id in channels {
+            // One that is not known is refused for that.
+            let Some(channel) = snapshot.channel(tenant, id) else { continue };
+            let (places, outgoing): (Vec<usize>, Vec<Outgoing<'_>>) = orders
+                .iter()
+                .enumerate()
+                .filter(|(_, order)| order.channel == id)
+                .map(|(place, order)| (place, order.outgoing(now)))
+                .unzip();
+            let objections = self.permit(channel, &outgoing).await?;
+            found.extend(places.into_iter().zip(objections).filter_map(|(place, objection)| Some((place, objection?))));
+        }
+        Ok((0..orders.len()).map(|place| found.remove(&place)).collect())
     }
 
     /// Takes messages for later, all of them or none. When this returns `Ok`, they are committed; under an idempotency key, once:

@@ -40,6 +40,8 @@ pub(super) struct AccountState {
     pub(super) number_override: Option<String>,
     pub(super) number: Map<String, Value>,
     profile: Map<String, Value>,
+    /// Laid over what is said of the token.
+    pub(super) token: Map<String, Value>,
 }
 
 impl Account {
@@ -71,6 +73,7 @@ impl Account {
             number_override: None,
             number: number.as_object().cloned().unwrap_or_default(),
             profile: profile.as_object().cloned().unwrap_or_default(),
+            token: Map::new(),
         }))
     }
 
@@ -169,12 +172,14 @@ pub(super) async fn debug_token(State(platform): State<Arc<Platform>>, Query(que
             json!({"data": {"is_valid": false, "scopes": [], "error": {"code": 190, "message": "Invalid"}}}),
         ));
     }
-    Ok(Json(json!({"data": {
-        "app_id": "670843887433847",
-        "type": "SYSTEM_USER",
-        "application": "Simulated App",
-        "is_valid": true,
-        "expires_at": 0,
-        "scopes": ["whatsapp_business_management", "whatsapp_business_messaging"],
-    }})))
+    let mut data = Map::from_iter([
+        ("app_id".to_owned(), json!("670843887433847")),
+        ("type".to_owned(), json!("SYSTEM_USER")),
+        ("application".to_owned(), json!("Simulated App")),
+        ("is_valid".to_owned(), json!(true)),
+        ("expires_at".to_owned(), json!(0)),
+        ("scopes".to_owned(), json!(["whatsapp_business_management", "whatsapp_business_messaging"])),
+    ]);
+    data.extend(platform.account.state().token.clone());
+    Ok(Json(json!({ "data": data })))
 }

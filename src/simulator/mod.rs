@@ -37,6 +37,7 @@
 //! | `POST /control/inbound` | [`payloads::Inbound`] and `count`, `per_post`, `media_base64`: posts inbound messages |
 //! | `POST /control/webhook {"field", "value"?}` | posts any value; without one, a sample of that field |
 //! | `POST /control/raw?signature=` | posts the bytes as they are, signed, or with the signature given |
+//! | `PUT /control/number {"number"?, "token"?}` | what `GET /P` and `debug_token` say from now on, key by key |
 //! | `POST /control/batch` | `{"updates", "duplicates", "reorder", "statuses_per_message"}`, at most 1000 updates a POST |
 //! | `PUT`/`GET`/`DELETE /control/faults` | what goes wrong next, see below |
 //! | `GET`/`DELETE /control/ledger` | every accepted message and every webhook; `?messages=&webhooks=&wait_ms=` waits |
@@ -60,6 +61,7 @@ mod calls;
 mod control;
 mod control_batch;
 mod control_inbound;
+mod control_number;
 mod desk;
 mod errors;
 mod faults;

@@ -11,8 +11,8 @@ use axum::routing::{get, post, put};
 use super::errors::GraphError;
 use super::platform::Platform;
 use super::{
-    account, admission, blocks, calls, control, control_batch, control_inbound, flows, graph_messages, history, media,
-    node, number_settings, qr_codes, registration, subscriptions, template_acts, templates, uploads,
+    account, admission, blocks, calls, control, control_batch, control_inbound, control_number, flows, graph_messages,
+    history, media, node, number_settings, qr_codes, registration, subscriptions, template_acts, templates, uploads,
 };
 
 /// Meta takes documents of up to 100 MB; the rest is room for the form around them.
@@ -101,6 +101,7 @@ fn control() -> Router<Arc<Platform>> {
         .route("/control/webhook", post(control::post_webhook))
         .route("/control/raw", post(control::post_raw))
         .route("/control/inbound", post(control_inbound::post))
+        .route("/control/number", put(control_number::change))
         .route("/control/batch", post(control_batch::post))
         .route("/control/faults", get(control::show_faults).put(control::set_faults).delete(control::clear_faults))
         .route("/control/ledger", get(control::show_ledger).delete(control::clear_ledger))

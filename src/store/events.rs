@@ -36,6 +36,8 @@ pub struct NewEvent {
     pub occurred_at: OffsetDateTime,
     /// The sealed envelope.
     pub payload: Sealed,
+    /// Until when the person may be written to freely because of it.
+    pub opens_until: Option<OffsetDateTime>,
     /// Endpoints that it is owed to, each with the shard of its lane.
     pub owed_to: Vec<(EndpointId, i16)>,
 }
@@ -50,7 +52,7 @@ impl Store {
     }
 }
 
-/// Stores events, their content and their deliveries. Returns the ids of those that were new; the others had been
+/// Stores events, their content, their deliveries and the windows that they open. Returns the ids of those that were new; the others had been
 /// stored before. One statement, so that outside a transaction it is one. `events` come sorted by
 /// `(part_day, subject, variant)`, so that two batches cannot wait for each other.
 pub async fn insert_batch(
@@ -75,9 +77,9 @@ pub async fn insert_batch(
         r#"
         WITH input AS (
             SELECT * FROM UNNEST($3::date[], $4::bytea[], $5::bytea[], $6::bool[], $7::uuid[], $8::text[], $9::uuid[],
-                                 $10::uuid[], $11::uuid[], $12::int2[], $13::int4[], $14::timestamptz[], $15::bytea[])
+                                 $10::uuid[], $11::uuid[], $12::int2[], $13::int4[], $14::timestamptz[], $15::bytea[], $20::timestamptz[])
                 AS t (part_day, subject, variant, in_ledger, event_id, type, channel_id,
-                      contact_id, message_id, status_rank, error_code, occurred_at, payload)
+                      contact_id, message_id, status_rank, error_code, occurred_at, payload, opens_until)
         ), unseen AS (
             INSERT INTO event_ledger (tenant_id, subject, variant, seen_on)
             SELECT $1, subject, variant, ($2::timestamptz AT TIME ZONE 'UTC')::date FROM input WHERE in_ledger
@@ -99,6 +101,16 @@ pub async fn insert_batch(
             SELECT $1, endpoint_id, shard, event_id, part_day, contact_id
             FROM UNNEST($16::uuid[], $17::int2[], $18::uuid[], $19::date[]) AS d (endpoint_id, shard, event_id, part_day)
             JOIN stored USING (event_id)
+        ), opened AS (
+            -- Begins when all events are stored, and goes in one order, so that two batches cannot wait for each other.
+            INSERT INTO service_window (tenant_id, contact_id, channel_id, closes_at, closing_hour)
+            SELECT $1, i.contact_id, i.channel_id, max(i.opens_until), date_trunc('hour', max(i.opens_until), 'UTC')
+            FROM input i JOIN stored USING (event_id)
+            WHERE i.opens_until IS NOT NULL AND i.contact_id IS NOT NULL AND i.channel_id IS NOT NULL
+            GROUP BY i.contact_id, i.channel_id ORDER BY i.contact_id, i.channel_id
+            ON CONFLICT (tenant_id, contact_id, channel_id) DO UPDATE
+            SET closes_at = EXCLUDED.closes_at, closing_hour = EXCLUDED.closing_hour
+            WHERE service_window.closes_at < EXCLUDED.closes_at
         )
         -- One row, however many events: they are read one by one.
         SELECT COALESCE(array_agg(event_id), '{}') AS "ids!" FROM stored
@@ -122,6 +134,7 @@ pub async fn insert_batch(
         &owed.iter().map(|row| row.1).collect::<Vec<_>>(),
         &owed.iter().map(|row| row.2).collect::<Vec<_>>(),
         &owed.iter().map(|row| row.3).collect::<Vec<_>>(),
+        &column(events, |e| e.opens_until) as _,
     )
     .fetch_one(connection)
     .await?;

@@ -46,6 +46,28 @@ const DATA: &[Table] = &[
         "contact_identifier",
         &[(Ingest, "SELECT, INSERT, UPDATE, DELETE"), (Worker, "SELECT, INSERT, UPDATE, DELETE")],
     ),
+    of_tenants(
+        "service_window",
+        &[
+            (
+                Ingest,
+                "SELECT (tenant_id, contact_id, channel_id, closes_at, closing_hour), INSERT, UPDATE (closes_at, closing_hour)",
+            ),
+            (Worker, "SELECT, INSERT, UPDATE (closes_at, closing_hour, told_of)"),
+            (Reader, "SELECT"),
+        ],
+    ),
+    of_tenants(
+        "consent",
+        &[
+            (Ingest, "SELECT (tenant_id, contact_id, consent_id, channel_id, purpose, state, occurred_at), INSERT"),
+            (Worker, "SELECT, INSERT"),
+            (Reader, "SELECT"),
+        ],
+    ),
+    of_tenants("poll", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
+    of_tenants("template", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
+    of_tenants("channel_state", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
     of_tenants("decoy", &[(Worker, "SELECT, INSERT, DELETE")]),
     of_tenants(
         "event",

@@ -23,7 +23,7 @@ use crate::directory::Directory;
 use crate::ids::WorkerId;
 use crate::ingest::Ingest;
 use crate::keyring::Keyring;
-use crate::send::Sender;
+use crate::send::{self, Sender};
 use crate::store::Store;
 
 /// Everything that works by itself.
@@ -74,6 +74,9 @@ impl Worker {
             tasks.spawn(calls::listen(self.clone(), look.clone(), stop.clone()));
         }
         tasks.spawn(self.refusals.alarms().clone().run(stop.clone()));
+        tasks.spawn(send::accounts::run(self.sender.clone(), stop.clone()));
+        tasks.spawn(send::closing::run(self.sender.clone(), stop.clone()));
+        tasks.spawn(send::accounts::keep_book(self.sender.clone(), stop.clone()));
         tasks.spawn(housekeeping::settings(self.clone(), stop.clone()));
         tasks.spawn(housekeeping::cleaning(self.clone(), stop.clone()));
         tasks.spawn(lanes::run(self, look, stop.clone()));

@@ -181,8 +181,14 @@ async fn nobody_reads_sealed_columns_that_are_none_of_their_business() {
     assert_eq!(sealed_columns_of(&mut session, "waxseal_janitor").await, [""; 0]);
     assert_eq!(sealed_columns_of(&mut session, "waxseal_keyring").await, [""; 0]);
     assert_eq!(sealed_columns_of(&mut session, "waxseal_ingest").await, ["contact.profile"], "to merge people");
-    let readable =
-        ["contact.profile", "event_payload.payload", "message.answer", "message.fallback", "message.request"];
+    let readable = [
+        "consent.wording",
+        "contact.profile",
+        "event_payload.payload",
+        "message.answer",
+        "message.fallback",
+        "message.request",
+    ];
     assert_eq!(sealed_columns_of(&mut session, "waxseal_reader").await, readable, "and no token, secret or URL");
     assert!(sealed_columns_of(&mut session, "waxseal_worker").await.len() > 10, "the scan finds sealed columns");
 }
@@ -209,6 +215,9 @@ async fn ingest_adds_and_does_not_read() {
         "DELETE FROM delivery",
         "UPDATE message SET request = request",
         "DELETE FROM contact",
+        "SELECT wording FROM consent",
+        "UPDATE consent SET state = state",
+        "DELETE FROM service_window",
         "INSERT INTO audit_entry SELECT * FROM audit_entry",
         "INSERT INTO api_key SELECT * FROM api_key",
     ] {

@@ -81,6 +81,12 @@ codes! {
     VerificationFailed = ("verification_failed", UNPROCESSABLE_ENTITY, "The endpoint was not verified"),
     /// The channel has no access token.
     ChannelCannotSend = ("channel_cannot_send", UNPROCESSABLE_ENTITY, "The channel cannot send"),
+    /// More than 24 hours have passed since the contact's last message or call to this number: Meta takes templates alone
+    /// (`GET /v1/contacts/{id}/window`). Nothing was sent.
+    WindowClosed = ("window_closed", UNPROCESSABLE_ENTITY, "The customer service window is closed"),
+    /// The contact does not want marketing, or never agreed to it where that is asked for (`GET /v1/contacts/{id}/consent`). Nothing was
+    /// sent.
+    OptedOut = ("opted_out", UNPROCESSABLE_ENTITY, "The contact does not want marketing"),
     /// This key, or all together, have as many requests that wait for events or as many open streams as there may be. Close one, or
     /// try again after `Retry-After`.
     TooManyReaders = ("too_many_readers", TOO_MANY_REQUESTS, "Too many readers wait for events"),

@@ -62,6 +62,15 @@ impl Params {
         })
     }
 
+    /// Takes a word: 1 to 512 characters.
+    pub(super) fn word(&mut self, name: &str) -> Option<String> {
+        let text = self.take(name)?;
+        if text.is_empty() || text.len() > 512 || text.contains('\0') {
+            self.fault(name, "length", "1 to 512 characters");
+        }
+        Some(text)
+    }
+
     /// Takes a time.
     pub(super) fn time(&mut self, name: &str) -> Option<OffsetDateTime> {
         let text = self.take(name)?;

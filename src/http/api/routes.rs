@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
-    apps, attempts, audit, channels, contacts, dead_letters, decoys, docs, endpoints, events, key_changes, keys,
-    messages, replays, sending, stream,
+    apps, attempts, audit, channel_state, channels, consent, contacts, dead_letters, decoys, docs, endpoints, events,
+    key_changes, keys, messages, replays, sending, stream, templates, windows,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -67,6 +67,9 @@ pub(super) fn table() -> impl Iterator<Item = Route> {
             access: Access::Needs { permission: Permission::ContactsReveal, least: Personal, most: Personal },
             served: routes!(contacts::reveal),
         },
+        shows(Public, Permission::ContactsRead, routes!(windows::show)),
+        shows(Sensitive, Permission::ContactsRead, routes!(consent::show)),
+        shows(Public, Permission::ConsentManage, routes!(consent::record)),
         needs(Permission::DecoysManage, routes!(decoys::mark)),
         needs(Permission::DecoysManage, routes!(decoys::unmark)),
         shows(Sensitive, Permission::MessagesRead, routes!(contacts::messages)),
@@ -92,6 +95,9 @@ pub(super) fn table() -> impl Iterator<Item = Route> {
         needs(Permission::DeliveriesManage, routes!(attempts::test)),
         needs(Permission::ChannelsRead, routes!(channels::list)),
         needs(Permission::ChannelsRead, routes!(channels::show)),
+        needs(Permission::ChannelsRead, routes!(channel_state::show)),
+        needs(Permission::ChannelsRead, routes!(templates::list)),
+        needs(Permission::ChannelsManage, routes!(templates::sync)),
         needs(Permission::ChannelsManage, routes!(channels::create)),
         needs(Permission::ChannelsManage, routes!(channels::change)),
         needs(Permission::ChannelsManage, routes!(channels::remove)),

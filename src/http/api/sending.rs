@@ -111,7 +111,7 @@ pub(super) struct QueuedMessage {
         (status = 202, description = "The message is queued, now or, with `idempotent-replayed: true`, before.", body = QueuedMessage),
         (status = 400, description = "`invalid_idempotency_key`"),
         (status = 409, description = "`idempotency_in_progress`"),
-        (status = 422, description = "`channel_cannot_send`: the channel has no access token · `idempotency_key_reused`"),
+        (status = 422, description = "`channel_cannot_send`: the channel has no access token · `idempotency_key_reused` · `window_closed` · `opted_out`"),
     ),
 )]
 pub(super) async fn send(
@@ -314,7 +314,8 @@ impl Desk<'_> {
         let orders = sender.addressed(who.tenant, orders).await.map_err(refusal)?;
         let contacts: Vec<Option<ContactId>> = orders.iter().map(|order| order.contact).collect();
         self.trail.leave_messages(who, &channels, &contacts).await?;
-        let mut ready = sender.ready(who.tenant, Some(who.key), orders).into_iter();
+        let ready = sender.ready(who.tenant, Some(who.key), orders).await.map_err(refusal)?;
+        let mut ready = ready.into_iter();
         let next = |refused: Option<Problem>| match refused {
             Some(problem) => Err(problem),
             None => ready.next().map_or(Err(Problem::new(Code::Internal)), |one| one.map_err(refusal)),
@@ -341,6 +342,8 @@ pub(super) fn refusal(refused: QueueError) -> Problem {
     let mut faults = Faults::default();
     match refused {
         QueueError::NoToken => return Problem::new(Code::ChannelCannotSend),
+        QueueError::WindowClosed => return Problem::new(Code::WindowClosed),
+        QueueError::OptedOut => return Problem::new(Code::OptedOut),
         QueueError::KeyReused => return Problem::new(Code::IdempotencyKeyReused),
         QueueError::InProgress => return Problem::new(Code::IdempotencyInProgress),
         QueueError::Store(error) => return error.into(),

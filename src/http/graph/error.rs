@@ -145,6 +145,14 @@ impl From<MirrorError> for GraphError {
                 .with_details(faults.iter().map(told).collect::<Vec<_>>().join("; ")),
             MirrorError::UnknownChannel => Self::unknown_object(),
             MirrorError::NoToken => no_token(),
+            MirrorError::WindowClosed => Self {
+                details: Some(WINDOW_CLOSED.to_owned()),
+                ..Self::new(StatusCode::BAD_REQUEST, 131_047, "Re-engagement message")
+            },
+            MirrorError::OptedOut => Self {
+                details: Some(OPTED_OUT.to_owned()),
+                ..Self::new(StatusCode::BAD_REQUEST, 131_050, "User has stopped marketing messages")
+            },
             MirrorError::NotSent => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, 2, "Meta could not be reached; the message was not sent")
                     .transient()
@@ -169,6 +177,12 @@ impl From<MirrorError> for GraphError {
 pub(super) const fn no_token() -> GraphError {
     GraphError::new(StatusCode::FORBIDDEN, 10, "The gateway holds no access token for this phone number")
 }
+
+/// As Meta says it.
+const WINDOW_CLOSED: &str =
+    "Message failed to send because more than 24 hours have passed since the customer last replied to this number.";
+const OPTED_OUT: &str = "Unable to deliver the message. This recipient has chosen to stop receiving marketing messages on \
+    WhatsApp from your business.";
 
 /// Meta's titles.
 const fn limited_message(code: i32) -> &'static str {

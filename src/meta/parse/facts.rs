@@ -7,8 +7,10 @@ use time::OffsetDateTime;
 use super::identity::{self, ADDRESS, PARTICIPANT, RECEIVER, SENDER, Slot, THREAD, Who};
 use super::json::Value;
 use super::trail::{Field, Trail};
+use crate::domain::consent::{LONGEST_WORD, Said, State};
 use crate::domain::event::{EventType, Status};
 use crate::domain::person::{Identifier, PhoneNumber};
+use crate::domain::window::Opening;
 
 /// Timestamps above are milliseconds: as seconds they would lie behind the year 5138.
 const LAST_SECOND: i64 = 100_000_000_000;
@@ -46,12 +48,15 @@ pub(super) struct Facts<'d> {
     pub(super) error_code: Option<i32>,
     pub(super) opaque: Option<String>,
     pub(super) occurred_at: Option<OffsetDateTime>,
+    pub(super) opens: Option<Opening>,
+    pub(super) said: Option<Said>,
 }
 
 impl<'d> Facts<'d> {
     fn new(event_type: EventType, who: Who) -> Self {
-        let (id, variant, status, error_code, opaque, occurred_at) = (None, None, None, None, None, None);
-        Self { event_type, who, id, variant, status, error_code, opaque, occurred_at }
+        let (id, variant, status, error_code, opaque) = (None, None, None, None, None);
+        let (occurred_at, opens, said) = (None, None, None);
+        Self { event_type, who, id, variant, status, error_code, opaque, occurred_at, opens, said }
     }
 
     fn about(mut self, item: Value<'d>) -> Self {
@@ -71,7 +76,7 @@ pub(super) fn read<'d>(kind: Kind, item: Value<'d>, trail: &Trail<'d>) -> Facts<
         Kind::Click => Facts::new(EventType::MarketingClicked, Who::of(item, SENDER)),
         Kind::Call => call(item, trail),
         Kind::Group => with_code(EventType::GroupUpdated, item),
-        Kind::Preference => Facts::new(EventType::ContactPreference, Who::of(item, SENDER)),
+        Kind::Preference => preference(item),
         Kind::IdChange => Facts::new(EventType::ContactChanged, id_change(item)),
         Kind::Address => Facts::new(EventType::ContactSynced, address(item)),
         Kind::Conversion => Facts::new(EventType::AdsConversion, Who::default()),
@@ -116,8 +121,38 @@ fn message(item: Value<'_>) -> Facts<'_> {
         _ => Facts::new(EventType::MessageReceived, who),
     }
     .about(item);
+    if facts.event_type == EventType::MessageReceived {
+        facts.opens = opening(item, &kind);
+        facts.said = facts.opens.and_then(|_| short_text(item, &kind));
+    }
     // A placeholder must not keep out the message itself, if that comes after all.
     facts.variant = matches!(&*kind, "unsupported" | "unknown").then(|| kind.into_owned());
+    facts
+}
+
+/// Whether a message lets the business answer freely. Not what WhatsApp itself says, nor what is said in a group.
+fn opening(item: Value<'_>, kind: &str) -> Option<Opening> {
+    if matches!(kind, "system" | "request_welcome") || item.get("group_id").is_some() {
+        return None;
+    }
+    Some(if item.get("referral").is_some() { Opening::FreeEntry } else { Opening::Contact })
+}
+
+/// What a person wrote, or the button that they pressed, when it may be one of the words that stop marketing.
+fn short_text(item: Value<'_>, kind: &str) -> Option<Said> {
+    let text = match kind {
+        "text" => item.get("text")?.get("body")?.text()?,
+        "button" => item.get("button")?.get("text")?.text()?,
+        _ => return None,
+    };
+    (text.len() <= LONGEST_WORD).then(|| Said::Text(text.into_owned()))
+}
+
+fn preference(item: Value<'_>) -> Facts<'_> {
+    let mut facts = Facts::new(EventType::ContactPreference, Who::of(item, SENDER));
+    if matches!(&*word(item, "category"), "" | "marketing_messages") {
+        facts.said = State::from_meta(&word(item, "value")).map(Said::Marketing);
+    }
     facts
 }
 
@@ -223,6 +258,8 @@ fn status<'d>(item: Value<'d>, trail: &Trail<'d>) -> Facts<'d> {
     }
     facts.variant = variant;
     facts.status = (!of_call).then_some(status);
+    // A call of the business that the person took.
+    facts.opens = (of_call && state == "ACCEPTED").then_some(Opening::Contact);
     facts.error_code = error_code(item);
     facts.opaque = opaque(item);
     facts
@@ -245,6 +282,7 @@ fn call<'d>(item: Value<'d>, trail: &Trail<'d>) -> Facts<'d> {
     let ours = direction == "BUSINESS_INITIATED"
         || (direction != "USER_INITIATED" && is_own_number(item.get("from"), trail, item));
     let mut facts = Facts::new(EventType::CallUpdated, Who::of(item, if ours { RECEIVER } else { SENDER })).about(item);
+    facts.opens = (!ours && word(item, "event") == "connect").then_some(Opening::Contact);
     // Some events, such as a recording, happen several times in a call.
     facts.variant = Some(format!("{} {}", word(item, "event"), word(item, "timestamp")));
     facts.error_code = error_code(item);

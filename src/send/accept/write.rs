@@ -34,7 +34,12 @@ fn blames_a_parcel(error: &QueueError) -> bool {
         QueueError::UnknownChannel => true,
         QueueError::Store(error) => !error.is_retryable(),
         QueueError::Keys(error) => !error.is_retryable(),
-        QueueError::Faulty(_) | QueueError::NoToken | QueueError::KeyReused | QueueError::InProgress => false,
+        QueueError::Faulty(_)
+        | QueueError::NoToken
+        | QueueError::WindowClosed
+        | QueueError::OptedOut
+        | QueueError::KeyReused
+        | QueueError::InProgress => false,
     }
 }
 

@@ -15,6 +15,11 @@ INSERT INTO api_key (tenant_id, key_id, lookup, name, hash, scopes, field_class,
 INSERT INTO key_read SELECT a, id, hash, at FROM known;
 INSERT INTO contact SELECT a, id, content, short, NULL, at, at FROM known;
 INSERT INTO contact_identifier SELECT a, 1, hash, id FROM known;
+INSERT INTO service_window SELECT a, id, id, at, at, NULL FROM known;
+INSERT INTO consent SELECT a, id, id, id, 'marketing', 'granted', 'api', content, at, at FROM known;
+INSERT INTO poll SELECT a, 'number', 'x', at, at, 0, 0 FROM known;
+INSERT INTO template SELECT a, '1', '1', 'x', 'x', 'x', 'x', 'x', content, at FROM known;
+INSERT INTO channel_state SELECT a, id, content, at, at FROM known;
 INSERT INTO decoy SELECT a, hash FROM known;
 INSERT INTO event (tenant_id, part_day, subject, variant, event_id, type, contact_id, occurred_at, received_at)
     SELECT a, today, hash, short, id, 'message.received', id, at, at FROM known;
