@@ -69,9 +69,8 @@ const fn roles(permission: Permission) -> &'static [Role] {
         Permission::EventsRead => &[Owner, Admin, PrivacyOfficer, Service],
         Permission::ContactsRead | Permission::MessagesRead => &[Owner, Admin, Agent, PrivacyOfficer, Service],
         Permission::ContactsReveal => &[Admin, Agent, PrivacyOfficer],
-        Permission::ConsentManage => &[Admin, Agent, PrivacyOfficer, Service],
         Permission::MessagesSend | Permission::MediaWrite | Permission::ContactsBlock => &[Admin, Agent, Service],
-        Permission::MediaRead => &[Admin, Agent, PrivacyOfficer, Service],
+        Permission::MediaRead | Permission::ConsentManage => &[Admin, Agent, PrivacyOfficer, Service],
         Permission::EndpointsRead | Permission::DeliveriesRead => &[Owner, Admin, Auditor, PrivacyOfficer, Service],
         Permission::ChannelsRead | Permission::TemplatesRead | Permission::NumbersRead => {
             &[Owner, Admin, Agent, Auditor, PrivacyOfficer, Service]

@@ -6,6 +6,7 @@ use waxseal::access::api_key::Powers;
 use waxseal::access::{FieldClass, Permission, Sight};
 
 use crate::support::app::{PHONE_NUMBER_ID, api_key_for};
+use crate::support::receiver::Received;
 use crate::support::wait::until;
 use crate::support::{Receiver, TestApp, webhook};
 
@@ -46,7 +47,7 @@ async fn a_word_alone_stops_marketing_and_another_allows_it_again() {
     assert_eq!(told(&now), [("keyword", "granted"), ("keyword", "withdrawn")], "nothing is overwritten");
     let deliveries = receiver.wait_for(4).await;
     let changes: Vec<Value> =
-        deliveries.iter().map(|one| one.json()).filter(|one| one["type"] == "contact.consent_changed").collect();
+        deliveries.iter().map(Received::json).filter(|one| one["type"] == "contact.consent_changed").collect();
     let mut states: Vec<&str> = changes.iter().map(|one| one["data"]["item"]["state"].as_str().unwrap()).collect();
     states.sort_unstable();
     assert_eq!(states, ["granted", "withdrawn"], "{changes:?}");

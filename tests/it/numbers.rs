@@ -1,15 +1,11 @@
 //! Promise: what Meta says of a number is known here, and whoever has to know is told when it changes and before its token fails.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{Receiver, TestApp};
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn facts(app: &TestApp) -> Value {
     let path = format!("/v1/channels/{}/status", app.channel().await);

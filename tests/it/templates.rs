@@ -1,19 +1,16 @@
 //! Promise: the templates of the account are known here, and a message that does not fit its template is refused with the place of
 //! every fault before Meta is asked. Marketing goes to nobody who forbade it.
 
-use std::time::Duration;
-
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::app::{ACCESS_TOKEN, PHONE_NUMBER_ID, WABA_ID};
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, webhook};
 
 const ANA: &str = "4915199900011";
-const PATIENCE: Duration = Duration::from_secs(30);
 
-fn template(name: &str, language: &str, components: Value) -> Value {
+fn template(name: &str, language: &str, components: &Value) -> Value {
     json!({ "to": ANA, "type": "template",
             "template": { "name": name, "language": { "code": language }, "components": components } })
 }
@@ -44,7 +41,7 @@ async fn graph(app: &TestApp, method: Method, path: &str, body: Value) {
 /// Waits until messages are compared with their templates: there is no template of this name.
 async fn compared(app: &TestApp) {
     until("templates are known", PATIENCE, async || {
-        send(app, template("no_such_thing", "en_US", json!([]))).await.0 == StatusCode::UNPROCESSABLE_ENTITY
+        send(app, template("no_such_thing", "en_US", &json!([]))).await.0 == StatusCode::UNPROCESSABLE_ENTITY
     })
     .await;
 }
@@ -77,21 +74,21 @@ async fn every_page_of_the_templates_is_read_and_shown() {
 async fn what_does_not_fit_its_template_is_told_with_its_place() {
     let app = TestApp::spawn().await;
     compared(&app).await;
-    let (status, problem) = send(&app, template("order_update", "en_US", body(&["Ana"]))).await;
+    let (status, problem) = send(&app, template("order_update", "en_US", &body(&["Ana"]))).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(pointers(&problem), ["/message/template/components/0/parameters"], "{problem}");
-    let (_, problem) = send(&app, template("seasonal_offer", "en_US", body(&["Ana"]))).await;
+    let (_, problem) = send(&app, template("seasonal_offer", "en_US", &body(&["Ana"]))).await;
     let places =
         ["/message/template/components/0/parameters/0/parameter_name", "/message/template/components/0/parameters"];
     assert_eq!(pointers(&problem), places, "{problem}");
-    let (_, problem) = send(&app, template("hello_world", "xx", json!([]))).await;
+    let (_, problem) = send(&app, template("hello_world", "xx", &json!([]))).await;
     assert_eq!(pointers(&problem), ["/message/template/language/code"], "{problem}");
-    let (_, problem) = send(&app, template("hello_wurld", "en_US", json!([]))).await;
+    let (_, problem) = send(&app, template("hello_wurld", "en_US", &json!([]))).await;
     assert_eq!(pointers(&problem), ["/message/template/name"], "{problem}");
-    assert_eq!(send(&app, template("order_update", "en_US", body(&["Ana", "4711"]))).await.0, StatusCode::ACCEPTED);
+    assert_eq!(send(&app, template("order_update", "en_US", &body(&["Ana", "4711"]))).await.0, StatusCode::ACCEPTED);
 
     let path = format!("/graph/v25.0/{PHONE_NUMBER_ID}/messages");
-    let mut message = template("order_update", "en_US", body(&["Ana"]));
+    let mut message = template("order_update", "en_US", &body(&["Ana"]));
     message["messaging_product"] = json!("whatsapp");
     let answer = app.api(Method::POST, &path).json(&message).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
@@ -108,13 +105,13 @@ async fn a_template_that_meta_pauses_is_refused_as_soon_as_meta_says_so_and_one_
         "message_template_language": "en_US", "reason": null });
     app.control(Method::POST, "webhook", json!({ "field": "message_template_status_update", "value": paused })).await;
     until("the pause is known", PATIENCE, async || {
-        pointers(&send(&app, template("hello_world", "en_US", json!([]))).await.1) == ["/message/template/name"]
+        pointers(&send(&app, template("hello_world", "en_US", &json!([]))).await.1) == ["/message/template/name"]
     })
     .await;
     let new = json!({ "name": "brand_new", "language": "de", "category": "UTILITY", "components": [{ "type": "BODY", "text": "x" }] });
     graph(&app, Method::POST, &format!("{WABA_ID}/message_templates"), new).await;
     until("the new one is known", PATIENCE, async || {
-        send(&app, template("brand_new", "de", json!([]))).await.0 == StatusCode::ACCEPTED
+        send(&app, template("brand_new", "de", &json!([]))).await.0 == StatusCode::ACCEPTED
     })
     .await;
 }
@@ -125,14 +122,14 @@ async fn templates_that_cannot_be_read_stop_nobody() {
     let path = format!("/v1/channels/{}", app.channel().await);
     let answer = app.api(Method::PATCH, &path).json(&json!({ "waba_id": "999" })).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(send(&app, template("hello_world", "en_US", json!([]))).await.0, StatusCode::ACCEPTED);
+    assert_eq!(send(&app, template("hello_world", "en_US", &json!([]))).await.0, StatusCode::ACCEPTED);
     let off = TestApp::spawn_with(
         std::sync::Arc::new(waxseal::clock::SystemClock),
         &[("WAXSEAL_SEND__CHECK_TEMPLATES", "false")],
     )
     .await;
     until("templates are read", PATIENCE, async || off.get("/v1/templates").await["data"] != json!([])).await;
-    assert_eq!(send(&off, template("no_such_thing", "en_US", json!([]))).await.0, StatusCode::ACCEPTED);
+    assert_eq!(send(&off, template("no_such_thing", "en_US", &json!([]))).await.0, StatusCode::ACCEPTED);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,7 +138,7 @@ async fn marketing_goes_to_nobody_who_forbade_it() {
     compared(&app).await;
     let offer = || {
         let value = json!([{ "type": "body", "parameters": [{ "type": "text", "parameter_name": "first_name", "text": "Ana" }] }]);
-        template("seasonal_offer", "en_US", value)
+        template("seasonal_offer", "en_US", &value)
     };
     assert_eq!(send(&app, offer()).await.0, StatusCode::ACCEPTED, "silence is no objection");
     assert_eq!(app.webhook(webhook::text(ANA, "wamid.stop", "Stop")).await, StatusCode::OK);
@@ -152,7 +149,7 @@ async fn marketing_goes_to_nobody_who_forbade_it() {
     let path = format!("/graph/v25.0/{PHONE_NUMBER_ID}/messages");
     let refusal: Value = app.api(Method::POST, &path).json(&message).send().await.unwrap().json().await.unwrap();
     assert_eq!(refusal["error"]["code"], 131_050, "{refusal}");
-    let code = template("one_time_code", "en_US", body(&["1234"]));
+    let code = template("one_time_code", "en_US", &body(&["1234"]));
     assert_eq!(send(&app, code).await.0, StatusCode::ACCEPTED, "what is no advertisement still goes");
     assert_eq!(app.webhook(webhook::text(ANA, "wamid.start", "start")).await, StatusCode::OK);
     assert_eq!(send(&app, offer()).await.0, StatusCode::ACCEPTED);

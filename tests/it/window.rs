@@ -6,6 +6,7 @@ use time::{Duration, OffsetDateTime};
 use waxseal::clock::Clock;
 
 use crate::support::app::PHONE_NUMBER_ID;
+use crate::support::receiver::Received;
 use crate::support::{TestApp, webhook};
 
 const ANA: &str = "4915199900011";
@@ -178,7 +179,7 @@ async fn a_window_is_told_of_once_before_it_closes() {
     // They write again: the next window is another. Had the first been told of twice, it would come before.
     says(&app, ANA, "wamid.c2", clock.now(), json!({})).await;
     clock.advance(Duration::minutes(23 * 60 + 5));
-    let all: Vec<Value> = receiver.wait_for(3).await.iter().map(|one| one.json()).collect();
+    let all: Vec<Value> = receiver.wait_for(3).await.iter().map(Received::json).collect();
     let closing: Vec<&Value> = all.iter().filter(|one| one["type"] == "window.closing").collect();
     assert_eq!(closing.len(), 2, "{all:?}");
     assert_ne!(closing[0]["data"]["item"]["closes_at"], closing[1]["data"]["item"]["closes_at"]);
