@@ -216,6 +216,43 @@ def open_sealed(dek, place, sealed, dek_id=None):
     return content[:-1]
 
 
+CHUNK = 1 << 16
+
+
+def chunk_keys(dek, dek_id, salt, place):
+    """Section "Content in chunks": cipher, prefix of the nonces, header, associated data."""
+    context = encode_context(place)
+    out = hkdf_expand(dek, b"waxseal/env/1\x03" + salt + context, 71)
+    header = b"\x57\x01\x03\x10" + uuid.UUID(dek_id).bytes + salt + out[39:]
+    return Gcm(out[:32]), out[32:39], header, header + context
+
+
+def chunk_nonce(prefix, number, is_last):
+    return prefix + number.to_bytes(4, "big") + bytes([is_last])
+
+
+def seal_chunks(dek, dek_id, salt, place, content):
+    cipher, prefix, sealed, associated = chunk_keys(dek, dek_id, salt, place)
+    chunks = [content[at : at + CHUNK] for at in range(0, len(content), CHUNK)] or [b""]
+    for number, chunk in enumerate(chunks):
+        sealed += cipher.encrypt(chunk_nonce(prefix, number, number + 1 == len(chunks)), associated, chunk)
+    return sealed
+
+
+def open_chunks(dek, dek_id, place, sealed):
+    cipher, prefix, header, associated = chunk_keys(dek, dek_id, sealed[20:44], place)
+    if not hmac.compare_digest(header, sealed[:76]) or len(sealed) < 92:
+        raise Refused("tampered")
+    body, content = sealed[76:], b""
+    chunks = [body[at : at + CHUNK + 16] for at in range(0, len(body), CHUNK + 16)]
+    for number, chunk in enumerate(chunks):
+        opened = cipher.decrypt(chunk_nonce(prefix, number, number + 1 == len(chunks)), associated, chunk)
+        if opened is None:
+            raise Refused("tampered")
+        content += opened
+    return content
+
+
 def unwrap(key, level, tenant, key_id, name, wrapped):
     """Section "Wrapped keys"."""
     context = b"waxseal/wrap/1" + bytes([len(level)]) + level.encode()
@@ -316,6 +353,25 @@ def golden_vector():
     must(refused(dek, place, sealed, number(9)), "another key id is refused")
 
 
+def golden_chunks():
+    header, last, digest = (pathlib.Path(__file__).parent / "vectors" / "chunks-v1.txt").read_text().split()
+    dek, dek_id = bytes(range(32)), "11223344-5566-7788-99aa-bbccddeeff00"
+    number = lambda value: str(uuid.UUID(int=value))
+    place = {"tenant": number(1), "table": "media", "column": "object", "row": number(2), "contact": number(3)}
+    content = bytes(at % 251 for at in range(CHUNK + 5))
+    sealed = seal_chunks(dek, dek_id, bytes(range(0xA0, 0xB8)), place, content)
+    must(sealed[:76].hex() == header, "the header of the golden chunks")
+    must(sealed[76 + CHUNK + 16 :].hex() == last, "the last of the golden chunks")
+    must(hashlib.sha256(sealed).hexdigest() == digest, "the golden chunks, byte for byte")
+    must(open_chunks(dek, dek_id, place, sealed) == content, "the golden chunks open")
+    for damaged in (sealed[: 76 + CHUNK + 16], sealed[:-1], sealed[:76] + sealed[76 + CHUNK + 16 :]):
+        try:
+            open_chunks(dek, dek_id, place, damaged)
+        except Refused:
+            continue
+        must(False, "chunks that are cut or dropped are refused")
+
+
 def padding():
     for content, padded in [(0, 64), (63, 64), (64, 128), (1023, 1024), (1024, 1088), (5000, 5120), (100_000, 100_352)]:
         must(padded_length(content) == padded, f"{content} bytes are padded to {padded}")
@@ -327,6 +383,7 @@ def main():
         published_vectors()
         padding()
         golden_vector()
+        golden_chunks()
         print("ok: AES-256, GCM, HKDF, padding, golden vector, 1 bit and 1 byte of damage everywhere")
     elif verb in ("open", "seal", "hash", "unwrap"):
         for line in sys.stdin:

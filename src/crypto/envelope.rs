@@ -17,7 +17,7 @@ use super::random;
 const MAGIC: [u8; 2] = [0x57, 0x01];
 const SUITE_FIELD: u8 = 0x01;
 const FLAG_PADDED: u8 = 0x01;
-const LABEL: &[u8] = b"waxseal/env/1";
+pub(super) const LABEL: &[u8] = b"waxseal/env/1";
 
 const SALT: usize = 20;
 const COMMITMENT: usize = 44;

@@ -1,6 +1,7 @@
 //! Cryptography without domain nouns: the envelope, the wrapping of keys, keyed hashes, randomness.
 //! `docs/envelope.md` specifies every byte that is stored.
 
+pub mod chunks;
 pub mod context;
 pub mod envelope;
 pub mod keyed_hash;
