@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes what compose.yaml needs and nobody should invent: ./secrets (owner-only), ./state for the epoch cell, and .env with
+# Makes what compose.yaml needs and nobody should invent: ./secrets (owner-only), ./state for the epoch cell, ./media for files, and .env with
 # the user the container runs as. What exists is kept. Losing secrets/kms_secret means losing every message: back it up,
 # apart from the database. The epoch cell in ./state belongs in no backup.
 #
@@ -31,8 +31,8 @@ keep() { # keep FILE TEXT: writes the file unless it is there; whole or not at a
     echo "made $1"
 }
 
-mkdir -p secrets state
-chmod 700 secrets state
+mkdir -p secrets state media
+chmod 700 secrets state media
 keep secrets/database_password "$(random 24)"
 keep secrets/database_url "postgres://waxseal:$(cat secrets/database_password)@postgres:5432/waxseal"
 # The two make the root of the key tree together: a new cell beside an old secret opens nothing.
@@ -48,6 +48,6 @@ if [ "$(noted WAXSEAL_UID):$(noted WAXSEAL_GID)" != "$uid:$gid" ]; then
 fi
 
 if [ "$(id -u)" -eq 0 ] && [ "$uid" -ne 0 ]; then
-    chown -R "$uid:$gid" secrets state
+    chown -R "$uid:$gid" secrets state media
 fi
 echo "container user: $uid:$gid"

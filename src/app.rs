@@ -2,7 +2,9 @@
 
 mod bootstrap;
 mod database;
+mod incoming;
 mod listeners;
+mod media;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use crate::egress::guard::AddressPolicy;
 use crate::egress::proxy::Proxy;
 use crate::http::{self, tls::Tls};
 use crate::ids::{TenantId, WorkerId};
-use crate::ingest::{self, Ingest};
+use crate::ingest::Ingest;
 use crate::keyring::{CacheLimits, Keyring, Root};
 use crate::meta::client::{GraphClient, Timeouts};
 use crate::send::rules::{Book, Rules};
@@ -212,22 +214,6 @@ impl Stage {
     }
 }
 
-impl Base {
-    fn ingest_parts(&self, contacts: Contacts, bells: Bells, words: Words) -> ingest::Parts {
-        let (words, clock) = (Arc::new(words), self.clock.clone());
-        ingest::Parts {
-            store: self.store.clone(),
-            keyring: self.keyring.clone(),
-            directory: self.directory.clone(),
-            contacts,
-            audit: self.audit.clone(),
-            bells,
-            words,
-            clock,
-        }
-    }
-}
-
 impl Gateway {
     /// Starts everything. When this returns, all three listeners answer.
     pub async fn start(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
@@ -240,8 +226,10 @@ impl Gateway {
         let (contacts, (bells, rung)) = (Contacts::new(keyring.clone(), clock.clone()), Bells::new());
         let [listeners, admin, ingest_stage, worker_stage] = std::array::from_fn(|_| Stage::default());
 
-        let parts = base.ingest_parts(contacts.clone(), bells.clone(), words(config));
-        let ingest = Ingest::start(&parts, ingest_limits(config), &ingest_stage.tasks, &ingest_stage.stop);
+        let fetcher = base.fetcher(config)?;
+        let keeps_media = fetcher.shelf.is_some();
+        let parts = base.ingest_parts(contacts.clone(), bells.clone(), words(config), keeps_media);
+        let ingest = Ingest::start(&parts, incoming::limits(config), &ingest_stage.tasks, &ingest_stage.stop);
         let deliverer = Deliverer { bells: bells.clone(), ..base.deliverer(config)? };
         let sender = base.sender_with(config, contacts, bells.clone(), worker_stage.tasks.clone())?;
         let (door, usage) = (base.door(), Usage::default());
@@ -252,6 +240,7 @@ impl Gateway {
             directory: directory.clone(),
             keyring,
             deliverer: deliverer.clone(),
+            fetcher: fetcher.clone(),
             sender: sender.clone(),
             audit: base.audit.clone(),
             audit_days: config.audit.retention_days,
@@ -272,6 +261,7 @@ impl Gateway {
             audit: base.audit.clone(),
             readers: http::Readers::new(lookout.clone()),
             mirror: base.mirror(config, sender.graph.clone()),
+            shelf: fetcher.shelf,
             sender,
             egress: deliverer.client.clone(),
             deliveries: Deliveries::new(deliverer),
@@ -393,15 +383,5 @@ const fn rules(config: &Config) -> Rules {
         consent: send.check_consent,
         templates: send.check_templates,
         window_closing: send.window_closing,
-    }
-}
-
-fn ingest_limits(config: &Config) -> ingest::Limits {
-    ingest::Limits {
-        queue_bytes: config.ingest.queue_bytes,
-        batch_rows: config.ingest.batch_rows,
-        batch_bytes: config.ingest.batch_bytes,
-        writers: config.ingest.writers,
-        commit_timeout: config.ingest.commit_timeout,
     }
 }

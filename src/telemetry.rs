@@ -44,6 +44,8 @@ pub const LANES_OWNED: &str = "waxseal_lanes_owned";
 pub const LANE_TAKEOVERS: &str = "waxseal_lane_takeovers_total";
 /// Messages to Meta by `outcome`: accepted, failed, `in_doubt`, expired, postponed.
 pub const SENDS: &str = "waxseal_sends_total";
+/// Files that people sent by `outcome`: stored, lost, postponed.
+pub const MEDIA_FETCHES: &str = "waxseal_media_fetches_total";
 /// Times that Meta refused because something was too fast, by `kind`: channel, pair.
 pub const SEND_SLOWED: &str = "waxseal_send_slowed_total";
 /// Requests of the mirror that were refused before Meta would have, by `kind`: channel, pair.
@@ -126,6 +128,7 @@ fn describe() {
     describe_gauge!(LANES_OWNED, "Lanes this process owns.");
     describe_counter!(LANE_TAKEOVERS, "Lanes taken over.");
     describe_counter!(SENDS, "Messages to Meta by outcome.");
+    describe_counter!(MEDIA_FETCHES, "Files that people sent by outcome.");
     describe_gauge!(EVENT_READERS, "Requests that wait for events, and open streams.");
     describe_gauge!(EVENTS_HELD_BACK_SECONDS, "How long the oldest event is held back from readers.");
     describe_counter!(AUDIT_SEQUENCED, "Entries put into the tree of the audit log.");

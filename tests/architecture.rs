@@ -13,7 +13,7 @@ const RINGS: &[&[&str]] = &[
     &["cli"],
     &["app"],
     &["http", "worker"],
-    &["access", "deliver", "ingest", "send"],
+    &["access", "deliver", "ingest", "media", "send"],
     &["audit", "directory"],
     &["keyring"],
     &["egress", "meta", "store"],
@@ -39,6 +39,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("async_nats::", &["egress"]),
     ("lapin::", &["egress"]),
     ("krafka::", &["egress"]),
+    ("object_store::", &["media"]),
     ("std::env", &["config", "main", "cli"]),
 ];
 

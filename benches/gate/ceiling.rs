@@ -109,6 +109,7 @@ fn events(business: Business, rows: usize) -> anyhow::Result<Vec<NewEvent>> {
             payload: seal(&dek, event_id, contact, webhook.body()),
             opens_until: None,
             owed_to: Vec::new(),
+            has_media: false,
         }
     };
     Ok((0..rows).map(make).collect())

@@ -12,6 +12,7 @@ pub mod door;
 pub mod errand;
 pub mod lookout;
 pub mod matrix;
+pub mod media;
 mod message_views;
 mod open;
 pub mod permissions;

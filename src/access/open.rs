@@ -49,6 +49,11 @@ impl Keys {
         self.found.get(&sealed.dek_id()?).map(AsRef::as_ref)
     }
 
+    /// The same, to be held longer than the page.
+    pub(super) fn shared(&self, sealed: &Sealed) -> Option<Arc<OwnedDek>> {
+        self.found.get(&sealed.dek_id()?).cloned()
+    }
+
     /// Opens one value.
     pub(super) fn open(&self, place: &Context, sealed: &Sealed) -> Content {
         let Some(id) = sealed.dek_id() else { return damaged(place) };

@@ -40,7 +40,7 @@ permissions! {
     MessagesRead = "messages:read",
     /// Hand messages over for Meta.
     MessagesSend = "messages:send",
-    /// Look files up at Meta and download them.
+    /// Look files up and download them, here and at Meta.
     MediaRead = "media:read",
     /// Upload files to Meta and delete them there.
     MediaWrite = "media:write",

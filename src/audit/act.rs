@@ -52,7 +52,7 @@ actions! {
     MessageSent = "message.sent",
     /// A message that waited was taken back.
     MessageCancelled = "message.cancelled",
-    /// A file of Meta's was looked up or downloaded.
+    /// A file was looked up or downloaded, here or at Meta.
     MediaRead = "media.read",
     /// Meta's list of people whom a number blocks was read.
     BlocksRead = "blocks.read",

@@ -13,6 +13,7 @@ mod key_file;
 mod keys;
 mod layers;
 mod log;
+mod media;
 mod meta;
 mod placeholder;
 mod reader;
@@ -38,6 +39,7 @@ pub use key_file::{KeyFileError, read_key_file};
 pub use keys::{KeysConfig, KmsSecret, KmsSource};
 pub use layers::{DEFAULT_TOML, environment};
 pub use log::{LogConfig, LogFormat};
+pub use media::{MediaConfig, MediaPlace};
 pub use meta::MetaConfig;
 pub use placeholder::looks_like_an_example;
 pub use roles::{RolePrefix, RoleUse};
@@ -70,6 +72,8 @@ pub struct Config {
     pub send: SendConfig,
     /// The Graph mirror.
     pub graph: GraphConfig,
+    /// Files that people send.
+    pub media: MediaConfig,
     /// The audit log.
     pub audit: AuditConfig,
     /// Logging.
@@ -116,6 +120,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
     let deliver = DeliverConfig::read(reader);
     let send = SendConfig::read(reader);
     let graph = GraphConfig::read(reader);
+    let media = MediaConfig::read(reader);
     let audit = AuditConfig::read(reader);
     let log = LogConfig::read(reader);
     let bootstrap = Bootstrap::read(env).map_err(|faults| reader.faults.extend(faults)).ok();
@@ -130,6 +135,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
         deliver: deliver?,
         send: send?,
         graph: graph?,
+        media: media?,
         audit: audit?,
         log: log?,
         bootstrap: bootstrap?,

@@ -68,6 +68,7 @@ async fn about_nobody(
         payload: seal(keyring, (tenant, event_id, None), &details.to_string(), now).await?,
         opens_until: None,
         owed_to,
+        has_media: false,
     })
 }
 
@@ -101,6 +102,7 @@ impl OwnEvent {
             payload: seal(keyring, (self.tenant, event_id, Some(self.contact)), &details, now).await?,
             opens_until: None,
             owed_to: snapshot.owed_to(self.tenant, self.event_type, self.channel),
+            has_media: false,
         })
     }
 }

@@ -268,6 +268,8 @@ pub struct Item {
     pub error_code: Option<i32>,
     /// `biz_opaque_callback_data` of a status: ours, when it parses as one of our ids.
     pub opaque: Option<String>,
+    /// Whether it is a message with a file that Meta keeps for a few days.
+    pub has_media: bool,
     /// Meta's own time of the event.
     pub occurred_at: Option<OffsetDateTime>,
     /// Whether the person may be written to freely for a while because of it.

@@ -70,6 +70,8 @@ pub struct Parts {
     pub words: Arc<Words>,
     /// When.
     pub clock: SharedClock,
+    /// Whether files are kept that people send.
+    pub keeps_media: bool,
 }
 
 impl Ingest {

@@ -249,6 +249,7 @@ mod tests {
             status: None,
             error_code: None,
             opaque: None,
+            has_media: false,
             occurred_at: None,
             opens: None,
             said: None,

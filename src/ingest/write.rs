@@ -126,7 +126,8 @@ impl Writer {
         let keys = self.parts.keyring.tenant(tenant).await?;
         let snapshot = self.parts.directory.snapshot();
         let (now, words) = (self.parts.clock.now(), &self.parts.words);
-        let filing = Filing { tenant, keys: &keys, snapshot: &snapshot, now, words, bare };
+        let keeps_media = self.parts.keeps_media && !bare;
+        let filing = Filing { tenant, keys: &keys, snapshot: &snapshot, now, words, bare, keeps_media };
         let mut filed: Vec<Filed<'_>> = items.iter().map(|item| filing.file(item)).collect();
         let people: Vec<Option<&Hashed<'_>>> = filed.iter().map(|one| one.person.as_ref()).collect();
         let contacts = self.parts.contacts.all_remembered(tenant, &people);
@@ -282,6 +283,7 @@ struct Filing<'a> {
     now: OffsetDateTime,
     words: &'a Words,
     bare: bool,
+    keeps_media: bool,
 }
 
 /// An item with everything that files it.
@@ -340,6 +342,7 @@ impl Filing<'_> {
             payload,
             opens_until: item.opens.filter(|_| !self.bare).map(|what| what.closes_at(item.occurred_at, self.now)),
             owed_to: self.snapshot.owed_to(self.tenant, event_type, channel),
+            has_media: self.keeps_media && item.has_media && event_type == EventType::MessageReceived,
         }
     }
 }

@@ -43,6 +43,19 @@ pub const fn message_answer(tenant: TenantId, message: MessageId, contact: Conta
     Context { tenant: tenant.uuid(), table: "message", column: "answer", row: message.uuid(), contact: contact.uuid() }
 }
 
+/// A file that somebody sent, in the object store. `media` is its event.
+#[must_use]
+pub fn media_object(tenant: TenantId, media: EventId, contact: Option<ContactId>) -> Context {
+    Context { column: "object", ..media_details(tenant, media, contact) }
+}
+
+/// What is known of a file beside its bytes.
+#[must_use]
+pub fn media_details(tenant: TenantId, media: EventId, contact: Option<ContactId>) -> Context {
+    let contact = contact.map_or(Uuid::nil(), ContactId::uuid);
+    Context { tenant: tenant.uuid(), table: "media", column: "details", row: media.uuid(), contact }
+}
+
 /// What Meta last called a person.
 #[must_use]
 pub const fn contact_profile(tenant: TenantId, contact: ContactId) -> Context {

@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod links;
+pub mod media;
 mod number;
 mod reading;
 

@@ -40,6 +40,8 @@ pub struct NewEvent {
     pub opens_until: Option<OffsetDateTime>,
     /// Endpoints that it is owed to, each with the shard of its lane.
     pub owed_to: Vec<(EndpointId, i16)>,
+    /// Whether there is a file to be fetched, which takes a channel.
+    pub has_media: bool,
 }
 
 impl Store {
@@ -50,6 +52,19 @@ impl Store {
         insert_batch(&mut transaction, tenant, &[told], now).await?;
         Ok(transaction.commit().await?)
     }
+}
+
+/// Endpoint, shard, event and its day, of each delivery.
+fn owed(events: &[NewEvent]) -> Vec<(Uuid, i16, Uuid, Date)> {
+    events
+        .iter()
+        .flat_map(|event| {
+            event
+                .owed_to
+                .iter()
+                .map(move |(endpoint, shard)| (endpoint.uuid(), *shard, event.event_id.uuid(), event.part_day))
+        })
+        .collect()
 }
 
 /// Stores events, their content, their deliveries and the windows that they open. Returns the ids of those that were new; the others had been
@@ -64,15 +79,9 @@ pub async fn insert_batch(
     fn column<'a, T>(events: &'a [NewEvent], pick: impl Fn(&'a NewEvent) -> T) -> Vec<T> {
         events.iter().map(pick).collect()
     }
-    let owed: Vec<(Uuid, i16, Uuid, Date)> = events
-        .iter()
-        .flat_map(|event| {
-            event
-                .owed_to
-                .iter()
-                .map(move |(endpoint, shard)| (endpoint.uuid(), *shard, event.event_id.uuid(), event.part_day))
-        })
-        .collect();
+    let owed = owed(events);
+    let with_media = events.iter().filter(|event| event.has_media).map(|event| event.event_id.uuid());
+    let with_media: Vec<Uuid> = with_media.collect();
     let ids = sqlx::query_scalar!(
         r#"
         WITH input AS (
@@ -111,6 +120,11 @@ pub async fn insert_batch(
             ON CONFLICT (tenant_id, contact_id, channel_id) DO UPDATE
             SET closes_at = EXCLUDED.closes_at, closing_hour = EXCLUDED.closing_hour
             WHERE service_window.closes_at < EXCLUDED.closes_at
+        ), media AS (
+            INSERT INTO media_fetch (tenant_id, media_id, part_day, channel_id, contact_id, next_at)
+            SELECT $1, event_id, input.part_day, input.channel_id, stored.contact_id, $2
+            FROM UNNEST($21::uuid[]) AS m (event_id) JOIN stored USING (event_id) JOIN input USING (event_id)
+            WHERE input.channel_id IS NOT NULL
         )
         -- One row, however many events: they are read one by one.
         SELECT COALESCE(array_agg(event_id), '{}') AS "ids!" FROM stored
@@ -135,6 +149,7 @@ pub async fn insert_batch(
         &owed.iter().map(|row| row.2).collect::<Vec<_>>(),
         &owed.iter().map(|row| row.3).collect::<Vec<_>>(),
         &column(events, |e| e.opens_until) as _,
+        &with_media,
     )
     .fetch_one(connection)
     .await?;

@@ -21,6 +21,8 @@ pub enum Kind {
     Replay = 3,
     /// Entries of the audit log that are not in its tree yet; the owner is the tenant.
     Audit = 4,
+    /// Files that people sent through a channel.
+    Media = 6,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             2 => Self::Channel,
             3 => Self::Replay,
             4 => Self::Audit,
+            6 => Self::Media,
             _ => Self::Endpoint,
         }
     }
@@ -169,7 +172,8 @@ impl Store {
                    SELECT l.tenant_id, l.kind, l.owner_id, l.shard, l.worker_id, l.epoch AS seen_epoch
                    FROM lane l LEFT JOIN worker w ON w.worker_id = l.worker_id
                    WHERE w.worker_id IS NULL OR w.lease_until < now()
-                      OR (l.worker_id = $1 AND (l.owner_id, l.shard) NOT IN (SELECT * FROM UNNEST($3::uuid[], $4::int2[])))
+                      OR (l.worker_id = $1 AND (l.kind, l.owner_id, l.shard) NOT IN (
+                             SELECT * FROM UNNEST($5::int2[], $3::uuid[], $4::int2[])))
                    ORDER BY l.tenant_id, l.kind, l.owner_id, l.shard
                    LIMIT $2
                )
@@ -185,6 +189,7 @@ impl Store {
             limit,
             &in_hand.iter().map(|lane| lane.owner).collect::<Vec<_>>(),
             &in_hand.iter().map(|lane| lane.shard).collect::<Vec<_>>(),
+            &in_hand.iter().map(|lane| lane.kind as i16).collect::<Vec<_>>(),
         )
         .fetch_all(&self.data)
         .await?;

@@ -26,6 +26,7 @@ pub mod events;
 pub mod idempotency;
 pub mod keys;
 pub mod lanes;
+pub mod media;
 pub mod messages;
 pub mod migrate;
 pub mod numbers;

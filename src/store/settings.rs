@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::lanes::Kind;
 use super::{Connection, Store, StoreError, Transaction};
 use crate::ids::{AppId, ChannelId, TenantId};
 
@@ -177,13 +178,9 @@ impl Store {
         )
         .execute(&mut *transaction)
         .await?;
-        super::lanes::ensure(
-            &mut transaction,
-            TenantId::from_uuid(row.tenant_id),
-            super::lanes::Kind::Channel,
-            row.channel_id,
-        )
-        .await?;
+        for kind in [Kind::Channel, Kind::Media] {
+            super::lanes::ensure(&mut transaction, TenantId::from_uuid(row.tenant_id), kind, row.channel_id).await?;
+        }
         step_version(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
@@ -227,7 +224,17 @@ impl Store {
         if owed {
             return Err(StoreError::Conflict);
         }
-        super::lanes::remove(&mut transaction, tenant, super::lanes::Kind::Channel, channel.uuid()).await?;
+        // Without its token nothing can be fetched any more.
+        sqlx::query!(
+            "DELETE FROM media_fetch WHERE tenant_id = $1 AND channel_id = $2",
+            tenant.uuid(),
+            channel.uuid(),
+        )
+        .execute(&mut *transaction)
+        .await?;
+        for kind in [Kind::Channel, Kind::Media] {
+            super::lanes::remove(&mut transaction, tenant, kind, channel.uuid()).await?;
+        }
         step_version(&mut transaction).await?;
         transaction.commit().await?;
         Ok(done.rows_affected() == 1)

@@ -17,7 +17,7 @@ use crate::directory::bells::Bell;
 use crate::store::StoreError;
 use crate::store::lanes::{Census, ClaimedLane, Kind, OwnedLane};
 use crate::telemetry;
-use crate::{audit, deliver, send};
+use crate::{audit, deliver, media, send};
 
 /// How long a process that is silent keeps its lanes, and how often it speaks. Measured by Postgres's clock and the machine's
 /// monotonic one: a wall clock that is set back takes no lane away.
@@ -196,7 +196,9 @@ fn begin(worker: &Worker, tenure: &Tenure, claimed: ClaimedLane, done: mpsc::Unb
     let (lane, stop) = (claimed.lane, tenure.stop.child_token());
     tenure.in_hand.lanes().insert(lane, stop.clone());
     // Before anything is looked for, so that what comes after the look rings.
-    let bell = worker.deliverer.bells.hang(lane.owner);
+    // Files have the owner of messages, whose bell must stay: their lane looks by itself.
+    let has_bell = lane.kind != Kind::Media;
+    let bell = if has_bell { worker.deliverer.bells.hang(lane.owner) } else { Arc::default() };
     let (bells, in_hand) = (worker.deliverer.bells.clone(), tenure.in_hand.clone());
     let working = work(worker, claimed, bell.clone(), stop);
     tenure.tasks.spawn(async move {
@@ -215,6 +217,7 @@ fn work(worker: &Worker, claimed: ClaimedLane, bell: Arc<Bell>, stop: Cancellati
         Kind::Endpoint => Box::pin(deliver::run_lane(worker.deliverer.clone(), claimed, bell, stop)),
         Kind::Replay => Box::pin(deliver::run_replay(worker.deliverer.clone(), claimed.lane, stop)),
         Kind::Audit => Box::pin(audit::run_lane(worker.audit.clone(), worker.witnessing.clone(), claimed.lane, stop)),
+        Kind::Media => Box::pin(media::run_lane(worker.fetcher.clone(), claimed.lane, stop)),
         Kind::Channel => Box::pin(send::run_lane(worker.sender.clone(), claimed.lane, bell, stop)),
     }
 }

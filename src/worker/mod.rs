@@ -23,6 +23,7 @@ use crate::directory::Directory;
 use crate::ids::WorkerId;
 use crate::ingest::Ingest;
 use crate::keyring::Keyring;
+use crate::media::Fetcher;
 use crate::send::{self, Sender};
 use crate::store::Store;
 
@@ -39,6 +40,8 @@ pub struct Worker {
     pub keyring: Keyring,
     /// Delivers to endpoints.
     pub deliverer: Deliverer,
+    /// Fetches files from Meta.
+    pub fetcher: Fetcher,
     /// Sends to Meta.
     pub sender: Sender,
     /// Puts entries into the tree of the audit log.

@@ -1,15 +1,18 @@
 //! Promise: a role may what the matrix says, and a key sees what its field class and its mask allow, on every route there is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use waxseal::access::api_key::{self, Grant, Powers};
 use waxseal::access::{FieldClass, Permission, Permissions, Role, Sight};
+use waxseal::clock::SystemClock;
 use waxseal::ids::TenantId;
 
 use crate::authorisation::{Operation, UNKNOWN, operations, problem, right_body, send};
 use crate::support::app::{PHONE_NUMBER_ID, api_key_for};
+use crate::support::folder::Folder;
 use crate::support::wait::{PATIENCE, until};
 use crate::support::{Receiver, TestApp, database, webhook};
 
@@ -24,13 +27,15 @@ fn all() -> Powers {
 /// Somebody who wrote and was answered, and everything that an application may set up.
 struct Scene {
     app: TestApp,
+    _media: Folder,
     /// An id for each kind of thing, by the first word of its path.
     ids: BTreeMap<&'static str, String>,
 }
 
 impl Scene {
     async fn set() -> Self {
-        let app = TestApp::spawn().await;
+        let media = Folder::new();
+        let app = TestApp::spawn_with(Arc::new(SystemClock), &[("WAXSEAL_MEDIA__URL", &media.url())]).await;
         let receiver = Receiver::start().await;
         let endpoint = app.endpoint(&receiver, "standard").await["id"].clone();
         let item = webhook::text_item(NUMBER, "wamid.access", BODY);
@@ -57,7 +62,9 @@ impl Scene {
             app.api(Method::GET, &proof).send().await.unwrap().status() == StatusCode::OK
         })
         .await;
+        let file = Self::file(&app).await;
         let ids = [
+            ("media", &file),
             ("endpoints", &endpoint),
             ("messages", &sent["id"]),
             ("keys", &key["id"]),
@@ -69,7 +76,18 @@ impl Scene {
         ];
         let mut ids: BTreeMap<_, _> = ids.map(|(kind, id)| (kind, id.as_str().unwrap().to_owned())).into();
         ids.insert("channels", channel);
-        Self { app, ids }
+        Self { app, _media: media, ids }
+    }
+
+    /// A file of somebody else's, which is kept.
+    async fn file(app: &TestApp) -> Value {
+        app.control(Method::POST, "inbound", json!({ "type": "document" })).await;
+        database::settled(&app.database).await;
+        let events = app.get("/v1/events?type=message.received").await;
+        let id = events["data"].as_array().unwrap().last().unwrap()["id"].clone();
+        let path = format!("/v1/media/{}/details", id.as_str().unwrap());
+        until("the file is kept", PATIENCE, async || app.get(&path).await["state"] == "stored").await;
+        id
     }
 
     /// The id that belongs into a path.

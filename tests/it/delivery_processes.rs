@@ -43,8 +43,8 @@ async fn two_processes_share_the_lanes_and_one_that_is_told_to_stop_hands_them_o
     for _ in 0..ENDPOINTS {
         receivers.push(estate.receiver().await);
     }
-    // The channel and the audit log have a lane each.
-    let all = ENDPOINTS + 2;
+    // The channel has two lanes, for messages and for files, and the audit log has one.
+    let all = ENDPOINTS + 3;
     until("one owns everything", SOON, async || lanes(&estate.gateway).await == all).await;
     let load = Load::start(&estate.gateway.webhook(), 2);
     load.accepted(20).await;

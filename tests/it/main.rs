@@ -38,6 +38,7 @@ mod idempotency;
 mod identity;
 mod keys;
 mod listeners;
+mod media;
 mod message_batches;
 mod message_history;
 mod meta_roundtrip;

@@ -185,6 +185,7 @@ async fn nobody_reads_sealed_columns_that_are_none_of_their_business() {
         "consent.wording",
         "contact.profile",
         "event_payload.payload",
+        "media.details",
         "message.answer",
         "message.fallback",
         "message.request",

@@ -123,6 +123,8 @@ fn gateway_config(
     simulator: &Simulator,
 ) -> anyhow::Result<Config> {
     let path = |path: &Path| path.to_string_lossy().into_owned();
+    let media = url::Url::from_directory_path(args.data.canonicalize()?.join("media"));
+    let media = media.ok().context("the folder of the data has no URL")?;
     let variables = [
         ("DATABASE_URL", postgres.dsn().expose().to_owned()),
         ("WAXSEAL_SERVER__PUBLIC_LISTEN", args.address(0)?.to_string()),
@@ -130,6 +132,7 @@ fn gateway_config(
         ("WAXSEAL_SERVER__ADMIN_LISTEN", args.address(2)?.to_string()),
         ("WAXSEAL_KEYS__KMS", "file".to_owned()),
         ("WAXSEAL_KEYS__SECRET_FILE", path(&estate.kms_file())),
+        ("WAXSEAL_MEDIA__URL", media.into()),
         ("WAXSEAL_META__GRAPH_URL", simulator.base_url().to_owned()),
         ("WAXSEAL_DELIVER__ALLOW_LOOPBACK", "true".to_owned()),
         ("WHATSAPP_ACCESS_TOKEN", estate.access_token().expose().to_owned()),

@@ -23,6 +23,7 @@ mod follower;
 mod key_changes;
 mod key_json;
 mod keys;
+mod media;
 mod message_json;
 mod messages;
 mod openapi;

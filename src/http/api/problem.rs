@@ -65,6 +65,12 @@ codes! {
     IdempotencyInProgress = ("idempotency_in_progress", CONFLICT, "The same request is in progress"),
     /// The message does not wait any more: it is on its way to Meta, or its fate is known.
     MessageNotQueued = ("message_not_queued", CONFLICT, "The message is not waiting any more"),
+    /// The file is still to be fetched from Meta. Ask again after a second.
+    MediaWaiting = ("media_waiting", CONFLICT, "The file is not there yet"),
+    /// There is no file to be had any more; `detail` says why.
+    MediaGone = ("media_gone", GONE, "The file is gone"),
+    /// The range lies behind the end of the file. `Content-Range` says how long it is.
+    RangeNotSatisfiable = ("range_not_satisfiable", RANGE_NOT_SATISFIABLE, "The file has no such bytes"),
     /// The entry is in the log, but not in its tree yet. Ask again after a second.
     NotInTree = ("not_in_tree", CONFLICT, "The entry is not in the tree yet"),
     /// The body is longer than 1 MiB.

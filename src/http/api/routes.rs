@@ -12,7 +12,7 @@ use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
     apps, attempts, audit, channel_state, channels, consent, contacts, dead_letters, decoys, docs, endpoints, events,
-    key_changes, keys, messages, replays, sending, stream, templates, windows,
+    key_changes, keys, media, messages, replays, sending, stream, templates, windows,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -41,6 +41,12 @@ pub(super) enum Access {
 /// A route about people: whoever sees no personal fields or no content gets an answer without them.
 fn shows(most: FieldClass, permission: Permission, served: UtoipaMethodRouter<AppState>) -> Route {
     Route { access: Access::Needs { permission, least: Public, most }, served }
+}
+
+/// A route about a file, which is all content.
+fn file(served: UtoipaMethodRouter<AppState>) -> Route {
+    let access = Access::Needs { permission: Permission::MediaRead, least: Sensitive, most: Sensitive };
+    Route { access, served }
 }
 
 /// A route about the installation.
@@ -74,6 +80,8 @@ pub(super) fn table() -> impl Iterator<Item = Route> {
         needs(Permission::DecoysManage, routes!(decoys::unmark)),
         shows(Sensitive, Permission::MessagesRead, routes!(contacts::messages)),
         shows(Sensitive, Permission::MessagesRead, routes!(messages::show)),
+        file(routes!(media::show)),
+        file(routes!(media::details)),
         shows(Public, Permission::MessagesSend, routes!(sending::send)),
         shows(Public, Permission::MessagesSend, routes!(sending::send_batch)),
         shows(Public, Permission::MessagesSend, routes!(messages::cancel)),

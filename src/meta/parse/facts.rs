@@ -17,6 +17,9 @@ const LAST_SECOND: i64 = 100_000_000_000;
 /// Longer texts are no correlators of ours; Meta takes 512 characters.
 const LONGEST_OPAQUE: usize = 2048;
 
+/// Types of messages that have a file, under a member of the same name.
+const KINDS_WITH_MEDIA: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
+
 /// What a list of Meta's consists of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -47,6 +50,7 @@ pub(super) struct Facts<'d> {
     pub(super) status: Option<Status>,
     pub(super) error_code: Option<i32>,
     pub(super) opaque: Option<String>,
+    pub(super) has_media: bool,
     pub(super) occurred_at: Option<OffsetDateTime>,
     pub(super) opens: Option<Opening>,
     pub(super) said: Option<Said>,
@@ -55,8 +59,8 @@ pub(super) struct Facts<'d> {
 impl<'d> Facts<'d> {
     fn new(event_type: EventType, who: Who) -> Self {
         let (id, variant, status, error_code, opaque) = (None, None, None, None, None);
-        let (occurred_at, opens, said) = (None, None, None);
-        Self { event_type, who, id, variant, status, error_code, opaque, occurred_at, opens, said }
+        let (has_media, occurred_at, opens, said) = (false, None, None, None);
+        Self { event_type, who, id, variant, status, error_code, opaque, has_media, occurred_at, opens, said }
     }
 
     fn about(mut self, item: Value<'d>) -> Self {
@@ -126,6 +130,8 @@ fn message(item: Value<'_>) -> Facts<'_> {
         facts.said = facts.opens.and_then(|_| short_text(item, &kind));
     }
     // A placeholder must not keep out the message itself, if that comes after all.
+    facts.has_media =
+        KINDS_WITH_MEDIA.contains(&&*kind) && item.get(&kind).is_some_and(|file| file.get("id").is_some());
     facts.variant = matches!(&*kind, "unsupported" | "unknown").then(|| kind.into_owned());
     facts
 }

@@ -7,6 +7,7 @@ pub mod database;
 pub mod endpoint;
 pub mod estate;
 pub mod events;
+pub mod folder;
 pub mod load;
 pub mod process;
 pub mod receiver;

@@ -1,0 +1,52 @@
+//! Files that people send: fetched from Meta while it has them, checked, stripped of what they say beside their content, sealed, kept.
+//!
+//! A file is owed from the commit of its event on. It lies in the object store before its row says so, under a name that follows from
+//! the row: who is killed between the two fetches it again over the same name, and who gives up removes what lies there. So nothing
+//! lies there that no row names.
+
+mod fetch;
+mod lane;
+mod shelf;
+pub mod strip;
+
+pub use lane::run as run_lane;
+pub use shelf::{Place, Reading, Shelf, ShelfError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::SharedClock;
+use crate::directory::Directory;
+use crate::keyring::Keyring;
+use crate::meta::client::GraphClient;
+use crate::store::Store;
+
+/// Everything that fetching needs. Clones share connections and caches.
+#[derive(Debug, Clone)]
+pub struct Fetcher {
+    /// What is owed.
+    pub store: Store,
+    /// Opens the event, seals the file.
+    pub keyring: Keyring,
+    /// Through which channel.
+    pub directory: Directory,
+    /// Where it comes from.
+    pub graph: GraphClient,
+    /// Where it goes; without one, nothing is fetched.
+    pub shelf: Option<Shelf>,
+    /// When.
+    pub clock: SharedClock,
+    /// Files on their way for one channel.
+    pub max_in_flight: usize,
+}
+
+/// What is known of a file beside its bytes. Sealed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Details {
+    /// The type that Meta named.
+    pub mime_type: Option<String>,
+    /// The name that the sender gave it.
+    pub filename: Option<String>,
+    /// Whether it is a picture out of which everything was taken but the picture.
+    #[serde(default)]
+    pub stripped: bool,
+}
