@@ -10,6 +10,7 @@ use super::flight::again;
 use super::outcome::{Ended, Ending, Fate};
 use super::turns::Ready;
 use crate::crypto::envelope::{self, Sealed};
+use crate::domain::channel::Channel;
 use crate::keyring::places;
 use crate::store::StoreError;
 use crate::store::lanes::OwnedLane;
@@ -40,7 +41,13 @@ pub(super) struct Overdue {
 
 impl Sender {
     /// Marks due messages and opens them, all with one look at the keys.
-    pub(super) async fn take(&self, lane: OwnedLane, limit: usize, after: Uuid) -> Result<Taken, StoreError> {
+    pub(super) async fn take(
+        &self,
+        lane: OwnedLane,
+        channel: &Channel,
+        limit: usize,
+        after: Uuid,
+    ) -> Result<Taken, StoreError> {
         let wanted = Wanted {
             limit: i64::try_from(limit).unwrap_or(i64::MAX),
             after,
@@ -52,7 +59,9 @@ impl Sender {
         let tail = Instant::now() + claim.ahead;
         let more = claim.messages.len() == limit || claim.put_off > 0;
         let (per_second, last_key) = (usize::try_from(claim.per_second).unwrap_or(0), claim.last_key);
-        let (ready, ended) = self.open(lane, claim, tail).await;
+        let (ready, mut ended) = self.open(lane, claim, tail).await;
+        let (ready, refused) = self.ask_again(lane, channel, ready).await;
+        ended.extend(refused);
         Ok(Taken { ready, ended, last_key, more, per_second, tail })
     }
 

@@ -216,8 +216,8 @@ impl<'a> Work<'a> {
             && self.channel.token.is_some()
         {
             self.more = false;
-            let (lane, after) = (self.lane, self.last_key);
-            self.taking = Some(Box::pin(async move { sender.take(lane, limit, after).await }));
+            let (lane, channel, after) = (self.lane, self.channel.clone(), self.last_key);
+            self.taking = Some(Box::pin(async move { sender.take(lane, &channel, limit, after).await }));
         }
         if self.learning.is_none() && !stopping && self.learn <= now {
             self.learn = now + LEARN;

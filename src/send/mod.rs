@@ -19,6 +19,7 @@ pub mod rules;
 mod schema;
 mod throughput;
 mod turns;
+mod waited;
 
 pub use accept::{Accepting, Ready};
 pub use cancel::Found;

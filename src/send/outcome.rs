@@ -30,6 +30,8 @@ pub(super) enum Ending {
     Accepted { wamid: Option<Wamid>, answer: Vec<u8> },
     /// Meta refused it for good, or could not be asked in time.
     Failed { code: Option<i32>, answer: Vec<u8> },
+    /// It was not sent, because Meta would refuse it with this code, or its person wants no such message.
+    Refused { code: i32 },
     /// The answer was lost.
     InDoubt,
     /// It was too late to be sent.
@@ -85,7 +87,7 @@ impl Ending {
     const fn state(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",
-            Self::Failed { .. } => "failed",
+            Self::Failed { .. } | Self::Refused { .. } => "failed",
             Self::InDoubt => "in_doubt",
             Self::Expired => "expired",
         }
@@ -94,7 +96,7 @@ impl Ending {
     const fn event_type(&self) -> EventType {
         match self {
             Self::Accepted { .. } => EventType::MessageAccepted,
-            Self::Failed { .. } => EventType::MessageFailed,
+            Self::Failed { .. } | Self::Refused { .. } => EventType::MessageFailed,
             Self::InDoubt => EventType::MessageInDoubt,
             Self::Expired => EventType::MessageExpired,
         }
@@ -103,6 +105,7 @@ impl Ending {
     const fn code(&self) -> Option<i32> {
         match self {
             Self::Failed { code, .. } => *code,
+            Self::Refused { code } => Some(*code),
             Self::Accepted { .. } | Self::InDoubt | Self::Expired => None,
         }
     }
@@ -110,8 +113,13 @@ impl Ending {
     fn answer(&self) -> Option<&[u8]> {
         match self {
             Self::Accepted { answer, .. } | Self::Failed { answer, .. } => Some(answer.as_slice()),
-            Self::InDoubt | Self::Expired => None,
+            Self::Refused { .. } | Self::InDoubt | Self::Expired => None,
         }
+    }
+
+    /// Whether Meta says that the person wants no marketing. What we refuse for that is known.
+    const fn tells_of_opting_out(&self) -> bool {
+        matches!(self, Self::Failed { code: Some(OPTED_OUT), .. })
     }
 }
 
@@ -201,9 +209,8 @@ impl Sender {
         told.sort_unstable_by_key(|event: &NewEvent| (event.part_day, event.subject, event.variant));
         events::insert_batch(&mut transaction, tenant, &told, now).await?;
         let mut owners: Vec<_> = told.iter().flat_map(|event| &event.owed_to).map(|(owner, _)| owner.uuid()).collect();
-        for one in
-            endings.iter().filter(|one| one.ending.code() == Some(OPTED_OUT) && states.contains_key(&one.message))
-        {
+        let settled = |one: &&Known<'_>| states.contains_key(&one.message);
+        for one in endings.iter().filter(|one| one.ending.tells_of_opting_out()).filter(settled) {
             let (state, source, channel) = (State::Withdrawn, Source::MetaError, Some(channel.id));
             let said = Statement { tenant, contact: one.contact, channel, state, source, at: now, wording: None };
             let owed = said.record(&mut transaction, &self.keyring, &self.directory.snapshot(), now).await?;

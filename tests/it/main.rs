@@ -56,6 +56,7 @@ mod sending;
 mod settings;
 mod templates;
 mod tls;
+mod waited;
 mod webhook_bad_input;
 mod webhook_batches;
 mod webhook_handshake;
