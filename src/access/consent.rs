@@ -143,13 +143,13 @@ impl Door {
         told: &Told<'_>,
     ) -> Result<bool, DoorError> {
         self.admit(who, errand, Permission::ConsentManage).await?;
+        let Some(row) = self.find_contact(who, contact).await? else { return Ok(false) };
         if told.channel.is_none()
             && let Err(denied) = who.require_unconfined()
         {
             self.refusals.note(who, errand, denied).await;
             return Err(denied.into());
         }
-        let Some(row) = self.find_contact(who, contact).await? else { return Ok(false) };
         let act = errand.act(who, Action::ConsentRecorded, Object::one("contact", row.contact_id));
         let act = act.in_channel(told.channel);
         errand.keep(self.audit.record_about(act, vec![row.contact_id]).await?);

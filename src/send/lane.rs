@@ -104,7 +104,8 @@ pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: Cancell
         if stopping && work.is_at_rest() {
             return;
         }
-        let (rest, look) = (work.rests_until(), work.look);
+        // While it cannot look it waits for what keeps it from it: a look that is overdue would not let it rest.
+        let (rest, look, may_look) = (work.rests_until(), work.look, !stopping && work.has_time());
         let happened = tokio::select! {
             Some(flown) = work.flying.next() => Happened::Flown(flown),
             taken = wait_for(&mut work.taking) => Happened::Taken(taken),
@@ -112,7 +113,7 @@ pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: Cancell
             overdue = wait_for(&mut work.looking) => Happened::Looked(overdue),
             () = wait_for(&mut work.learning) => Happened::Learnt,
             _ = bell.rung() => Happened::Rung,
-            () = sender.clock.wait_until(look), if !stopping => Happened::Rested,
+            () = sender.clock.wait_until(look), if may_look => Happened::Rested,
             () = until(rest) => Happened::Rested,
             () = stop.cancelled(), if !stopping => Happened::Rested,
         };
@@ -204,7 +205,7 @@ impl<'a> Work<'a> {
         {
             self.fly(ready);
         }
-        let has_time = !stopping && self.taking.is_none() && self.looking.is_none();
+        let has_time = !stopping && self.has_time();
         let limit = self.room(instant);
         if has_time && self.look <= now {
             self.start_looking(now);
@@ -269,6 +270,11 @@ impl<'a> Work<'a> {
         });
         // What is past waits for something else: for room, for the end of a pause.
         [send, record, take].into_iter().flatten().filter(|rest| *rest > instant).min()
+    }
+
+    /// Whether neither a claim nor a look is under way.
+    fn has_time(&self) -> bool {
+        self.taking.is_none() && self.looking.is_none()
     }
 
     fn is_at_rest(&self) -> bool {

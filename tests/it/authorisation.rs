@@ -63,10 +63,16 @@ pub async fn operations(app: &TestApp) -> Vec<Operation> {
 
 /// Sends it with a body, where one belongs.
 pub async fn send(operation: &Operation, request: RequestBuilder) -> Response {
-    let has_body = operation.method == Method::POST || operation.method == Method::PATCH;
-    let body = if operation.path.ends_with("/reveal") { json!({ "reason": "answer" }) } else { json!({}) };
-    let request = if has_body { request.json(&body) } else { request };
+    let body = match operation.path.as_str() {
+        path @ ("/v1/contacts/{id}/reveal" | "/v1/contacts/{id}/consent") => right_body(path, ""),
+        _ => json!({}),
+    };
+    let request = if has_body(operation) { request.json(&body) } else { request };
     request.send().await.unwrap()
+}
+
+fn has_body(operation: &Operation) -> bool {
+    [Method::POST, Method::PATCH, Method::PUT].contains(&operation.method)
 }
 
 /// Checks the form of a refusal and returns it without what is different every time.
@@ -229,6 +235,9 @@ pub fn right_body(path: &str, channel: &str) -> Value {
         "/v1/apps" => json!({ "name": "test", "app_secret": "0f1d0c5d4c0a4b6f9a7e3c2b1d0e9f8b" }),
         "/v1/keys" => json!({ "name": "test", "permissions": ["events:read"] }),
         "/v1/contacts/{id}/reveal" => json!({ "reason": "answer" }),
+        "/v1/contacts/{id}/consent" => {
+            json!({ "purpose": "marketing", "state": "granted", "occurred_at": "2026-01-02T03:04:05Z" })
+        }
         _ => json!({}),
     }
 }
@@ -240,8 +249,7 @@ async fn every_operation_refuses_parameters_that_it_does_not_know_and_does_nothi
     for operation in operations(&app).await {
         let url = format!("{}?colour=canary&size=canary", operation.at(UNKNOWN));
         let request = app.api(operation.method.clone(), &url);
-        let has_body = operation.method == Method::POST || operation.method == Method::PATCH;
-        let request = if has_body { request.json(&right_body(&operation.path, &channel)) } else { request };
+        let request = if has_body(&operation) { request.json(&right_body(&operation.path, &channel)) } else { request };
         let told = problem(request.send().await.unwrap(), StatusCode::BAD_REQUEST, "invalid_query").await;
         let pointers: Vec<&Value> = told["errors"].as_array().unwrap().iter().map(|one| &one["pointer"]).collect();
         assert_eq!(pointers, ["?colour", "?size"], "{} {}", operation.method, operation.path);

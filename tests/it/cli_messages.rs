@@ -50,11 +50,20 @@ async fn a_message_is_sent_and_looked_at() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_for_later_is_taken_back_once() {
     let terminal = Terminal::open().await;
-    let words =
-        ["send", "--to", "4915199900011", "--template", "reminder:de", "--param", "name=Ana", "--send-at", "2h"];
+    let words = [
+        "send",
+        "--to",
+        "4915199900011",
+        "--template",
+        "seasonal_offer:en_US",
+        "--param",
+        "first_name=Ana",
+        "--send-at",
+        "2h",
+    ];
     let id = id(&terminal.says(&words).await);
     let queued = terminal.app.get(&format!("/v1/messages/{id}")).await;
-    assert_eq!(queued["request"]["template"]["components"][0]["parameters"][0]["parameter_name"], "name");
+    assert_eq!(queued["request"]["template"]["components"][0]["parameters"][0]["parameter_name"], "first_name");
     let shown = terminal.says(&["message", "show", &id]).await;
     assert!(shown.contains("queued") && shown.contains("0 go before it"), "{shown}");
     assert!(terminal.says(&["message", "cancel", &id]).await.contains("cancelled"));

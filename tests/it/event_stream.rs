@@ -118,7 +118,7 @@ async fn a_filter_that_lets_almost_nothing_pass_gets_on_with_every_page_and_find
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_choose_by_direction_person_and_what_stands_in_the_event() {
     let app = TestApp::spawn().await;
-    say(&app, ANA, "STOP").await;
+    say(&app, ANA, "PING").await;
     for number in 0..30 {
         say(&app, BOB, &format!("Moin {number}")).await;
     }
@@ -137,7 +137,7 @@ async fn readers_choose_by_direction_person_and_what_stands_in_the_event() {
     assert!(found("contact_id=01890000-0000-7000-8000-000000000000").await.is_empty());
 
     let text = "/data/item/text/body";
-    let stop = looking_for(&json!({ "at": text, "starts_with": "STOP" }));
+    let stop = looking_for(&json!({ "at": text, "starts_with": "PING" }));
     assert_eq!(found(&stop).await.len(), 1);
     assert!(found(&format!("{stop}&direction=out")).await.is_empty());
     let moin = looking_for(&json!({ "at": text, "contains": "Moin" }));
@@ -151,7 +151,7 @@ async fn readers_choose_by_direction_person_and_what_stands_in_the_event() {
     let said: Vec<_> = seen.iter().map(|event| event["data"]["item"]["text"]["body"].as_str().unwrap()).collect();
     assert_eq!(said, (0..30).map(|number| format!("Moin {number}")).collect::<Vec<_>>());
     let mut stream = Stream::open(&app, &format!("?{stop}&{of_ana}")).await;
-    assert_eq!(stream.next().await.body(), "STOP");
+    assert_eq!(stream.next().await.body(), "PING");
 }
 
 #[tokio::test(flavor = "multi_thread")]

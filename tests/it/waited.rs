@@ -38,8 +38,7 @@ fn named(name: &str, components: &Value) -> Value {
 /// Waits until a message failed. Returns Meta's code for it.
 async fn failed(app: &TestApp, message: &str) -> Value {
     let path = format!("/v1/messages/{message}");
-    until("the message failed", std::time::Duration::from_secs(6), async || app.get(&path).await["state"] == "failed")
-        .await;
+    until("the message failed", PATIENCE, async || app.get(&path).await["state"] == "failed").await;
     app.get(&path).await["error_code"].clone()
 }
 
@@ -68,8 +67,15 @@ async fn a_window_that_closed_meanwhile_lets_nothing_through_but_the_template_th
 async fn marketing_that_waits_is_not_sent_to_somebody_who_forbids_it_meanwhile() {
     let (app, clock) = TestApp::spawn_with_clock().await;
     assert_eq!(app.api(Method::POST, "/v1/templates/sync").send().await.unwrap().status(), StatusCode::ACCEPTED);
+    // They are compared once this one is missed.
+    let mut missing = named("no_such_thing", &json!([]));
+    missing["to"] = json!(ANA);
+    let far = (clock.now() + Duration::days(20)).format(&Rfc3339).unwrap();
+    let body = json!({ "channel_id": app.channel().await, "message": missing, "send_at": far });
     until("templates are known", PATIENCE, async || {
-        app.get("/v1/templates").await["data"].as_array().is_some_and(|all| !all.is_empty())
+        clock.advance(Duration::seconds(1));
+        let answer = app.api(Method::POST, "/v1/messages").json(&body).send().await.unwrap();
+        answer.status() == StatusCode::UNPROCESSABLE_ENTITY
     })
     .await;
     let values =

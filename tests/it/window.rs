@@ -58,6 +58,8 @@ async fn a_day_after_their_last_message_a_person_gets_templates_alone() {
     says(&app, ANA, "wamid.w1", clock.now(), json!({})).await;
     assert_eq!(window(&app).await["open"], true);
     assert_eq!(send(&app, text(ANA)).await.0, StatusCode::ACCEPTED);
+    // What waits for a day is asked about again.
+    app.control(Method::GET, "ledger?messages=1&wait_ms=60000", json!(null)).await;
 
     clock.advance(Duration::hours(25));
     assert_eq!(window(&app).await["open"], false);

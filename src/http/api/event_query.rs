@@ -108,7 +108,7 @@ mod tests {
         let some = types_of("type=message.read,%20standby,call.*").unwrap().unwrap();
         assert_eq!(some, ["message.read", "call.updated", "standby"]);
         assert_eq!(types_of("direction=in").unwrap().unwrap().len(), 3);
-        assert_eq!(types_of("direction=out&type=message.*").unwrap().unwrap().len(), 9);
+        assert_eq!(types_of("direction=out&type=message.*").unwrap().unwrap().len(), 11);
         assert!(types_of("direction=in&type=call.*").unwrap().unwrap().is_empty());
         assert!(types_of("type=message.*,mesage.*").is_err() && types_of("type=").is_err());
     }
