@@ -165,7 +165,7 @@ async fn a_file_that_comes_broken_is_fetched_again_until_it_is_what_meta_said() 
     let (folder, meta) = (Folder::new(), FakeMeta::start(b"the right bytes").await);
     meta.answers(&[Answer::Other, Answer::Cut, Answer::Missing, Answer::Right]);
     let (app, clock) = app_of(&folder, &meta).await;
-    assert_eq!(app.webhook(meta.webhook("A")).await, StatusCode::OK);
+    assert_eq!(app.webhook(FakeMeta::webhook("A")).await, StatusCode::OK);
     let id = last_event(&app).await;
     becomes_in_time(&app, &clock, &id, "stored").await;
     let read = app.api(Method::GET, &format!("/v1/media/{id}")).send().await.unwrap();
@@ -182,7 +182,7 @@ async fn a_file_that_is_not_to_be_had_is_given_up_and_leaves_nothing() {
         [("GONE", Answer::Gone, "gone"), ("LARGE", Answer::TooLarge, "too_large"), ("OTHER", Answer::Other, "damaged")]
     {
         meta.answers(&[answer]);
-        assert_eq!(app.webhook(meta.webhook(wamid)).await, StatusCode::OK);
+        assert_eq!(app.webhook(FakeMeta::webhook(wamid)).await, StatusCode::OK);
         let id = last_event(&app).await;
         // In small steps: all attempts must fit into the week in which Meta has the file.
         until("the file is given up", PATIENCE, async || {
@@ -203,7 +203,7 @@ async fn the_token_is_shown_to_no_other_host_and_meta_is_not_asked_for_ever() {
     let (folder, meta, stranger) = (Folder::new(), FakeMeta::start(b"bytes").await, FakeMeta::start(b"bytes").await);
     meta.answers(&[Answer::At(stranger.url())]);
     let (app, clock) = app_of(&folder, &meta).await;
-    assert_eq!(app.webhook(meta.webhook("A")).await, StatusCode::OK);
+    assert_eq!(app.webhook(FakeMeta::webhook("A")).await, StatusCode::OK);
     let id = last_event(&app).await;
     until("Meta was asked", PATIENCE, async || {
         clock.advance(time::Duration::seconds(1));
@@ -221,12 +221,12 @@ async fn the_token_is_shown_to_no_other_host_and_meta_is_not_asked_for_ever() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_is_killed_in_the_middle_of_a_file_fetches_it_again() {
-    let (folder, meta) = (Folder::new(), FakeMeta::start(&[7; 300_000]).await);
+    let (folder, meta) = (Folder::new(), FakeMeta::start(&vec![7; 300_000]).await);
     meta.answers(&[Answer::Never, Answer::Right]);
     let (place, graph) = (folder.url(), meta.url());
     let more = [("WAXSEAL_MEDIA__URL", place.as_str()), ("WAXSEAL_META__GRAPH_URL", graph.as_str())];
     let mut estate = Estate::start(database::fresh().await, &more).await;
-    let body = meta.webhook("A");
+    let body = FakeMeta::webhook("A");
     let signature = crate::support::webhook::signature(crate::support::app::APP_SECRET, &body);
     let post =
         reqwest::Client::new().post(estate.gateway.webhook()).header("x-hub-signature-256", signature).body(body);
@@ -241,7 +241,7 @@ async fn a_gateway_that_is_killed_in_the_middle_of_a_file_fetches_it_again() {
         let read = estate.request(Method::GET, &format!("/v1/media/{id}")).send().await.unwrap();
         if read.status() == StatusCode::OK { read.bytes().await.ok() } else { None }
     };
-    until("the file is whole", PATIENCE, async || find().await.is_some_and(|file| file[..] == [7; 300_000])).await;
+    until("the file is whole", PATIENCE, async || find().await.is_some_and(|file| file[..] == vec![7; 300_000])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,7 +84,7 @@ impl FakeMeta {
     }
 
     /// A message with the file.
-    pub fn webhook(&self, wamid: &str) -> Vec<u8> {
+    pub fn webhook(wamid: &str) -> Vec<u8> {
         let mut item = webhook::text_item("4915199900011", &format!("wamid.{wamid}"), "");
         item["type"] = json!("document");
         item["document"] = json!({ "id": "8812345", "mime_type": "application/pdf" });
