@@ -1,10 +1,12 @@
 //! Promise: a message that is handed over for later goes out at its time and not before, whatever happens to the gateway meanwhile.
 
+use std::sync::Arc;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
-use waxseal::clock::Clock;
+use waxseal::clock::{Clock, ManualClock, SystemClock};
 
 use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database};
@@ -104,7 +106,9 @@ async fn faults_of_when_and_how_are_told_with_those_of_the_message() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stands_in_for_a_message_is_kept_sealed() {
-    let (app, clock) = TestApp::spawn_with_clock().await;
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    // Meta knows no template of this name.
+    let app = TestApp::spawn_with(clock.clone(), &[("WAXSEAL_SEND__CHECK_TEMPLATES", "false")]).await;
     let fallback = json!({ "type": "template", "template": { "name": "canary_name", "language": { "code": "de" } } });
     let expires_at = text(clock.now() + Duration::DAY);
     let terms = json!({ "fallback_template": fallback, "send_at": text(clock.now() + Duration::HOUR),

@@ -106,8 +106,8 @@ impl Asking {
     async fn a_batch(scene: &mut Scene) {
         let channel = scene.get("/v1/channels").await["data"][0]["id"].clone();
         let send_at = (OffsetDateTime::now_utc() + time::Duration::DAY).format(&Rfc3339).unwrap();
-        let parameters = json!([{ "type": "text", "text": REPLY }]);
-        let template = json!({ "name": "reminder", "language": { "code": "de" },
+        let parameters = json!([{ "type": "text", "parameter_name": "first_name", "text": REPLY }]);
+        let template = json!({ "name": "seasonal_offer", "language": { "code": "en_US" },
                                "components": [{ "type": "body", "parameters": parameters }] });
         let sound = json!({ "channel_id": channel, "send_at": send_at, "on_doubt": "resend",
             "message": { "to": NUMBER, "type": "text", "text": { "body": REPLY } },
