@@ -4,7 +4,6 @@
 pub mod call;
 pub mod links;
 pub mod media;
-mod number;
 mod reading;
 
 pub use reading::ReadError;
@@ -24,8 +23,26 @@ use crate::secret::AccessToken;
 /// Longer answers are cut off. Meta's are below 2 kB.
 const LONGEST_ANSWER: usize = 1 << 20;
 
-/// What stands behind the version when a message goes to the API of marketing messages.
-pub const MARKETING: &str = "/marketing_messages";
+/// Which of Meta's doors a message goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Edge {
+    /// Messages of every kind.
+    #[default]
+    Messages,
+    /// Templates of marketing, which Meta may deliver in its own way.
+    MarketingMessages,
+}
+
+impl Edge {
+    /// Its last part of the path.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::MarketingMessages => "marketing_messages",
+        }
+    }
+}
 
 /// How long Meta may take.
 #[derive(Debug, Clone, Copy)]
@@ -80,46 +97,41 @@ impl GraphClient {
         Self { proves, ..self }
     }
 
-    fn proof<'t>(&self, token: &'t AccessToken) -> Option<&'t str> {
-        token.proof().filter(|_| self.proves)
-    }
-
     /// Posts `body`, Meta's message object, as the business number. `version` overrides the configured one, for
-    /// applications that name theirs; [`MARKETING`] behind it stands for marketing messages. Every answer that says what became of the message is `Ok`, refusals included.
+    /// applications that name theirs. Every answer that says what became of the message is `Ok`, refusals included.
     pub async fn send_message(
         &self,
         phone_number_id: &PhoneNumberId,
         token: &AccessToken,
         body: Bytes,
-        version: Option<&str>,
+        (version, edge): (Option<&str>, Edge),
     ) -> Result<Answer, SendError> {
-        let mut url = self.address(version, phone_number_id).ok_or(SendError::NotSent(Cause::Address))?;
-        if let Some(proof) = self.proof(token) {
-            url.query_pairs_mut().append_pair("appsecret_proof", proof);
-        }
+        let number = Some(phone_number_id.as_str()).filter(|number| is_word(number));
+        let url = number.and_then(|number| self.url(version, &[number, edge.as_str()], &[], token));
+        let url = url.ok_or(SendError::NotSent(Cause::Address))?;
         let request = self.http.post(url).bearer_auth(token.expose());
         let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
         let response = request.send().await.map_err(SendError::from_transport)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = read_to_cap(response).await.map_err(SendError::InDoubt)?;
+        let body = read_up_to(response, LONGEST_ANSWER).await.map_err(SendError::InDoubt)?;
         let answer = Answer::new(status, &headers, body);
         if answer.is_conclusive() { Ok(answer) } else { Err(SendError::InDoubt(Cause::Answer(status))) }
     }
 
-    fn address(&self, version: Option<&str>, phone_number_id: &PhoneNumberId) -> Option<Url> {
+    /// The address of a call: the version, the parts of the path behind it, the parameters, and what proves that the app itself asks.
+    /// `None` where a part could lead elsewhere.
+    fn url(&self, version: Option<&str>, path: &[&str], query: &[(&str, &str)], token: &AccessToken) -> Option<Url> {
         let version = version.unwrap_or(&self.version);
-        let (version, edge) = match version.strip_suffix(MARKETING) {
-            Some("") => (self.version.as_str(), MARKETING),
-            Some(version) => (version, MARKETING),
-            None => (version, "/messages"),
-        };
-        let number = phone_number_id.as_str();
-        let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !plain || !is_version(version) {
+        let is_plain = |part: &&str| !part.is_empty() && *part != "." && *part != "..";
+        if !is_version(version) || path.is_empty() || !path.iter().all(is_plain) {
             return None;
         }
         let mut url = self.base_url.clone();
-        url.path_segments_mut().ok()?.pop_if_empty().extend([version, number, edge.trim_start_matches('/')]);
+        url.path_segments_mut().ok()?.pop_if_empty().push(version).extend(path);
+        let proof = token.proof().filter(|_| self.proves).map(|proof| ("appsecret_proof", proof));
+        if !query.is_empty() || proof.is_some() {
+            url.query_pairs_mut().extend_pairs(query).extend_pairs(proof);
+        }
         Some(url)
     }
 }
@@ -138,8 +150,9 @@ fn is_version(text: &str) -> bool {
         .is_some_and(|(major, minor)| digits(major) && digits(minor))
 }
 
-async fn read_to_cap(response: reqwest::Response) -> Result<Bytes, Cause> {
-    read_up_to(response, LONGEST_ANSWER).await
+/// Whether it is one of Meta's ids or words.
+fn is_word(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 async fn read_up_to(mut response: reqwest::Response, cap: usize) -> Result<Bytes, Cause> {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use time::OffsetDateTime;
 
-use super::Sender;
 use super::outcome::{Ending, Fate};
 use super::pace::TooFast;
 use super::turns::Ready;
+use super::{Sender, Way};
 use crate::domain::channel::Channel;
 use crate::ids::{ContactId, MessageId};
 use crate::meta::answer::Outcome;
@@ -56,7 +56,7 @@ impl Sender {
             return ended(Fate::Ended(Ending::Expired));
         }
         let put_back = |until, unburnt| Fate::PutBack { until, unburnt, resend: false };
-        match self.post(channel, "", Bytes::from(body)).await {
+        match self.post(channel, &Way::default(), Bytes::from(body)).await {
             Ok(answer) => match answer.outcome() {
                 Outcome::Accepted { wamid } => {
                     ended(Fate::Ended(Ending::Accepted { wamid, answer: answer.body.to_vec() }))

@@ -42,8 +42,6 @@ const CLAIMS_A_SECOND: usize = 10;
 const MOST_IN_A_CLAIM: usize = 256;
 /// For so long after a claim whose answer was lost, Postgres may still be at it.
 const UNSEEN: time::Duration = time::Duration::seconds(30);
-/// Meta is asked this often how fast a channel may be.
-const LEARN: time::Duration = time::Duration::hours(1);
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -57,7 +55,6 @@ struct Work<'a> {
     taking: Option<Later<'a, Result<Taken, StoreError>>>,
     recording: Option<Later<'a, Vec<Ended>>>,
     looking: Option<Later<'a, Overdue>>,
-    learning: Option<Later<'a, ()>>,
     /// What has ended and is not being recorded yet.
     ended: Vec<Ended>,
     /// Everything with our mark that we know of.
@@ -77,8 +74,6 @@ struct Work<'a> {
     record_from: Instant,
     /// The next look at everything.
     look: OffsetDateTime,
-    /// When Meta is asked next how fast the channel may be.
-    learn: OffsetDateTime,
 }
 
 enum Happened {
@@ -86,7 +81,6 @@ enum Happened {
     Taken(Result<Taken, StoreError>),
     Recorded(Vec<Ended>),
     Looked(Overdue),
-    Learnt,
     Rung,
     Rested,
 }
@@ -111,7 +105,6 @@ pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: Cancell
             taken = wait_for(&mut work.taking) => Happened::Taken(taken),
             recorded = wait_for(&mut work.recording) => Happened::Recorded(recorded),
             overdue = wait_for(&mut work.looking) => Happened::Looked(overdue),
-            () = wait_for(&mut work.learning) => Happened::Learnt,
             _ = bell.rung() => Happened::Rung,
             () = sender.clock.wait_until(look), if may_look => Happened::Rested,
             () = until(rest) => Happened::Rested,
@@ -122,7 +115,6 @@ pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: Cancell
             Happened::Taken(taken) => work.take_in(taken),
             Happened::Recorded(recorded) => work.was_recorded(&recorded),
             Happened::Looked(overdue) => work.looked(overdue),
-            Happened::Learnt => work.learning = None,
             Happened::Rung => work.more = true,
             Happened::Rested => {}
         }
@@ -142,7 +134,6 @@ impl<'a> Work<'a> {
             taking: None,
             recording: None,
             looking: None,
-            learning: None,
             ended: Vec::new(),
             in_hand: HashSet::new(),
             more: true,
@@ -154,7 +145,6 @@ impl<'a> Work<'a> {
             take_from: instant,
             record_from: instant,
             look: now,
-            learn: now,
         })
     }
 
@@ -219,11 +209,6 @@ impl<'a> Work<'a> {
             self.more = false;
             let (lane, channel, after) = (self.lane, self.channel.clone(), self.last_key);
             self.taking = Some(Box::pin(async move { sender.take(lane, &channel, limit, after).await }));
-        }
-        if self.learning.is_none() && !stopping && self.learn <= now {
-            self.learn = now + LEARN;
-            let channel = self.channel.clone();
-            self.learning = Some(Box::pin(async move { sender.learn_throughput(&channel).await }));
         }
         if self.recording.is_none() && self.is_worth_recording(stopping, instant) {
             self.record_from = instant + BREATH;

@@ -16,7 +16,7 @@ use super::rules::Outgoing;
 use crate::domain::channel::Channel;
 use crate::ids::{ChannelId, ContactId, TenantId};
 use crate::meta::answer::{Answer, Outcome};
-use crate::meta::client::{Cause, SendError};
+use crate::meta::client::{Cause, Edge, SendError};
 
 /// When an answer that was never recorded counts as lost. Longer than any request may take: `meta.timeout_ms` ends at five
 /// minutes.
@@ -79,6 +79,15 @@ impl From<QueueError> for MirrorError {
     }
 }
 
+/// The way to Meta that a caller chose.
+#[derive(Debug, Default)]
+pub struct Way {
+    /// `vNN.0`; `None`: the configured one.
+    pub version: Option<String>,
+    /// Through which of Meta's doors.
+    pub edge: Edge,
+}
+
 /// What an application hands to the mirror, read once.
 #[derive(Debug)]
 pub enum Passed {
@@ -112,41 +121,42 @@ impl Sender {
         }
     }
 
-    /// Passes a message or a mark-as-read on to Meta and its answer back. `version` is the caller's `vNN.0`. A caller that
-    /// leaves does not break it off: what Meta answers is recorded all the same.
+    /// Passes a message or a mark-as-read on to Meta and its answer back. `contact` is whom [`Self::mirror_addressee`] found. A
+    /// caller that leaves does not break it off: what Meta answers is recorded all the same.
     pub async fn mirror(
         &self,
         tenant: TenantId,
         channel: ChannelId,
-        version: String,
+        way: Way,
         passed: Passed,
+        contact: Option<ContactId>,
     ) -> Result<Answer, MirrorError> {
         let channel = self.sending_channel(tenant, channel)?;
         let sender = self.clone();
         let task = self.tasks.spawn(async move {
             match passed {
-                Passed::Receipt(body) => sender.pass_receipt(&channel, &version, body).await,
-                Passed::Message(draft) => sender.pass_message(tenant, channel, &version, draft).await,
+                Passed::Receipt(body) => sender.pass_receipt(&channel, &way, body).await,
+                Passed::Message(draft) => sender.pass_message(tenant, channel, &way, draft, contact).await,
             }
         });
         // The task panicked: what it had stored, the lane calls in doubt.
         task.await.unwrap_or(Err(MirrorError::InDoubt))
     }
 
-    async fn pass_receipt(&self, channel: &Channel, version: &str, body: Bytes) -> Result<Answer, MirrorError> {
+    async fn pass_receipt(&self, channel: &Channel, way: &Way, body: Bytes) -> Result<Answer, MirrorError> {
         self.wait_for_turn(channel, None).await?;
         // Read twice is read: no harm in asking again.
-        self.post(channel, version, body).await.map_err(|_| MirrorError::NotSent)
+        self.post(channel, way, body).await.map_err(|_| MirrorError::NotSent)
     }
 
     async fn pass_message(
         &self,
         tenant: TenantId,
         channel: Arc<Channel>,
-        version: &str,
+        way: &Way,
         draft: Draft,
+        contact: Option<ContactId>,
     ) -> Result<Answer, MirrorError> {
-        let contact = self.addressee(tenant, &draft).await?;
         let checked = draft.0.map_err(MirrorError::Faulty)?;
         let outgoing = Outgoing { contact, kind: checked.kind, body: &checked.body, is_later: false };
         let objection = self.permit(&channel, &[outgoing]).await.map_err(QueueError::from)?.pop().flatten();
@@ -158,7 +168,7 @@ impl Sender {
         if contact.is_none() {
             self.note_first(&kept.channel, kept.contact).await;
         }
-        let sent = self.post(&kept.channel, version, kept.body.clone().into()).await;
+        let sent = self.post(&kept.channel, way, kept.body.clone().into()).await;
         let (ending, result) = match sent {
             Ok(answer) => {
                 let ending = match answer.outcome() {
@@ -185,10 +195,9 @@ impl Sender {
         result
     }
 
-    pub(super) async fn post(&self, channel: &Channel, version: &str, body: Bytes) -> Result<Answer, SendError> {
+    pub(super) async fn post(&self, channel: &Channel, way: &Way, body: Bytes) -> Result<Answer, SendError> {
         let token = channel.token.as_ref().ok_or(SendError::NotSent(Cause::NoToken))?;
-        let version = Some(version).filter(|version| !version.is_empty());
-        self.graph.send_message(&channel.phone_number_id, token, body, version).await
+        self.graph.send_message(&channel.phone_number_id, token, body, (way.version.as_deref(), way.edge)).await
     }
 }
 

@@ -17,7 +17,6 @@ mod pace;
 mod queue;
 pub mod rules;
 mod schema;
-mod throughput;
 mod turns;
 mod waited;
 
@@ -25,7 +24,7 @@ pub use accept::{Accepting, Ready};
 pub use cancel::Found;
 pub use check::{Draft, Fault};
 pub use lane::run as run_lane;
-pub use mirror::{MirrorError, Passed};
+pub use mirror::{MirrorError, Passed, Way};
 pub use order::{Order, Terms};
 pub use pace::{Limited, Pacing};
 pub use queue::{Addressed, Before, Idempotency, QueueError};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::support::wait::{PATIENCE, until};
-use crate::support::{Receiver, TestApp};
+use crate::support::{Receiver, TestApp, database};
 
 async fn facts(app: &TestApp) -> Value {
     let path = format!("/v1/channels/{}/status", app.channel().await);
@@ -45,13 +45,17 @@ async fn drift_of_a_number_is_an_event_with_what_was_and_what_is() {
         (&known["throughput"], &known["health"], &known["token_valid"]),
         (&json!("STANDARD"), &json!("AVAILABLE"), &json!(true))
     );
-    let change = json!({ "number": { "quality_rating": "RED", "verified_name": "Andere Firma" } });
+    let pace = "SELECT messages_per_second::int8 FROM channel";
+    assert_eq!(database::count(&app.database, pace).await, 80);
+    let level = json!({ "level": "HIGH" });
+    let change = json!({ "number": { "quality_rating": "RED", "verified_name": "Andere Firma", "throughput": level } });
     app.control(Method::PUT, "number", change).await;
     meta_calls(&app).await;
     let event = told(&receiver, "channel.changed").await;
     let changes = &event["data"]["item"]["changes"];
     assert_eq!(changes["quality_rating"], json!({ "old": "GREEN", "new": "RED" }), "{event}");
     assert_eq!(changes["verified_name"], json!({ "old": "Simulated Business", "new": "Andere Firma" }));
+    assert_eq!(database::count(&app.database, pace).await, 1000, "the lane goes as fast as Meta lets it now");
     assert_eq!(event["data"]["channel_id"], app.channel().await.as_str());
     assert_eq!(facts(&app).await["verified_name"], "Andere Firma");
 }

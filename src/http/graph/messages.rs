@@ -10,8 +10,8 @@ use super::error::GraphError;
 use super::passing::Asked;
 use crate::domain::channel::Channel;
 use crate::meta::answer::Answer;
-use crate::meta::client::MARKETING;
-use crate::send::{MirrorError, Passed};
+use crate::meta::client::Edge;
+use crate::send::{MirrorError, Passed, Way};
 
 /// Reads the body last: until then, nobody knows whether the caller may send one.
 pub(super) async fn send(asked: Asked<'_>, channel: &Channel) -> Result<Answer, GraphError> {
@@ -24,9 +24,10 @@ pub(super) async fn send(asked: Asked<'_>, channel: &Channel) -> Result<Answer, 
     let passed = Passed::read(body);
     let contact = state.sender.mirror_addressee(caller.tenant, &passed).await.map_err(|error| unrecorded(&error))?;
     asked.trail.leave_message(caller, channel.id, contact).await.map_err(|error| unrecorded(&error))?;
-    let marketing = asked.path.parts.get(1).is_some_and(|edge| edge == "marketing_messages");
-    let version = asked.path.version.unwrap_or_default() + if marketing { MARKETING } else { "" };
-    Ok(state.sender.mirror(caller.tenant, channel.id, version, passed).await?)
+    let is_marketing = asked.path.parts.get(1).is_some_and(|edge| edge == Edge::MarketingMessages.as_str());
+    let edge = if is_marketing { Edge::MarketingMessages } else { Edge::Messages };
+    let way = Way { version: asked.path.version, edge };
+    Ok(state.sender.mirror(caller.tenant, channel.id, way, passed, contact).await?)
 }
 
 /// Some SDKs send forms, as Graph allows: each field is a string, objects are JSON in it.

@@ -11,7 +11,7 @@ use futures_util::stream::BoxStream;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RANGE};
 use url::Url;
 
-use super::{Cause, GraphClient, SendError, is_version, read_up_to};
+use super::{Cause, GraphClient, SendError, read_up_to};
 use crate::meta::answer::Answer;
 use crate::secret::AccessToken;
 
@@ -83,7 +83,9 @@ impl fmt::Debug for Download {
 impl GraphClient {
     /// Makes a call. Meta's refusals are `Ok`; a 5xx without Meta's error in it may come from somebody before a Meta that went on.
     pub async fn call(&self, token: &AccessToken, call: Call) -> Result<Answer, SendError> {
-        let url = self.url_of(token, &call).ok_or(SendError::NotSent(Cause::Address))?;
+        let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+        let query: Vec<(&str, &str)> = call.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let url = self.url(call.version.as_deref(), &path, &query, token).ok_or(SendError::NotSent(Cause::Address))?;
         let request = self.http.request(call.method, url).bearer_auth(token.expose()).headers(call.headers);
         let request = match call.body {
             Outgoing::Whole(body) if body.is_empty() => request,
@@ -130,22 +132,5 @@ impl GraphClient {
             && url.port_or_known_default() == Some(443)
             && url.host_str().is_some_and(|host| self.media_hosts.iter().any(|known| known.eq_ignore_ascii_case(host)));
         plain && (url.origin() == self.base_url.origin() || keeps_files)
-    }
-
-    fn url_of(&self, token: &AccessToken, call: &Call) -> Option<Url> {
-        let version = call.version.as_deref().unwrap_or(&self.version);
-        let plain = |part: &String| !part.is_empty() && part != "." && part != "..";
-        if !is_version(version) || call.path.is_empty() || !call.path.iter().all(plain) {
-            return None;
-        }
-        let mut url = self.base_url.clone();
-        url.path_segments_mut().ok()?.pop_if_empty().push(version).extend(&call.path);
-        let query = call.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let query = query.chain(self.proof(token).map(|proof| ("appsecret_proof", proof)));
-        let mut pairs = query.peekable();
-        if pairs.peek().is_some() {
-            url.query_pairs_mut().extend_pairs(pairs);
-        }
-        Some(url)
     }
 }

@@ -1,9 +1,8 @@
 //! Reading from the Graph API: what may be asked again without harm.
 
 use serde_json::Value;
-use url::Url;
 
-use super::{Cause, GraphClient, is_version, read_up_to};
+use super::{Cause, GraphClient, is_word, read_up_to};
 use crate::secret::AccessToken;
 
 /// Longer pages are cut off: a hundred templates with all their texts stay far below.
@@ -28,11 +27,9 @@ pub enum ReadError {
 impl GraphClient {
     /// One object. `path` is what stands behind the version.
     pub async fn read(&self, path: &[&str], query: &[(&str, &str)], token: &AccessToken) -> Result<Value, ReadError> {
-        let mut url = self.reading_address(path).ok_or(ReadError::Unreached(Cause::Address))?;
-        url.query_pairs_mut().extend_pairs(query);
-        if let Some(proof) = self.proof(token) {
-            url.query_pairs_mut().append_pair("appsecret_proof", proof);
-        }
+        let path = Some(path).filter(|path| path.iter().all(|part| is_word(part)));
+        let url = path.and_then(|path| self.url(None, path, query, token));
+        let url = url.ok_or(ReadError::Unreached(Cause::Address))?;
         let asked = self.http.get(url).bearer_auth(token.expose()).send().await;
         let response = asked.map_err(|error| ReadError::Unreached(Cause::transport(error)))?;
         let status = response.status().as_u16();
@@ -67,16 +64,5 @@ impl GraphClient {
         }
         // A list that does not end is none.
         Err(ReadError::Unreached(Cause::TooLong))
-    }
-
-    fn reading_address(&self, path: &[&str]) -> Option<Url> {
-        let is_plain =
-            |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !path.iter().all(is_plain) || !is_version(&self.version) {
-            return None;
-        }
-        let mut url = self.base_url.clone();
-        url.path_segments_mut().ok()?.pop_if_empty().push(&self.version).extend(path);
-        Some(url)
     }
 }

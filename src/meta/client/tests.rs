@@ -18,7 +18,14 @@ fn client(base: &str) -> GraphClient {
 
 async fn send(client: &GraphClient) -> Result<Answer, SendError> {
     let number = PhoneNumberId::new("100000000000001");
-    client.send_message(&number, &AccessToken::new(TOKEN), Bytes::from_static(br#"{"to":"canary"}"#), None).await
+    client
+        .send_message(
+            &number,
+            &AccessToken::new(TOKEN),
+            Bytes::from_static(br#"{"to":"canary"}"#),
+            (None, Edge::Messages),
+        )
+        .await
 }
 
 /// Reads one request up to the end of its body, which is known to end in `}`.
@@ -32,11 +39,15 @@ async fn read_request(stream: &mut TcpStream) -> String {
 
 /// Sends once to a server that answers `raw` and closes. Returns what it was asked, too.
 async fn exchange(raw: String) -> (Result<Answer, SendError>, String) {
-    exchange_as(raw, AccessToken::new(TOKEN), None).await
+    exchange_as(raw, AccessToken::new(TOKEN), (None, Edge::Messages)).await
 }
 
-/// The same with this token and version.
-async fn exchange_as(raw: String, token: AccessToken, version: Option<&str>) -> (Result<Answer, SendError>, String) {
+/// The same with this token, version and door.
+async fn exchange_as(
+    raw: String,
+    token: AccessToken,
+    (version, edge): (Option<&str>, Edge),
+) -> (Result<Answer, SendError>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client(&format!("http://{}/graph/", listener.local_addr().unwrap()));
     let serve = async {
@@ -48,7 +59,10 @@ async fn exchange_as(raw: String, token: AccessToken, version: Option<&str>) -> 
         request
     };
     let number = PhoneNumberId::new("100000000000001");
-    tokio::join!(client.send_message(&number, &token, Bytes::from_static(br#"{"to":"canary"}"#), version), serve)
+    tokio::join!(
+        client.send_message(&number, &token, Bytes::from_static(br#"{"to":"canary"}"#), (version, edge)),
+        serve
+    )
 }
 
 fn http(status: &str, headers: &str, body: &str) -> String {
@@ -76,10 +90,11 @@ async fn a_message_goes_to_the_number_under_the_token() {
 
 #[tokio::test]
 async fn a_marketing_message_goes_elsewhere_and_the_secret_of_the_app_is_proved() {
-    for (version, path) in [("v24.0/marketing_messages", "v24.0"), ("/marketing_messages", "v25.0")] {
+    for (version, path) in [(Some("v24.0"), "v24.0"), (None, "v25.0")] {
         let token = AccessToken::new(TOKEN).proved("abcd".to_owned());
         let (answer, request) =
-            exchange_as(http("200 OK", "", r#"{"messages":[{"id":"a"}]}"#), token, Some(version)).await;
+            exchange_as(http("200 OK", "", r#"{"messages":[{"id":"a"}]}"#), token, (version, Edge::MarketingMessages))
+                .await;
         assert!(answer.is_ok());
         let line = format!("POST /graph/{path}/100000000000001/marketing_messages?appsecret_proof=abcd HTTP/1.1\r\n");
         assert!(request.starts_with(&line), "{request}");
@@ -172,7 +187,7 @@ async fn what_is_no_address_or_no_header_is_not_sent() {
         ("1", "CANARY\nTOKEN", None),
     ] {
         let (number, token) = (PhoneNumberId::new(number), AccessToken::new(token));
-        let error = client.send_message(&number, &token, body.clone(), version).await.unwrap_err();
+        let error = client.send_message(&number, &token, body.clone(), (version, Edge::Messages)).await.unwrap_err();
         assert!(matches!(error, SendError::NotSent(_)), "{error:?}");
         assert_silent(&error);
     }

@@ -15,6 +15,10 @@ use crate::store::polls::Turn;
 
 const FIELDS: &str = "verified_name,quality_rating,status,name_status,code_verification_status,is_official_business_account,\
     account_mode,throughput,whatsapp_business_manager_messaging_limit,health_status";
+/// Messages a second by `throughput.level`, and of a number that the WhatsApp Business app uses too (Cloud API, "Throughput").
+const STANDARD: i32 = 80;
+const HIGH: i32 = 1000;
+const COEXISTENCE: i32 = 20;
 /// What the token must be allowed.
 const SCOPES: [&str; 2] = ["whatsapp_business_management", "whatsapp_business_messaging"];
 /// A token that ends sooner is told of.
@@ -26,6 +30,7 @@ impl Sender {
         let id: ChannelId = turn.owner.parse().map_err(|_| TurnError::NoChannel)?;
         let channel = self.directory.snapshot().channel(tenant, id).cloned().ok_or(TurnError::NoChannel)?;
         let facts = self.facts(&channel).await?;
+        self.keep_throughput(&channel, &facts).await?;
         let now = self.clock.now();
         let before = self.directory.channel_state(tenant, id).await?.map(|state| state.facts);
         let changes = before.as_ref().map(|before| changes(before, &facts)).unwrap_or_default();
@@ -51,6 +56,28 @@ impl Sender {
             self.bells.ring(owner.uuid());
         }
         Ok(())
+    }
+
+    /// Where the operator has not set it, the pace of the channel is what Meta allows. What Meta does not say stays as it was.
+    async fn keep_throughput(&self, channel: &Channel, facts: &Value) -> Result<(), TurnError> {
+        if self.pacing.per_second.is_some() {
+            return Ok(());
+        }
+        let per_second = match facts.get("throughput").and_then(Value::as_str) {
+            Some("HIGH") => HIGH,
+            Some("STANDARD") if self.is_on_biz_app(channel).await => COEXISTENCE,
+            Some("STANDARD") => STANDARD,
+            _ => return Ok(()),
+        };
+        Ok(self.store.set_throughput(channel.tenant, channel.id, per_second).await?)
+    }
+
+    /// Asked for alone: a field that Meta does not know would cost the others.
+    async fn is_on_biz_app(&self, channel: &Channel) -> bool {
+        let (field, number) = ("is_on_biz_app", channel.phone_number_id.as_str());
+        let Some(token) = &channel.token else { return false };
+        let asked = self.graph.read(&[number], &[("fields", field)], token).await;
+        asked.is_ok_and(|number| number.get(field) == Some(&Value::Bool(true)))
     }
 
     async fn tell_of_number(
