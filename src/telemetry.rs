@@ -4,6 +4,35 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+/// What goes wrong again and again is told of once when it begins, and once when it is over: each time would bury the log.
+#[derive(Debug)]
+pub struct Trouble {
+    begins: &'static str,
+    is_over: &'static str,
+    lasts: bool,
+}
+
+impl Trouble {
+    /// None so far. What is said when it begins, and when it is over.
+    #[must_use]
+    pub const fn none(begins: &'static str, is_over: &'static str) -> Self {
+        Self { begins, is_over, lasts: false }
+    }
+
+    /// Notes how it went this time.
+    pub fn note<T, E: std::error::Error>(&mut self, result: &Result<T, E>) {
+        match result {
+            Err(error) if !self.lasts => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::warn!(%error, cause, "{}", self.begins);
+            }
+            Ok(_) if self.lasts => tracing::info!("{}", self.is_over),
+            _ => {}
+        }
+        self.lasts = result.is_err();
+    }
+}
+
 /// Seconds from the last byte of Meta's POST to our answer.
 pub const INGEST_ACK_SECONDS: &str = "waxseal_ingest_ack_seconds";
 /// Events in one transaction.

@@ -14,6 +14,7 @@ use crate::ids::{ChannelId, ContactId, TenantId};
 use crate::keyring::KeyringError;
 use crate::store::windows::{self, Closing};
 use crate::store::{Store, StoreError, events};
+use crate::telemetry::Trouble;
 
 /// How often is looked.
 const LOOK: Duration = Duration::from_secs(2);
@@ -34,15 +35,11 @@ pub async fn run(sender: Sender, stop: CancellationToken) {
     if sender.rules.window_closing.is_zero() {
         return;
     }
-    let mut failing = false;
+    let mut trouble =
+        Trouble::none("windows that close soon cannot be told of", "windows that close soon can be told of again");
     loop {
         let told = sender.tell_closing().await;
-        match &told {
-            Err(error) if !failing => tracing::warn!(%error, "windows that close soon cannot be told of"),
-            Ok(_) if failing => tracing::info!("windows that close soon can be told of again"),
-            _ => {}
-        }
-        failing = told.is_err();
+        trouble.note(&told);
         let is_all = told.map_or(true, |told| told < AT_ONCE);
         tokio::select! {
             () = tokio::time::sleep(LOOK), if is_all => {}

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::Worker;
 use crate::store::StoreError;
 use crate::store::bells::{Call, LaneListener};
+use crate::telemetry::Trouble;
 
 /// The tables are looked through this often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,7 +25,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Looks once a second, and when it is told to.
 pub(super) async fn look(worker: Worker, now: Arc<Notify>, stop: CancellationToken) {
-    let (mut failing, mut pause) = (false, LOOK);
+    let mut trouble =
+        Trouble::none("what is owed cannot be looked through", "what is owed can be looked through again");
+    let mut pause = LOOK;
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -34,12 +37,7 @@ pub(super) async fn look(worker: Worker, now: Arc<Notify>, stop: CancellationTok
         let began = Instant::now();
         let looked = worker.store.lanes_with_work(worker.id, worker.clock.now()).await;
         pause = LOOK.max(began.elapsed() * REST);
-        match &looked {
-            Err(error) if !failing => tracing::warn!(%error, "what is owed cannot be looked through"),
-            Ok(_) if failing => tracing::info!("what is owed can be looked through again"),
-            _ => {}
-        }
-        failing = looked.is_err();
+        trouble.note(&looked);
         for owner in looked.unwrap_or_default() {
             worker.deliverer.bells.ring_here(owner, true);
         }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Worker;
 use crate::ids::{AuditEntryId, TenantId};
-use crate::telemetry;
+use crate::telemetry::{self, Trouble};
 
 /// A change made through another process is seen after at most this.
 const SETTINGS: Duration = Duration::from_millis(500);
@@ -30,19 +30,10 @@ const REPLAY_DAYS: i64 = 90;
 const CHECKPOINT_DAYS: i64 = 7;
 
 pub(super) async fn settings(worker: Worker, stop: CancellationToken) {
-    let mut failing = false;
+    let mut trouble =
+        Trouble::none("the settings cannot be read; those of before stay in force", "the settings can be read again");
     while pause(SETTINGS, &stop).await {
-        let result = worker.directory.reload().await;
-        // Two a second would bury the log: once when it begins, once when it is over.
-        match &result {
-            Err(error) if !failing => {
-                let cause = std::error::Error::source(error).map(ToString::to_string);
-                tracing::warn!(%error, cause, "the settings cannot be read; those of before stay in force");
-            }
-            Ok(()) if failing => tracing::info!("the settings can be read again"),
-            _ => {}
-        }
-        failing = result.is_err();
+        trouble.note(&worker.directory.reload().await);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::keyring::KeyringError;
 use crate::meta::client::ReadError;
 use crate::store::StoreError;
 use crate::store::polls::{Kind, Turn};
+use crate::telemetry::Trouble;
 
 /// What is due is looked for this often.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
@@ -52,17 +53,13 @@ enum TurnError {
 
 /// Asks until told to stop.
 pub async fn run(sender: Sender, stop: CancellationToken) {
-    let (mut seen, mut failing) = (None, false);
+    let mut trouble = Trouble::none(
+        "what is asked of Meta regularly cannot be looked through",
+        "what is asked of Meta regularly can be looked through again",
+    );
+    let mut seen = None;
     loop {
-        let done = sender.ask_what_is_due(&mut seen).await;
-        match &done {
-            Err(error) if !failing => {
-                tracing::warn!(%error, "what is asked of Meta regularly cannot be looked through");
-            }
-            Ok(()) if failing => tracing::info!("what is asked of Meta regularly can be looked through again"),
-            _ => {}
-        }
-        failing = done.is_err();
+        trouble.note(&sender.ask_what_is_due(&mut seen).await);
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = stop.cancelled() => return,
@@ -72,17 +69,10 @@ pub async fn run(sender: Sender, stop: CancellationToken) {
 
 /// Keeps the templates in memory up to date until told to stop.
 pub async fn keep_book(sender: Sender, stop: CancellationToken) {
-    let mut failing = false;
+    let mut trouble =
+        Trouble::none("the templates cannot be read; those of before are believed", "the templates can be read again");
     loop {
-        let read = sender.book.refresh(&sender.store, &sender.directory, sender.clock.now()).await;
-        match &read {
-            Err(error) if !failing => {
-                tracing::warn!(%error, "the templates cannot be read; those of before are believed");
-            }
-            Ok(()) if failing => tracing::info!("the templates can be read again"),
-            _ => {}
-        }
-        failing = read.is_err();
+        trouble.note(&sender.book.refresh(&sender.store, &sender.directory, sender.clock.now()).await);
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = stop.cancelled() => return,
