@@ -33,10 +33,6 @@ impl Read {
     }
 }
 
-fn has_waited(ready: &Ready, now: OffsetDateTime) -> bool {
-    ready.message.made_at() + WAITED < now
-}
-
 impl Sender {
     /// Those that may go, in their order, and those that end here. A template that was given along takes the place of what is too
     /// late.
@@ -47,28 +43,27 @@ impl Sender {
         all: Vec<Ready>,
     ) -> (Vec<Ready>, Vec<Ended>) {
         let now = self.clock.now();
-        let read: Vec<Read> = all.iter().filter(|ready| has_waited(ready, now)).map(Read::new).collect();
-        if read.is_empty() {
-            return (all, Vec::new());
-        }
-        let waited = all.iter().filter(|ready| has_waited(ready, now)).zip(&read);
+        let read: Vec<Option<Read>> =
+            all.iter().map(|ready| (ready.message.made_at() + WAITED < now).then(|| Read::new(ready))).collect();
+        let waited = all.iter().zip(&read).filter_map(|(ready, read)| Some((ready, read.as_ref()?)));
         let outgoing: Vec<Outgoing<'_>> = waited
             .map(|(ready, Read { body, kind })| Outgoing { contact: Some(ready.contact), kind, body, is_later: false })
             .collect();
-        let asked = self.permit(channel, &outgoing).await.inspect_err(|error| {
+        if outgoing.is_empty() {
+            return (all, Vec::new());
+        }
+        let objections = self.permit(channel, &outgoing).await.inspect_err(|error| {
             tracing::warn!(channel = %channel.id, error = %error, "nobody could be asked whether messages may still go");
         });
-        let mut objections = asked.as_ref().map(|objections| objections.iter()).unwrap_or_default();
+        let mut objections = objections.map(Vec::into_iter);
         let (mut going, mut ended) = (Vec::with_capacity(all.len()), Vec::new());
-        for ready in all {
-            if !has_waited(&ready, now) {
-                going.push(ready);
-                continue;
-            }
-            let objection = objections.next().and_then(Option::as_ref);
+        for (ready, read) in all.into_iter().zip(&read) {
             let (message, contact, attempts) = (ready.message, ready.contact, ready.attempts);
-            let judged =
-                if asked.is_ok() { self.judge(channel, ready, objection).await } else { Err(put_back(now, attempts)) };
+            let judged = match (read, &mut objections) {
+                (None, _) => Ok(ready),
+                (Some(_), Ok(objections)) => self.judge(channel, ready, objections.next().flatten()).await,
+                (Some(_), Err(_)) => Err(put_back(now, attempts)),
+            };
             match judged {
                 Ok(ready) => going.push(ready),
                 Err(fate) => ended.push(Ended { message, contact, mark: Some(lane.epoch), fate }),
@@ -77,7 +72,7 @@ impl Sender {
         (going, ended)
     }
 
-    async fn judge(&self, channel: &Channel, ready: Ready, objection: Option<&Objection>) -> Result<Ready, Fate> {
+    async fn judge(&self, channel: &Channel, ready: Ready, objection: Option<Objection>) -> Result<Ready, Fate> {
         let refused = |code| Err(Fate::Ended(Ending::Refused { code }));
         match objection {
             // Templates change: whether it still fits, Meta knows best.
