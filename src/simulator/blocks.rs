@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::errors::{GraphError, GraphResult};
-use super::paging::PageQuery;
+use super::paging::Listing;
 use super::platform::Platform;
 use super::templates::word;
 use super::validation;
@@ -21,16 +21,13 @@ const MOST: usize = 64_000;
 /// `GET /P/block_users`.
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
-    Path((version, id)): Path<(String, String)>,
-    Query(page): Query<PageQuery>,
-    RawQuery(asked): RawQuery,
-    headers: HeaderMap,
+    Path((_, id)): Path<(String, String)>,
+    listing: Listing,
 ) -> GraphResult {
     platform.require_number("get", &id)?;
     let shown = |user: &Value| json!({"messaging_product": "whatsapp", "wa_id": user.get("wa_id"), "user_id": user.get("user_id")});
     let rows: Vec<Value> = platform.desk.state().blocked.iter().map(shown).collect();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    Ok(Json(platform.page(&rows, &page, &format!("http://{host}/{version}/{id}/block_users"), asked.as_deref())))
+    Ok(Json(platform.page(&rows, &listing)))
 }
 
 /// Those of the body: people, and who is none.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::multipart::MultipartRejection;
-use axum::extract::{Multipart, Path, Query, RawQuery, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::{Multipart, Path, State};
 use serde_json::{Map, Value, json};
 
 use super::errors::{GraphError, GraphResult};
-use super::paging::PageQuery;
+use super::paging::Listing;
 use super::platform::Platform;
 use super::templates::word;
 use super::validation::{self, text};
@@ -41,15 +40,12 @@ impl Platform {
 /// `GET /W/flows`.
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
-    Path((version, id)): Path<(String, String)>,
-    Query(page): Query<PageQuery>,
-    RawQuery(asked): RawQuery,
-    headers: HeaderMap,
+    Path((_, id)): Path<(String, String)>,
+    listing: Listing,
 ) -> GraphResult {
     platform.require_waba("get", &id)?;
     let rows = platform.desk.state().flows.clone();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    Ok(Json(platform.page(&rows, &page, &format!("http://{host}/{version}/{id}/flows"), asked.as_deref())))
+    Ok(Json(platform.page(&rows, &listing)))
 }
 
 /// `POST /W/flows`, a form or JSON.

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, RawQuery, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::errors::GraphResult;
 use super::ledger::{Item, Posted};
-use super::paging::PageQuery;
+use super::paging::Listing;
 use super::platform::Platform;
 
 /// Whether the history is of one message.
@@ -23,11 +22,9 @@ pub(super) struct Filter {
 /// Lists messages with their delivery events. An event is there from its first POST to the callback on.
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
-    Path((version, id)): Path<(String, String)>,
+    Path((_, id)): Path<(String, String)>,
     Query(filter): Query<Filter>,
-    Query(page): Query<PageQuery>,
-    RawQuery(asked): RawQuery,
-    headers: HeaderMap,
+    listing: Listing,
 ) -> GraphResult {
     platform.require_number("get", &id)?;
     let wanted = filter.message_id.as_deref();
@@ -46,8 +43,7 @@ pub(super) async fn list(
             json!({"id": format!("99{row:013}"), "message_id": wamid, "events": {"data": events}})
         })
         .collect();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    Ok(Json(platform.page(&rows, &page, &format!("http://{host}/{version}/{id}/message_history"), asked.as_deref())))
+    Ok(Json(platform.page(&rows, &listing)))
 }
 
 fn event(posted: &Posted, item: &Item, status: &str) -> Value {

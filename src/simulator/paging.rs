@@ -1,5 +1,9 @@
 //! Meta's cursor pages and field selection.
 
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Query};
+use axum::http::header;
+use axum::http::request::Parts;
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,10 +20,29 @@ const OF_PAGES: [&str; 5] = ["limit", "after", "before", "access_token", "appsec
 
 /// The paging parameters of a list.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct PageQuery {
+struct PageQuery {
     limit: Option<usize>,
     after: Option<String>,
     before: Option<String>,
+}
+
+/// A list as it is asked for: which page of it, at which address, with which parameters.
+#[derive(Debug)]
+pub(super) struct Listing {
+    page: PageQuery,
+    url: String,
+    asked: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Listing {
+    type Rejection = QueryRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, QueryRejection> {
+        let Query(page) = Query::from_request_parts(parts, state).await?;
+        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let url = format!("http://{host}{}", parts.uri.path());
+        Ok(Self { page, url, asked: parts.uri.query().map(str::to_owned) })
+    }
 }
 
 /// `{data, paging}` for the part of `rows` that `query` asks for. `url` is the list's own address without a query.
@@ -49,9 +72,9 @@ fn page(rows: &[Value], query: &PageQuery, url: &str) -> Value {
 
 impl Platform {
     /// The page, with links that hold what was asked for and the token of whoever asked, as Meta's do.
-    pub(super) fn page(&self, rows: &[Value], query: &PageQuery, url: &str, asked: Option<&str>) -> Value {
-        let mut page = page(rows, query, url);
-        let asked = url::form_urlencoded::parse(asked.unwrap_or_default().as_bytes());
+    pub(super) fn page(&self, rows: &[Value], list: &Listing) -> Value {
+        let mut page = page(rows, &list.page, &list.url);
+        let asked = url::form_urlencoded::parse(list.asked.as_deref().unwrap_or_default().as_bytes());
         let asked: Vec<_> = asked.filter(|(name, _)| !OF_PAGES.contains(&name.as_ref())).collect();
         let links = page.get_mut("paging").and_then(Value::as_object_mut).into_iter().flatten();
         for (_, link) in links.filter(|(name, _)| matches!(name.as_str(), "next" | "previous")) {

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, RawQuery, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::{Path, Query, State};
 use data_encoding::BASE32_NOPAD;
 use serde_json::{Map, Value, json};
 
 use super::account::Fields;
 use super::errors::{GraphError, GraphResult};
-use super::paging::{self, PageQuery};
+use super::paging::{self, Listing};
 use super::platform::Platform;
 use super::templates::word;
 use super::validation::{self, text};
@@ -20,17 +19,14 @@ use crate::crypto::random;
 /// `GET /P/message_qrdls`.
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
-    Path((version, id)): Path<(String, String)>,
-    Query(page): Query<PageQuery>,
-    RawQuery(asked): RawQuery,
+    Path((_, id)): Path<(String, String)>,
     Query(query): Query<Fields>,
-    headers: HeaderMap,
+    listing: Listing,
 ) -> GraphResult {
     platform.require_number("get", &id)?;
     let rows: Vec<Value> =
         platform.desk.state().codes.iter().map(|code| shown(code, query.fields.as_deref())).collect();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    Ok(Json(platform.page(&rows, &page, &format!("http://{host}/{version}/{id}/message_qrdls"), asked.as_deref())))
+    Ok(Json(platform.page(&rows, &listing)))
 }
 
 /// Codes have no id: `code` is always there.

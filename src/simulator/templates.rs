@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, RawQuery, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::errors::{GraphError, GraphResult};
-use super::paging::{self, PageQuery};
+use super::paging::{self, Listing};
 use super::platform::Platform;
 use super::validation::{self, text};
 use super::{payloads, samples};
@@ -63,11 +62,9 @@ pub(super) struct Filters {
 /// `GET /W/message_templates`.
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
-    Path((version, id)): Path<(String, String)>,
+    Path((_, id)): Path<(String, String)>,
     Query(filters): Query<Filters>,
-    Query(page): Query<PageQuery>,
-    RawQuery(asked): RawQuery,
-    headers: HeaderMap,
+    listing: Listing,
 ) -> GraphResult {
     platform.require_waba("get", &id)?;
     let is = |row: &Value, key: &str, wanted: &Option<String>| wanted.as_deref().is_none_or(|it| word(row, key) == it);
@@ -80,9 +77,7 @@ pub(super) async fn list(
         .filter(|row| is(row, "category", &filters.category))
         .map(|row| paging::select(row, filters.fields.as_deref()))
         .collect();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let mut shown =
-        platform.page(&rows, &page, &format!("http://{host}/{version}/{id}/message_templates"), asked.as_deref());
+    let mut shown = platform.page(&rows, &listing);
     if let (Some(_), Some(shown)) = (filters.summary, shown.as_object_mut()) {
         let all = platform.templates.rows().len();
         let counts = json!({"total_count": rows.len(), "message_template_count": all, "message_template_limit": 250, "are_translations_complete": false});
