@@ -78,7 +78,9 @@ async fn answer(stream: TcpStream, notes: &Notes) -> anyhow::Result<()> {
     let mut connection = Connection::new(stream)?;
     while let Some(request) = connection.receive().await? {
         let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        let path = std::str::from_utf8(line)?.split(' ').nth(1).unwrap_or_default();
+        let target = std::str::from_utf8(line)?.split(' ').nth(1).unwrap_or_default();
+        // The query is the proof that goes with a token.
+        let path = target.split('?').next().unwrap_or_default();
         let number = path.split('/').nth(2).and_then(|id| notes.numbers.iter().position(|one| one == id));
         let body = match number.and_then(|at| notes.arrivals.get(at)) {
             Some(arrivals) if path.ends_with("/messages") => {
