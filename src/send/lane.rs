@@ -30,7 +30,7 @@ const POLL: time::Duration = time::Duration::seconds(1);
 const PAUSE: Duration = Duration::from_millis(250);
 /// A claim that found little is followed by the next after this, and a record likewise, for the reason of ADR 11. Longer than there:
 /// Meta's answer takes several times as long, and each costs a commit.
-const BREATH: Duration = Duration::from_millis(20);
+const BREATH: Duration = Duration::from_millis(50);
 /// So much is recorded at once, and at most.
 const WORTH_A_RECORD: usize = 64;
 const MOST_IN_A_RECORD: usize = 256;
