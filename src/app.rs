@@ -228,6 +228,7 @@ impl Gateway {
             sender: sender.clone(),
             audit: base.audit.clone(),
             audit_days: config.audit.retention_days,
+            epoch_step: config.keys.epoch_step,
             witnessing: Witnessing { witnesses: Arc::new(witnesses(config)?), client: deliverer.client.clone() },
             refusals: door.refusals().clone(),
             ingest: ingest.clone(),

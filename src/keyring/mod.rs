@@ -10,6 +10,7 @@ mod forget;
 mod installation;
 mod notices;
 pub mod places;
+mod rotate;
 mod step;
 mod tenant;
 mod walk;

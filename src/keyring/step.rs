@@ -56,21 +56,28 @@ impl Keyring {
     /// Steps the epoch, now. Whatever was forgotten before this was called is covered when it returns: old copies of the key tables do not
     /// open it. Several processes may do so; each step is one of them.
     pub async fn step_epoch(&self) -> Result<EpochStep, KeyringError> {
-        self.step(Replaced::Touched).await
+        self.step_now(Replaced::Touched).await
     }
 
     /// The same with another KEK for every tenant.
     pub async fn replace_tenant_keys(&self) -> Result<EpochStep, KeyringError> {
-        self.step(Replaced::All).await
+        self.step_now(Replaced::All).await
     }
 
     /// Steps the epoch when something that was forgotten has waited for `wait`.
     pub async fn step_when_due(&self, wait: Duration) -> Result<Option<EpochStep>, KeyringError> {
-        let since = self.inner.store.waits_for_step_since().await?;
-        match since {
-            Some(since) if self.inner.clock.now() - since >= wait => self.step_epoch().await.map(Some),
-            _ => Ok(None),
+        // Looked at again where another process was faster.
+        while self.inner.waits_for_step().await?.is_some_and(|since| self.inner.clock.now() - since >= wait) {
+            if let Some(step) = self.try_step(Replaced::Touched).await? {
+                return Ok(Some(step));
+            }
         }
+        Ok(None)
+    }
+
+    /// Since when something that was forgotten waits for a step.
+    pub async fn waits_for_step_since(&self) -> Result<Option<OffsetDateTime>, KeyringError> {
+        self.inner.waits_for_step().await
     }
 
     /// Looks at the places of the cell. What a step that was broken off has left there is overwritten.
@@ -98,29 +105,50 @@ impl Keyring {
 
     /// Brings the cell into an installation that had none, unless another process does so at this moment.
     pub(super) async fn bring_cell(&self) -> Result<(), KeyringError> {
-        let step = self.step(Replaced::All).await?;
+        let step = self.step_now(Replaced::All).await?;
         tracing::info!(epoch = step.after, places = step.places.1, "the epoch cell was made");
         Ok(())
     }
 
-    async fn step(&self, replaced: Replaced) -> Result<EpochStep, KeyringError> {
+    async fn step_now(&self, replaced: Replaced) -> Result<EpochStep, KeyringError> {
+        for _ in 0..TRIES {
+            if let Some(step) = self.try_step(replaced).await? {
+                return Ok(step);
+            }
+        }
+        Err(KeyringError::Store(StoreError::BrokenOff))
+    }
+
+    /// `None`: another process was faster, and its root is in memory now.
+    async fn try_step(&self, replaced: Replaced) -> Result<Option<EpochStep>, KeyringError> {
         for (tenant, bucket) in self.inner.store.touched_buckets().await? {
             self.inner.replace_bucket(tenant, bucket).await?;
         }
-        for _ in 0..TRIES {
-            if let Some(step) = self.inner.step(replaced).await? {
-                self.inspect_cell().await?;
-                return Ok(step);
-            }
-            // Another process was faster.
-            let root = self.inner.top.open(&self.inner.store).await?;
-            self.inner.set_root(root.into());
+        let Some(step) = self.inner.step(replaced).await? else {
+            self.inner.root_in_force().await?;
+            return Ok(None);
+        };
+        tracing::info!(
+            before = step.before,
+            epoch = step.after,
+            keys_forgotten = step.keys_forgotten,
+            places_written = step.places.0,
+            places = step.places.1,
+            "the key epoch was stepped"
+        );
+        // It is taken; whether the places are well is looked at again anyway.
+        if let Err(error) = self.inspect_cell().await {
+            tracing::warn!(%error, "the places of the epoch cell could not be looked at");
         }
-        Err(KeyringError::Store(StoreError::BrokenOff))
+        Ok(Some(step))
     }
 }
 
 impl Inner {
+    async fn waits_for_step(&self) -> Result<Option<OffsetDateTime>, KeyringError> {
+        Ok(self.store.waits_for_step_since().await?)
+    }
+
     /// Gives a bucket another key. What does not unwrap stays as it is, and so does not open under the new one either.
     pub(super) async fn replace_bucket(&self, tenant: TenantId, number: i16) -> Result<(), KeyringError> {
         for _ in 0..TRIES {

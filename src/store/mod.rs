@@ -27,6 +27,7 @@ pub mod event_scan;
 pub mod events;
 pub mod forgotten;
 pub mod idempotency;
+pub mod key_status;
 pub mod keys;
 pub mod lanes;
 pub mod media;
