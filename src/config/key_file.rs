@@ -63,9 +63,9 @@ pub(super) fn read_private_file(path: &Path, longest: u64) -> Result<Zeroizing<S
     Ok(text)
 }
 
-/// Opens a key file for reading and overwriting in place, under the same rules.
-pub fn open_key_file(path: &Path) -> Result<File, KeyFileError> {
-    let file = open_with(path, OpenOptions::new().read(true).write(true))?;
+/// Opens a key file for reading, or for overwriting in place too, under the same rules.
+pub fn open_key_file(path: &Path, write: bool) -> Result<File, KeyFileError> {
+    let file = open_with(path, OpenOptions::new().read(true).write(write))?;
     guard(&file)?;
     Ok(file)
 }

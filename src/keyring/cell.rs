@@ -92,7 +92,7 @@ impl Cell {
 
     /// All shares that the places hold, whatever their epoch.
     pub(super) fn read(&self) -> Vec<Result<Vec<Slot>, PlaceFault>> {
-        self.places.iter().map(|path| open_key_file(path).map_err(PlaceFault::from).and_then(|file| slots(&file))).collect()
+        self.places.iter().map(|path| open_key_file(path, false).map_err(PlaceFault::from).and_then(|file| slots(&file))).collect()
     }
 
     /// How each place stands, for the epoch in force.
@@ -183,7 +183,7 @@ impl HeldCell {
 }
 
 fn hold(path: &Path, make: bool, deadline: Instant) -> Result<File, PlaceFault> {
-    let file = match open_key_file(path) {
+    let file = match open_key_file(path, true) {
         Err(KeyFileError::Missing) if make => create(path)?,
         result => result?,
     };
@@ -200,7 +200,7 @@ fn hold(path: &Path, make: bool, deadline: Instant) -> Result<File, PlaceFault> 
 /// Not the folder: what is missing there may be a disk that was not mounted.
 fn create(path: &Path) -> Result<File, PlaceFault> {
     let file = match create_key_file(path) {
-        Err(KeyFileError::Unreadable(error)) if error.kind() == io::ErrorKind::AlreadyExists => open_key_file(path)?,
+        Err(KeyFileError::Unreadable(error)) if error.kind() == io::ErrorKind::AlreadyExists => open_key_file(path, true)?,
         result => result?,
     };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {

@@ -11,6 +11,7 @@ use super::Keyring;
 use super::installation::KeyringError;
 use crate::crypto::keys::Dek;
 use crate::ids::{ContactId, TenantId};
+use crate::store::StoreError;
 use crate::store::keys::DekRow;
 
 /// What a data key is for. Everything under one name is forgotten together.
@@ -92,7 +93,7 @@ impl OwnedDek {
 }
 
 /// How often a key is looked for that somebody else makes, or whose parents somebody replaces, at the same moment.
-const TRIES: usize = 4;
+const TRIES: usize = 8;
 
 impl Keyring {
     /// The keys for sealing under `names`, all of `tenant`; those that do not exist are made.
@@ -103,7 +104,7 @@ impl Keyring {
     ) -> Result<HashMap<DekName, Arc<OwnedDek>>, KeyringError> {
         let (mut found, mut missing) = self.cached(names);
         let (now, cache) = (self.inner.clock.now(), &self.inner.cache);
-        for again in 0..TRIES {
+        for tries in 0..TRIES {
             if missing.is_empty() {
                 return Ok(found);
             }
@@ -115,14 +116,18 @@ impl Keyring {
                 found.insert(name, dek);
             }
             missing.retain(|name| !found.contains_key(name));
-            if !missing.is_empty() {
-                // Read again afterwards: another process may make some of them first, and theirs are the ones that count.
-                self.inner.make(tenant, &missing, now, again > 0).await?;
+            if missing.is_empty() {
+                return Ok(found);
             }
+            // No key is made for some: is that why?
+            let subjects: Vec<Uuid> = missing.iter().map(|name| name.subject).collect();
+            if tries > 0 && !self.inner.store.forgotten_among(tenant, &subjects).await?.is_empty() {
+                return Err(KeyringError::Forgotten);
+            }
+            // Read again afterwards: another process may make some of them first, and theirs are the ones that count.
+            self.inner.make(tenant, &missing, now, tries > 0).await?;
         }
-        let subjects: Vec<Uuid> = missing.iter().map(|name| name.subject).collect();
-        let forgotten = self.inner.store.forgotten_among(tenant, &subjects).await?;
-        Err(if forgotten.is_empty() { KeyringError::Gone } else { KeyringError::Forgotten })
+        Err(KeyringError::Store(StoreError::BrokenOff))
     }
 
     /// The key for sealing under one name.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::cell::{Cell, is_of};
+use super::cell::{Cell, PlaceFault, is_of};
 use crate::crypto::cell::Slot;
 use crate::crypto::keys::{KeyBytes, WrappingKey, random_key, random_key_id};
 use crate::crypto::kms::{self, Kms, KmsError};
@@ -25,12 +25,20 @@ pub enum KeyringError {
     #[error("the epoch cell belongs to another installation, or is not there: keys.cell_files must name its places")]
     OtherCell,
     /// Too few places of the epoch cell hold their share.
-    #[error("{found} of the {needed} places of the epoch cell that are needed can be read: `keys.cell_files`")]
+    #[error("{found} of the {needed} places of the epoch cell that are needed can be read: {faults}")]
     TooFewPlaces {
         /// Places with a share.
         found: usize,
         /// As many are needed.
         needed: usize,
+        /// What is the matter with the others.
+        faults: String,
+    },
+    /// No place of the epoch cell holds a share.
+    #[error("the epoch cell cannot be used: {faults}")]
+    NoPlace {
+        /// What is the matter with the places.
+        faults: String,
     },
     /// The key tables were restored from a copy that the cell has left behind.
     #[error(
@@ -77,6 +85,7 @@ impl KeyringError {
             Self::Store(error) => error.is_retryable(),
             Self::Kms(KmsError::Refused)
             | Self::OtherCell
+            | Self::NoPlace { .. }
             | Self::OldTables { .. }
             | Self::Damaged { .. }
             | Self::Gone
@@ -165,8 +174,9 @@ impl Top {
     async fn open_row(&self, row: &InstallationRow) -> Result<Root, KeyringError> {
         let share = self.share(row).await?;
         let (cell, installation, epoch) = (self.cell.clone(), row.installation_id, row.epoch);
-        let slots = waiting(move || cell.read()).await?;
-        let slots: Vec<Slot> = slots.into_iter().flatten().flatten().collect();
+        let read = waiting(move || cell.read()).await?;
+        let faults = faults(&read);
+        let slots: Vec<Slot> = read.into_iter().flatten().flatten().collect();
         let cells = candidates(&slots, installation, epoch);
         for cell in cells.iter().map(Some).chain([None]) {
             let key = kms::root(&share, cell, installation, epoch);
@@ -174,7 +184,7 @@ impl Top {
                 return Ok(Root { key, epoch, installation, has_cell: cell.is_some() });
             }
         }
-        Err(fault(&slots, installation, epoch))
+        Err(fault(&slots, faults, installation, epoch))
     }
 }
 
@@ -192,15 +202,26 @@ fn candidates(slots: &[Slot], installation: Uuid, epoch: i64) -> Vec<KeyBytes> {
     sets.iter().filter_map(cell).collect()
 }
 
+/// What is the matter with the places, by their numbers.
+fn faults(read: &[Result<Vec<Slot>, PlaceFault>]) -> String {
+    let fault = |(place, read): (usize, &Result<Vec<Slot>, PlaceFault>)| match read {
+        Err(fault) => Some(format!("place {}: {fault}", place + 1)),
+        Ok(slots) if slots.is_empty() => Some(format!("place {}: it holds no share", place + 1)),
+        Ok(_) => None,
+    };
+    read.iter().enumerate().filter_map(fault).collect::<Vec<_>>().join(", ")
+}
+
 /// Why no cell fits.
-fn fault(slots: &[Slot], installation: Uuid, epoch: i64) -> KeyringError {
+fn fault(slots: &[Slot], faults: String, installation: Uuid, epoch: i64) -> KeyringError {
     let current: Vec<&Slot> = slots.iter().filter(|slot| is_of(slot, installation, epoch)).collect();
     let later = slots.iter().filter(|slot| slot.installation == installation && slot.epoch > epoch);
     match (current.first(), later.map(|slot| slot.epoch).max()) {
         (Some(one), _) if current.len() < usize::from(one.needed) => {
-            KeyringError::TooFewPlaces { found: current.len(), needed: one.needed.into() }
+            KeyringError::TooFewPlaces { found: current.len(), needed: one.needed.into(), faults }
         }
         (None, Some(cell)) => KeyringError::OldTables { tables: epoch, cell },
+        (None, None) if slots.is_empty() && !faults.is_empty() => KeyringError::NoPlace { faults },
         _ => KeyringError::OtherCell,
     }
 }

@@ -50,7 +50,7 @@ pub(super) enum Replaced {
 }
 
 /// Attempts against others who step at the same moment.
-const TRIES: usize = 4;
+const TRIES: usize = 8;
 
 impl Keyring {
     /// Steps the epoch, now. Whatever was forgotten before this was called is covered when it returns: old copies of the key tables do not

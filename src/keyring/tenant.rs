@@ -77,7 +77,7 @@ impl TenantKeys {
 const PURPOSES: [&str; 5] = ["identifiers", "events", "profiles", "requests", "pseudonyms"];
 
 /// How often keys are read that are being replaced at the same moment.
-const TRIES: usize = 4;
+const TRIES: usize = 8;
 
 impl Inner {
     /// The tenant's own keys: from memory, or loaded, or made for a new tenant.

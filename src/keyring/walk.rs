@@ -20,7 +20,7 @@ use crate::store::keys::{DekRow, Standing, WrappedKeyRow};
 type Opened = Vec<(DekName, Arc<OwnedDek>)>;
 
 /// How often rows are read whose parents are replaced meanwhile.
-const TRIES: usize = 4;
+const TRIES: usize = 8;
 
 pub(super) const fn dek_context(tenant: TenantId, key: Uuid, name: &[u8; 22]) -> WrapContext<'_> {
     WrapContext { level: "dek", tenant: tenant.uuid(), key, name }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::Duration;
 use uuid::Uuid;
 use waxseal::app::Base;
@@ -78,8 +78,13 @@ async fn dek(database: &str, contact: ContactId) -> Uuid {
     database::text(database, &statement).await.parse().unwrap()
 }
 
-/// The texts that can still be read; none for what is erased.
+/// The texts of everything that was stored; none for what is erased.
 async fn bodies(app: &TestApp) -> Vec<Option<String>> {
+    database::settled(&app.database).await;
+    shown(app).await
+}
+
+async fn shown(app: &TestApp) -> Vec<Option<String>> {
     let events = app.get("/v1/events?type=message.received&limit=100").await;
     let body = |event: &Value| event["data"]["item"]["text"]["body"].as_str().map(str::to_owned);
     events["data"].as_array().unwrap().iter().map(body).collect()
@@ -333,14 +338,14 @@ async fn two_gateways_read_and_write_on_while_a_third_process_replaces_every_key
                 let phone = format!("4915199{worker}{sent:05}");
                 let wamid = format!("wamid.{worker}.{sent}");
                 assert_eq!(app.webhook(webhook::text(&phone, &wamid, &wamid)).await.as_u16(), 200);
-                assert!(bodies(&app).await.iter().all(Option::is_some), "everything is readable");
+                assert!(shown(&app).await.iter().all(Option::is_some), "everything is readable");
                 sent += 1;
             }
             sent
         }));
     }
     let base = open(&one.config).await.unwrap();
-    for _ in 0..3 {
+    for _ in 0..2 {
         base.keyring.rotate_buckets(TENANT).await.unwrap();
         base.keyring.replace_tenant_keys().await.unwrap();
         base.keyring.step_epoch().await.unwrap();
@@ -354,7 +359,7 @@ async fn two_gateways_read_and_write_on_while_a_third_process_replaces_every_key
     assert_eq!(stored, sent);
     // With nothing in memory, every key is found below the new ones.
     let fresh = open(&one.config).await.unwrap();
-    assert_eq!(fresh.keyring.epoch(), 10);
+    assert_eq!(fresh.keyring.epoch(), 7);
     let all = "SELECT string_agg(dek_id::text, ' ') FROM waxseal_keys.dek";
     let ids: Vec<Uuid> = database::text(&one.database, all).await.split(' ').map(|id| id.parse().unwrap()).collect();
     assert_eq!(fresh.keyring.for_opening(TENANT, ids.iter().copied()).await.unwrap().len(), ids.len());
@@ -365,19 +370,24 @@ async fn no_key_is_made_below_one_that_was_just_replaced_nor_for_somebody_who_is
     let app = TestApp::spawn().await;
     let other = open(&app.config).await.unwrap();
     let (made, steps) = (keyring(&app).clone(), other.keyring.clone());
+    let (stop, stopped) = tokio::sync::watch::channel(false);
     let stepping = tokio::spawn(async move {
-        for _ in 0..8 {
+        let mut rounds = 0;
+        while !*stopped.borrow() {
             steps.rotate_buckets(TENANT).await.unwrap();
+            rounds += 1;
         }
+        rounds
     });
     let month = SystemClock.now().date();
     let mut ids = Vec::new();
-    while !stepping.is_finished() {
-        let contacts: Vec<ContactId> = (0..5).map(|_| ContactId::new(SystemClock.now())).collect();
+    for _ in 0..30 {
+        let contacts: Vec<ContactId> = (0..3).map(|_| ContactId::new(SystemClock.now())).collect();
         let names = contacts.iter().map(|one| DekName::month(TENANT, Some(*one), month));
         ids.extend(made.for_sealing(TENANT, names).await.unwrap().values().map(|dek| dek.dek.id()));
     }
-    stepping.await.unwrap();
+    stop.send(true).unwrap();
+    assert!(stepping.await.unwrap() > 0);
     let fresh = open(&app.config).await.unwrap();
     assert_eq!(fresh.keyring.for_opening(TENANT, ids.iter().copied()).await.unwrap().len(), ids.len());
 
@@ -480,7 +490,7 @@ async fn what_was_forgotten_waits_for_a_day_at_most_and_the_audit_log_has_the_st
     until("the gateway has stepped", PATIENCE, async || keyring(&app).epoch() == 1).await;
     let mut entry = Value::Null;
     until("the log has it", PATIENCE, async || {
-        let entries = app.get("/v1/audit/entries?action=keys.stepped").await;
+        let entries = app.get("/v1/audit?action=keys.stepped").await;
         entry = entries["data"][0].clone();
         entry.is_object()
     })
@@ -522,7 +532,7 @@ async fn an_operator_sees_the_tree_rotates_every_level_and_changes_the_kms_secre
         let (done, text) = said(&["keys", "rotate", level], &environment).await;
         assert!(done && text.contains(epochs), "{text}");
     }
-    let entries = app.get("/v1/audit/entries?action=keys.rotated").await;
+    let entries = app.get("/v1/audit?action=keys.rotated").await;
     assert_eq!(entries["data"].as_array().unwrap().len(), 3);
 
     let old = places.files[0].with_file_name("old-secret");
@@ -539,4 +549,54 @@ async fn an_operator_sees_the_tree_rotates_every_level_and_changes_the_kms_secre
     assert!(said(&["keys", "status"], &renewed).await.0);
     assert!(!said(&["keys", "status"], &environment).await.0, "the old secret opens nothing any more");
     assert!(said(&["keys", "rewrap"], &renewed).await.1.contains("already"));
+}
+
+/// One answer of the implementation that was written from the specification.
+fn python(verb: &str, request: &Value) -> Value {
+    use std::io::Write;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_implementation.py");
+    let mut command = std::process::Command::new("python3");
+    let pipe = std::process::Stdio::piped;
+    let mut child = command.args([script, verb]).stdin(pipe()).stdout(pipe()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{request}\n").as_bytes()).unwrap();
+    serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_implementation_opens_the_tree_with_two_places_of_the_cell_and_the_secret() {
+    let places = Places::new("second");
+    let app = places.app().await;
+    app.webhook(webhook::text(ANA, "wamid.1", "eins")).await;
+    let (ana, database) = (contact(&app, ANA).await, app.database.clone());
+    let key = keyring(&app).one_for_sealing(TENANT, DekName::profile(TENANT, ana)).await.unwrap();
+    keyring(&app).replace_tenant_keys().await.unwrap();
+
+    let text = async |statement: String| database::text(&database, &statement).await;
+    let hex = async |column: &str, rest: &str| text(format!("SELECT encode({column}, 'hex') FROM waxseal_keys.{rest}")).await;
+    let nil = Uuid::nil();
+    let unwrap = |key: &str, level: &str, id: &str, name: &str, wrapped: &str| {
+        let tenant = if level == "share" { nil } else { TENANT.uuid() };
+        let request = json!({ "key": key, "level": level, "tenant": tenant, "id": id, "name": name, "wrapped": wrapped });
+        python("unwrap", &request)["content"].as_str().expect(level).to_owned()
+    };
+    let installation = text("SELECT installation_id::text FROM waxseal_keys.installation".to_owned()).await;
+    let environment = variables(&database, "http://127.0.0.1:9");
+    let secret = &environment.iter().find(|(name, _)| name == "WAXSEAL_KEYS__SECRET").unwrap().1;
+    let share = unwrap(secret, "share", &installation, "", &hex("root_share", "installation").await);
+    let bytes = places.bytes();
+    let two: Vec<String> = bytes[1..].iter().map(|place| data_encoding::HEXLOWER.encode(place)).collect();
+    let cells = python("cell", &json!({ "places": two, "installation": installation, "epoch": 2 }));
+    let root = json!({ "share": share, "cell": cells["cells"][0], "installation": installation, "epoch": 2 });
+    let root = python("root", &root)["content"].as_str().unwrap().to_owned();
+    let kek_id = text("SELECT kek_id::text FROM waxseal_keys.tenant_kek".to_owned()).await;
+    let kek = unwrap(&root, "tenant", &kek_id, "", &hex("wrapped", "tenant_kek").await);
+    let row = format!("dek WHERE scope = 1 AND subject_id = '{ana}'");
+    let number: i16 = text(format!("SELECT bucket::text FROM waxseal_keys.{row}")).await.parse().unwrap();
+    let of_bucket = format!("bucket_key WHERE bucket = {number}");
+    let bucket_id = text(format!("SELECT bucket_key_id::text FROM waxseal_keys.{of_bucket}")).await;
+    let bucket = unwrap(&kek, "bucket", &bucket_id, &format!("{number:04x}"), &hex("wrapped", &of_bucket).await);
+    // Scope 1, the contact, 1970-01-01 as a Julian day.
+    let name = format!("0001{}{:08x}", ana.uuid().simple(), 2_440_588);
+    let dek = unwrap(&bucket, "dek", &key.dek.id().to_string(), &name, &hex("wrapped", &row).await);
+    assert_eq!(dek, data_encoding::HEXLOWER.encode(key.dek.to_bytes().as_slice()));
 }
