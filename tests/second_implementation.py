@@ -9,8 +9,10 @@ RFC 5869. It is slow and not constant in time: it is for tests and for opening a
     second_implementation.py seal         {dek, dek_id, salt, tenant, table, column, row, contact, content} -> {sealed}
     second_implementation.py hash         {key, parts, length} -> {hash}
     second_implementation.py unwrap       {key, level, tenant, id, name, wrapped} -> {content} or {error}
+    second_implementation.py cell         {places, installation, epoch} -> {cells}: every one that the shares give
+    second_implementation.py root         {share, cell, installation, epoch} -> {content}
 
-The last four read JSON objects from standard input, one a line, and answer each with one line. Bytes are hex, ids are UUIDs.
+All but the first read JSON objects from standard input, one a line, and answer each with one line. Bytes are hex, ids are UUIDs.
 """
 
 import hashlib
@@ -263,6 +265,57 @@ def unwrap(key, level, tenant, key_id, name, wrapped):
     return plain
 
 
+def root(share, cell, installation, epoch):
+    """Section "Key tree"."""
+    info = b"waxseal/root/1" + uuid.UUID(installation).bytes + epoch.to_bytes(8, "big", signed=True)
+    return hkdf_expand(hmac.new(cell, share, hashlib.sha256).digest(), info, 32)
+
+
+SLOT = 4096
+
+
+def slots(place):
+    """The shares in a place: (installation, epoch, set, needed, number, share)."""
+    for at in (0, SLOT):
+        slot = place[at : at + 112]
+        if len(slot) == 112 and slot[:8] == b"waxcell1" and hashlib.sha256(slot[:80]).digest() == slot[80:]:
+            epoch = int.from_bytes(slot[24:32], "big", signed=True)
+            yield str(uuid.UUID(bytes=slot[8:24])), epoch, slot[32:40], slot[40], slot[42], slot[48:80]
+
+
+def field_times(x, y):
+    product = 0
+    while y:
+        product ^= x if y & 1 else 0
+        x, y = double(x), y >> 1
+    return product
+
+
+def combine(shares):
+    """Lagrange at 0 over GF(256); 1 / x is x to the power of 254."""
+    secret = [0] * 32
+    for x, share in shares.items():
+        weight = 1
+        for other in shares:
+            if other != x:
+                inverse = 1
+                for _ in range(254):
+                    inverse = field_times(inverse, other ^ x)
+                weight = field_times(weight, field_times(other, inverse))
+        secret = [byte ^ field_times(part, weight) for byte, part in zip(secret, share)]
+    return bytes(secret)
+
+
+def cells(places, installation, epoch):
+    """Section "Epoch cell"."""
+    sets = {}
+    for place in places:
+        for owner, of, one, needed, number, share in slots(place):
+            if (owner, of) == (installation, epoch):
+                sets.setdefault((one, needed), {})[number] = share
+    return [combine(dict(list(shares.items())[:needed])) for (_, needed), shares in sets.items() if len(shares) >= needed]
+
+
 def keyed_hash(key, parts, length):
     """Section "Keyed hashes"."""
     message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
@@ -282,6 +335,11 @@ def answer(verb, request):
         if verb == "hash":
             parts = [bytes.fromhex(part) for part in request["parts"]]
             return {"hash": keyed_hash(data("key"), parts, request["length"]).hex()}
+        if verb == "cell":
+            found = cells([bytes.fromhex(place) for place in request["places"]], request["installation"], request["epoch"])
+            return {"cells": [cell.hex() for cell in found]}
+        if verb == "root":
+            return {"content": root(data("share"), data("cell"), request["installation"], request["epoch"]).hex()}
         place = (request["level"], request["tenant"], request["id"], data("name"))
         return {"content": unwrap(data("key"), *place, data("wrapped")).hex()}
     except Refused as refused:
@@ -372,6 +430,18 @@ def golden_chunks():
         must(False, "chunks that are cut or dropped are refused")
 
 
+def golden_cell():
+    vector = (pathlib.Path(__file__).parent / "vectors" / "cell-slot-v1.hex").read_text()
+    slot = bytes.fromhex("".join(vector.split()))
+    installation, share = "11223344-5566-7788-99aa-bbccddeeff00", bytes(range(32))
+    read = list(slots(bytes(SLOT) + slot))
+    must(read == [(installation, 7, bytes(range(1, 9)), 2, 3, share)], "the golden slot of a cell")
+    must(not list(slots(bytes(SLOT) + slot[:79] + b"\xff" + slot[80:])), "a changed slot is no slot")
+    parts = {x: bytes(at ^ field_times(0xA0 + at, x) for at in range(32)) for x in (1, 3)}
+    must(parts[1][:2] == b"\xa0\xa0" and parts[3][:4] == b"\xfb\xf9\xff\xfd", "the golden shares")
+    must(combine(parts) == share, "two golden shares give the cell")
+
+
 def padding():
     for content, padded in [(0, 64), (63, 64), (64, 128), (1023, 1024), (1024, 1088), (5000, 5120), (100_000, 100_352)]:
         must(padded_length(content) == padded, f"{content} bytes are padded to {padded}")
@@ -384,8 +454,9 @@ def main():
         padding()
         golden_vector()
         golden_chunks()
-        print("ok: AES-256, GCM, HKDF, padding, golden vector, 1 bit and 1 byte of damage everywhere")
-    elif verb in ("open", "seal", "hash", "unwrap"):
+        golden_cell()
+        print("ok: AES-256, GCM, HKDF, padding, golden vectors, 1 bit and 1 byte of damage everywhere")
+    elif verb in ("open", "seal", "hash", "unwrap", "cell", "root"):
         for line in sys.stdin:
             print(json.dumps(answer(verb, json.loads(line))), flush=True)
     else:

@@ -58,7 +58,7 @@ impl WriteError {
         match self {
             Self::Store(error) => !error.is_retryable(),
             Self::Keys(KeyringError::Damaged { level }) => *level == "dek",
-            Self::Keys(error) => matches!(error, KeyringError::Gone),
+            Self::Keys(error) => matches!(error, KeyringError::Gone | KeyringError::Forgotten),
         }
     }
 
