@@ -48,6 +48,7 @@ pub mod settings;
 pub mod settlements;
 pub mod templates;
 pub mod windows;
+mod wire;
 
 pub use connection::{Connection, Transaction};
 pub use error::StoreError;

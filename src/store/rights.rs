@@ -128,6 +128,7 @@ const DATA: &[Table] = &[
     of_tenants("media_fetch", &[(Ingest, "INSERT"), (Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT")]),
     of_tenants("media", &[(Worker, "SELECT, INSERT"), (Reader, "SELECT")]),
     of_tenants("outbox", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT")]),
+    of_tenants("on_the_wire", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
     of_tenants("channel_pace", &[(Worker, "SELECT, INSERT, UPDATE")]),
     of_tenants(
         "pair_pace",
