@@ -82,6 +82,7 @@ pub struct Door {
     pub(super) refusals: Refusals,
     pub(super) directory: Directory,
     pub(super) clock: SharedClock,
+    pub(super) per_second: Option<i32>,
 }
 
 impl Door {
@@ -90,7 +91,14 @@ impl Door {
     pub fn new(store: Store, keyring: Keyring, directory: Directory, audit: Audit, clock: SharedClock) -> Self {
         let alarms = Alarms::new(store.clone(), keyring.clone(), directory.clone(), audit.clone());
         let refusals = Refusals::new(alarms, audit.clone(), clock.clone());
-        Self { store, keyring, audit, refusals, directory, clock }
+        Self { store, keyring, audit, refusals, directory, clock, per_second: None }
+    }
+
+    /// The same, where the operator set how many messages a second leave through every channel; 0: as many as come.
+    #[must_use]
+    pub const fn sending(mut self, per_second: Option<i32>) -> Self {
+        self.per_second = per_second;
+        self
     }
 
     /// Where refusals are noted that happen before the door.

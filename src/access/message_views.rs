@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use time::Duration;
 use zeroize::Zeroizing;
 
 use super::admission::Recorded;
@@ -17,9 +16,6 @@ use crate::ids::{ChannelId, ContactId, EventId, MessageId, TenantId};
 use crate::keyring::places;
 use crate::store::events::StatusRow;
 use crate::store::messages::MessageRow;
-
-/// Messages that Meta lets a number send in a second, unless it says otherwise (Cloud API, throughput).
-const USUAL_PACE: i32 = 80;
 
 /// A row with its sealed values taken out.
 struct Parts {
@@ -79,10 +75,10 @@ impl Door {
         message: MessageId,
     ) -> Result<Option<QueueView>, DoorError> {
         let now = self.clock.now();
-        let place = self.store.place_in_queue(tenant, channel, message, now).await?;
+        let place = self.store.place_in_queue(tenant, channel, message, (self.per_second, now)).await?;
         Ok(place.map(|place| QueueView {
             position: place.before,
-            estimated_send_at: place.due_at.max(now) + Duration::seconds(place.before) / USUAL_PACE,
+            estimated_send_at: place.pace.reaches(place.before, place.due_at, now),
         }))
     }
 }

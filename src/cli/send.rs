@@ -194,7 +194,7 @@ pub(super) async fn message(config: &Config, verb: MessageVerb, out: Out<'_>) ->
     let base = base(config).await?;
     match verb {
         MessageVerb::Show { id } => {
-            let door = base.door();
+            let door = base.door().sending(crate::app::pacing(config).per_second);
             let view = door.message(&operator(Permission::MessagesRead), &Errand::operation(), id).await?;
             door.refusals().alarms().flush().await;
             show(&view.context("no such message")?, out)

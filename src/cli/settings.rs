@@ -182,6 +182,7 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
                 waba_id: WabaId::new(waba_id),
                 name,
                 token: Some(AccessToken::new(secret.read("the access token")?)),
+                per_second: None,
                 changed_at: None,
             };
             base.note(

@@ -236,8 +236,11 @@ impl Sender {
         channels.sort_unstable();
         channels.dedup();
         let several = messages.len() > 1;
+        let now = self.clock.now();
+        let due: Vec<(ChannelId, usize)> = messages.iter().filter_map(|one| one.falls_due(now)).collect();
         match self.accepting.take(Parcel { tenant, messages, claim }).await {
             Ok(Stored::Now(_)) => {
+                self.depths.add(due.into_iter());
                 for channel in channels {
                     self.bells.ring(channel.uuid());
                 }

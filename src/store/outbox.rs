@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::lanes::OwnedLane;
 use super::{Store, StoreError};
+use crate::domain::channel::USUAL_PACE;
 use crate::ids::{ContactId, MessageId};
 
 /// Marks a request that the mirror, which owns no lane, put on the wire.
@@ -109,7 +110,7 @@ impl Store {
                                      WHERE tenant_id = $1 AND channel_id = $2 AND slowed_until > $5)
                    FOR SHARE
                ), pace AS MATERIALIZED (
-                   SELECT COALESCE($8::int, c.messages_per_second, 80) AS per_second
+                   SELECT COALESCE(c.pace_limit, $8::int, c.messages_per_second, $10) AS per_second
                    FROM channel c WHERE c.tenant_id = $1 AND c.channel_id = $2
                ), heads (priority, api_key) AS (
                    -- From one priority and key to the next, whatever waits in between.
@@ -209,6 +210,7 @@ impl Store {
             wanted.after,
             wanted.per_second,
             wanted.pairs,
+            USUAL_PACE,
         )
         .fetch_all(&self.data)
         .await?;

@@ -54,7 +54,7 @@ pub(super) async fn cancel(
     let message = found.filter(|message| who.may_use(message.channel)).ok_or(Problem::new(Code::NotFound))?;
     trail.leave_about(&who, Action::MessageCancelled, id, &message).await?;
     if sender.cancel(who.tenant, &message).await.map_err(refusal)? {
-        return Ok(Json(QueuedMessage { id, state: "cancelled" }));
+        return Ok(Json(QueuedMessage { id, state: "cancelled", queue: None }));
     }
     Err(Problem::new(Code::MessageNotQueued))
 }
