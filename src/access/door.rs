@@ -344,12 +344,12 @@ fn people_in(events: &[EventRow]) -> Vec<Uuid> {
 }
 
 /// Whom messages went to.
-fn people_of(messages: &[MessageRow]) -> Vec<Uuid> {
+pub(super) fn people_of(messages: &[MessageRow]) -> Vec<Uuid> {
     messages.iter().map(|message| message.contact_id).collect()
 }
 
 /// The channels that a caller sees, or the wanted one of them. `None`: everything, also what belongs to no channel.
-fn visible(who: &Caller, wanted: Option<ChannelId>) -> Option<Vec<Uuid>> {
+pub(super) fn visible(who: &Caller, wanted: Option<ChannelId>) -> Option<Vec<Uuid>> {
     match wanted {
         Some(channel) => Some(if who.may_use(channel) { vec![channel.uuid()] } else { Vec::new() }),
         None if who.channels.is_empty() => None,
@@ -357,7 +357,7 @@ fn visible(who: &Caller, wanted: Option<ChannelId>) -> Option<Vec<Uuid>> {
     }
 }
 
-fn cut<T>(mut rows: Vec<T>, limit: usize) -> (Vec<T>, bool) {
+pub(super) fn cut<T>(mut rows: Vec<T>, limit: usize) -> (Vec<T>, bool) {
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     (rows, has_more)

@@ -244,7 +244,10 @@ impl<'a> Work<'a> {
             _ if self.tail > instant + LEAD => 0,
             per_second => per_second.div_ceil(CLAIMS_A_SECOND),
         };
-        (most + chunk).saturating_sub(self.flying.len() + self.boarding.len() + self.turns.len()).min(chunk).min(MOST_IN_A_CLAIM)
+        (most + chunk)
+            .saturating_sub(self.flying.len() + self.boarding.len() + self.turns.len())
+            .min(chunk)
+            .min(MOST_IN_A_CLAIM)
     }
 
     fn is_worth_recording(&self, stopping: bool, instant: Instant) -> bool {

@@ -158,7 +158,8 @@ impl Sender {
         contact: Option<ContactId>,
     ) -> Result<Answer, MirrorError> {
         let checked = draft.0.map_err(MirrorError::Faulty)?;
-        let outgoing = Outgoing { contact, kind: checked.kind, body: &checked.body, is_later: false };
+        let is_marketing = way.edge == Edge::MarketingMessages;
+        let outgoing = Outgoing { contact, kind: checked.kind, body: &checked.body, is_later: false, is_marketing };
         let objection = self.permit(&channel, &[outgoing]).await.map_err(QueueError::from)?.pop().flatten();
         if let Some(objection) = objection {
             return Err(QueueError::from(objection).into());

@@ -114,7 +114,8 @@ pub struct Addressed {
 impl Addressed {
     fn outgoing(&self, now: OffsetDateTime) -> Outgoing<'_> {
         let Checked { body, kind, .. } = &self.order.checked;
-        Outgoing { contact: self.contact, kind, body, is_later: self.order.terms.first_at(now) > now }
+        let is_later = self.order.terms.first_at(now) > now;
+        Outgoing { contact: self.contact, kind, body, is_later, is_marketing: false }
     }
 }
 

@@ -259,8 +259,8 @@ struct Desk<'r> {
 
 impl Desk<'_> {
     async fn take_one(&self, unread: &body::Unread) -> Result<Taken<(MessageId, Option<Standing>)>, Problem> {
-        let new = unread.read::<NewMessage>(self.sender.clock.now())?;
-        let ready = self.made_ready(vec![Ok(new)]).await?;
+        let new = unread.read::<NewMessage>(self.sender.clock.now());
+        let ready = self.made_ready(vec![new]).await?;
         let ready = ready.into_iter().collect::<Result<Vec<Ready>, Problem>>()?;
         let only = ready.first().ok_or(Problem::new(Code::Internal))?;
         let (id, standing) = (only.id(), self.sender.standing(self.who.tenant, only).await);
@@ -271,7 +271,13 @@ impl Desk<'_> {
     /// What is answered, as JSON: it is stored with the messages.
     async fn take_batch(&self, unread: &body::Unread) -> Result<Taken<Vec<u8>>, Problem> {
         let now = self.sender.clock.now();
-        let batch = unread.read::<NewMessages>(now)?;
+        let batch = match unread.read::<NewMessages>(now) {
+            Ok(batch) => batch,
+            Err(problem) => {
+                self.trail.leave_faulty(&self.who, 1).await?;
+                return Err(problem);
+            }
+        };
         let read = |raw: &RawValue| body::read::<NewMessage>(raw.get().as_bytes(), now).map(|(new, _)| new);
         let ready = self.made_ready(batch.messages.0.iter().map(|raw| read(raw)).collect()).await?;
         if ready.iter().all(Result::is_err) {
@@ -313,6 +319,7 @@ impl Desk<'_> {
             }
         }
         if orders.is_empty() {
+            self.trail.leave_faulty(who, refused.len()).await?;
             return Ok(refused.into_iter().flatten().map(Err).collect());
         }
         let channels: Vec<ChannelId> = orders.iter().map(|(channel, _)| *channel).collect();

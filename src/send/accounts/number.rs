@@ -40,7 +40,8 @@ impl Sender {
             let details = json!({ "channel_id": id, "changes": changes });
             told.push(self.tell_of_number(&channel, EventType::ChannelChanged, details, now).await?);
         }
-        if let Some(reason) = trouble(&facts, now) {
+        let trouble = trouble(&facts, now);
+        if let Some(reason) = trouble {
             tracing::warn!(channel = %id, reason, "the access token of a channel needs attention");
             let ends = facts.get("token_expires_at").cloned().unwrap_or_default();
             let missing = facts.get("token_missing_scopes").cloned().unwrap_or_default();
@@ -51,7 +52,8 @@ impl Sender {
         // In one order everywhere.
         told.sort_unstable_by_key(|event| (event.part_day, event.subject, event.variant));
         let sealed = if is_new { Some(self.directory.seal_channel_state(tenant, id, &facts).await?) } else { None };
-        self.store.keep_channel_state(turn, id.uuid(), sealed.as_deref(), &told, (now + NUMBERS_EVERY, now)).await?;
+        let kept = (sealed.as_deref(), trouble);
+        self.store.keep_channel_state(turn, id.uuid(), kept, &told, (now + NUMBERS_EVERY, now)).await?;
         for (owner, _) in told.iter().flat_map(|event| &event.owed_to) {
             self.bells.ring(owner.uuid());
         }

@@ -177,7 +177,11 @@ mod tests {
 
     fn begun(now: Instant) -> Boarding {
         let mut boarding = Boarding::new(256, now);
-        assert_eq!(boarding.list(now).map(|list| list.len()), Some(0), "the first list is there before anything is marked");
+        assert_eq!(
+            boarding.list(now).map(|list| list.len()),
+            Some(0),
+            "the first list is there before anything is marked"
+        );
         boarding.was_listed(true, now);
         assert!(boarding.has_list());
         boarding

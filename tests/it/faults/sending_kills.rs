@@ -10,8 +10,8 @@ use sqlx::{Connection, PgConnection};
 use waxseal::simulator::{Ladder, Settings};
 
 use crate::support::database;
-use crate::support::process::Process;
 use crate::support::estate::Estate;
+use crate::support::process::Process;
 use crate::support::wait::{PATIENCE, until};
 
 const KILLS: u64 = 5;
@@ -167,7 +167,8 @@ async fn a_batch_that_is_answered_is_there_whenever_the_gateway_is_killed_and_it
 
     let handing = stream::iter(0..BATCHES).map(|number| {
         let body = batch(&channel, number * EACH..(number + 1) * EACH);
-        let request = client.post(&url).bearer_auth(&key).header("idempotency-key", format!("batch-{number}")).json(&body);
+        let request =
+            client.post(&url).bearer_auth(&key).header("idempotency-key", format!("batch-{number}")).json(&body);
         async move {
             let mut ids = None;
             until("the batch is answered", PATIENCE, async || {
