@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::{Connection, Store, StoreError};
 use crate::domain::channel::{Pace, USUAL_PACE};
-use crate::ids::{ChannelId, MessageId, TenantId};
+use crate::ids::{ChannelId, ContactId, MessageId, TenantId};
 
 /// Beyond this many, a place is not counted out.
 pub const FURTHEST: i64 = 10_000;
@@ -64,6 +64,32 @@ impl Store {
             message.uuid(),
         );
         Ok(fallback.fetch_optional(&self.data).await?.flatten())
+    }
+
+    /// The sealed bodies of messages, and to whom they go.
+    pub async fn requests_of(
+        &self,
+        tenant: TenantId,
+        messages: &[MessageId],
+    ) -> Result<Vec<(MessageId, ContactId, Vec<u8>)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"SELECT m.message_id, m.contact_id, m.request::bytea AS "request!"
+               FROM UNNEST($2::date[], $3::uuid[]) AS t (part_day, message_id) CROSS JOIN LATERAL (
+                   SELECT message_id, contact_id, request FROM message
+                   WHERE tenant_id = $1 AND part_day = t.part_day AND message_id = t.message_id LIMIT 1
+               ) m"#,
+            tenant.uuid(),
+            &messages.iter().map(|one| one.day()).collect::<Vec<_>>(),
+            &messages.iter().map(|one| one.uuid()).collect::<Vec<_>>(),
+        );
+        let rows = rows.fetch_all(&self.data).await?.into_iter();
+        let ids = |message, contact| (MessageId::from_uuid(message), ContactId::from_uuid(contact));
+        Ok(rows
+            .map(|row| {
+                let (message, contact) = ids(row.message_id, row.contact_id);
+                (message, contact, row.request)
+            })
+            .collect())
     }
 
     /// Where a message stands; `None`: it does not wait. `per_second` is what the operator set for all channels.

@@ -237,6 +237,13 @@ impl Store {
         )
         .execute(&mut *transaction)
         .await?;
+        sqlx::query!(
+            "DELETE FROM on_the_wire WHERE tenant_id = $1 AND channel_id = $2",
+            tenant.uuid(),
+            channel.uuid(),
+        )
+        .execute(&mut *transaction)
+        .await?;
         for kind in [Kind::Channel, Kind::Media] {
             super::lanes::remove(&mut transaction, tenant, kind, channel.uuid()).await?;
         }

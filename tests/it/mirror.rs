@@ -252,5 +252,5 @@ async fn an_application_that_inspects_its_token_is_told_of_the_channels() {
     let path = format!("/graph/v25.0/debug_token?input_token={}", app.key);
     let told = app.get(&path).await;
     assert_eq!(told["data"]["is_valid"], true, "{told}");
-    assert!(!told.to_string().contains(crate::support::app::ACCESS_TOKEN));
+    assert!(!told.to_string().contains(ACCESS_TOKEN));
 }

@@ -7,6 +7,7 @@ use time::Duration;
 use crate::support::app::{PHONE_NUMBER_ID, TestApp};
 use crate::support::database;
 use crate::support::process::waxseal;
+use crate::support::wait::{PATIENCE, until};
 
 async fn post(app: &TestApp, path: &str, body: Value) -> (StatusCode, Value) {
     let path = format!("/v1/channels/{}/{path}", app.channel().await);
@@ -110,8 +111,10 @@ async fn an_operator_sets_and_uses_it_at_the_command_line_and_no_line_of_the_log
     said += &run(&["channel", "pin", &id, "--rotate"]).await;
     said += &run(&["channel", "register", &id]).await;
     said += &run(&["channel", "pace", &id, "--messages-per-second", "7"]).await;
-    let shown = estate.get(&format!("/v1/channels/{id}")).await;
-    assert_eq!(shown["messages_per_second"], 7);
+    until("the running gateway knows the pace", PATIENCE, async || {
+        estate.get(&format!("/v1/channels/{id}")).await["messages_per_second"] == 7
+    })
+    .await;
     let path = format!("/v1/channels/{id}/pin");
     let answer = estate.request(Method::POST, &path).json(&json!({ "pin": "482915" })).send().await.unwrap();
     assert_eq!(answer.status(), DONE);
