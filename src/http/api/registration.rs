@@ -72,6 +72,7 @@ pub(super) async fn set_pin(
     body::Json(new): body::Json<NewPin>,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
+    may_use(&who, &sender, id)?;
     let pin = match (new.pin, new.rotate.unwrap_or(false)) {
         (Some(pin), false) => Some(pin.0),
         (None, true) => None,
@@ -81,7 +82,6 @@ pub(super) async fn set_pin(
             return Err(faults.refuse().err().unwrap_or(Problem::new(Code::InvalidBody)));
         }
     };
-    may_use(&who, id)?;
     trail.leave_graph(&who, Action::GraphChanged, id, &["post", "pin"]).await?;
     sender.set_pin(who.tenant, id, pin).await.map_err(refusal)?;
     Ok(StatusCode::NO_CONTENT)
@@ -109,14 +109,16 @@ pub(super) async fn register(
     body::Json(new): body::Json<Registration>,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
-    may_use(&who, id)?;
+    may_use(&who, &sender, id)?;
     trail.leave_graph(&who, Action::GraphChanged, id, &["post", "register"]).await?;
     sender.register(who.tenant, id, new.pin.map(|pin| pin.0)).await.map_err(refusal)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn may_use(who: &Caller, id: ChannelId) -> Result<(), Problem> {
-    if who.may_use(id) { Ok(()) } else { Err(Problem::new(Code::NotFound)) }
+/// Strangers' channels are as unknown as any.
+fn may_use(who: &Caller, sender: &Sender, id: ChannelId) -> Result<(), Problem> {
+    let is_known = who.may_use(id) && sender.directory.snapshot().channel(who.tenant, id).is_some();
+    if is_known { Ok(()) } else { Err(Problem::new(Code::NotFound)) }
 }
 
 fn refusal(error: PinError) -> Problem {
