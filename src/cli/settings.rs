@@ -252,13 +252,13 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
             base.directory.save_channel(&channel).await?;
         }
         ChannelVerb::Pin { id, rotate, secret } => {
-            let pin = if rotate { None } else { Some(pin(secret)?) };
+            let pin = if rotate { None } else { Some(pin(&secret)?) };
             base.note(Action::GraphChanged, "channel", id.uuid(), &["post", "pin"]).await?;
             base.sender(config)?.set_pin(TENANT, id, pin).await?;
             writeln!(out, "Meta has taken it; it is kept sealed")?;
         }
         ChannelVerb::Register { id, pin_file } => {
-            let given = pin_file.map(|file| pin(SecretSource { secret_file: Some(file) })).transpose()?;
+            let given = pin_file.map(|file| pin(&SecretSource { secret_file: Some(file) })).transpose()?;
             base.note(Action::GraphChanged, "channel", id.uuid(), &["post", "register"]).await?;
             base.sender(config)?.register(TENANT, id, given).await?;
             writeln!(out, "registered")?;
@@ -271,7 +271,7 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
     Ok(())
 }
 
-fn pin(secret: SecretSource) -> anyhow::Result<Pin> {
+fn pin(secret: &SecretSource) -> anyhow::Result<Pin> {
     let pin = secret.read("the PIN")?;
     anyhow::ensure!(is_pin(&pin), "a PIN has six digits");
     Ok(Pin::new(pin))
