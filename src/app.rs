@@ -36,7 +36,7 @@ use crate::ingest::Ingest;
 use crate::keyring::Keyring;
 use crate::meta::client::{GraphClient, Timeouts};
 use crate::send::rules::{Book, Rules};
-use crate::send::{Accepting, Pacing, Sender};
+use crate::send::{Accepting, Depths, Pacing, Sender};
 use crate::store::Store;
 use crate::telemetry;
 use crate::worker::{Lease, Worker};
@@ -125,6 +125,7 @@ impl Base {
             pacing: pacing(config),
             rules: rules(config),
             book: Book::default(),
+            depths: Depths::default(),
         })
     }
 
@@ -216,7 +217,7 @@ impl Gateway {
         let ingest = Ingest::start(&parts, incoming::limits(config), &ingest_stage.tasks, &ingest_stage.stop);
         let deliverer = Deliverer { bells: bells.clone(), ..base.deliverer(config)? };
         let sender = base.sender_with(config, contacts, bells.clone(), worker_stage.tasks.clone())?;
-        let (door, usage) = (base.door(), Usage::default());
+        let (door, usage) = (base.door().sending(pacing(config).per_second), Usage::default());
         let worker = Worker {
             metrics: metrics.clone(),
             id: WorkerId::new(clock.now()),
@@ -339,7 +340,8 @@ fn graph_client(config: &Config) -> anyhow::Result<GraphClient> {
     Ok(client.with_media_hosts(&config.meta.media_hosts).proving(config.meta.appsecret_proof))
 }
 
-fn pacing(config: &Config) -> Pacing {
+/// How fast the operator lets channels send.
+pub fn pacing(config: &Config) -> Pacing {
     let per_second = match config.send.messages_per_second {
         Throughput::Reported => None,
         Throughput::Fixed(most) => i32::try_from(most).ok(),

@@ -49,6 +49,8 @@ secrets! {
     EndpointSecret,
     /// What is presented to the object store beside the id of an access key.
     ObjectStoreSecret,
+    /// The PIN of a number's two-step verification.
+    Pin,
     /// The URL of the proxy that endpoints are reached through, which may hold a password.
     ProxyUrl,
     /// What an endpoint verifies our deliveries with: `whsec_` and base64 (Standard Webhooks), or free text (Meta format).

@@ -63,6 +63,8 @@ pub const REDRIVEN: &str = "waxseal_redriven_total";
 pub const REPLAYED: &str = "waxseal_replayed_total";
 /// Replays that are not at their end.
 pub const REPLAYS_RUNNING: &str = "waxseal_replays_running";
+/// Channels whose access token needs attention. Label `reason`: `invalid`, `missing_scopes`, `expires_soon`.
+pub const TOKEN_TROUBLES: &str = "waxseal_token_troubles";
 /// Endpoints that accept nothing and are only probed.
 pub const BREAKERS_OPEN: &str = "waxseal_breakers_open";
 /// Deliveries by `kind`: fresh, postponed. Postgres's estimate.
@@ -160,6 +162,7 @@ fn describe() {
     describe_counter!(REDRIVEN, "Dead letters that are owed again.");
     describe_counter!(REPLAYED, "Events of replays that are owed once more.");
     describe_gauge!(REPLAYS_RUNNING, "Replays that are not at their end.");
+    describe_gauge!(TOKEN_TROUBLES, "Channels whose access token needs attention, by reason.");
     describe_gauge!(BREAKERS_OPEN, "Endpoints that accept nothing and are only probed.");
     describe_gauge!(OWED, "Deliveries owed, by kind; an estimate.");
     describe_gauge!(LANES_OWNED, "Lanes this process owns.");

@@ -82,6 +82,7 @@ pub struct Door {
     pub(super) refusals: Refusals,
     pub(super) directory: Directory,
     pub(super) clock: SharedClock,
+    pub(super) per_second: Option<i32>,
 }
 
 impl Door {
@@ -90,7 +91,14 @@ impl Door {
     pub fn new(store: Store, keyring: Keyring, directory: Directory, audit: Audit, clock: SharedClock) -> Self {
         let alarms = Alarms::new(store.clone(), keyring.clone(), directory.clone(), audit.clone());
         let refusals = Refusals::new(alarms, audit.clone(), clock.clone());
-        Self { store, keyring, audit, refusals, directory, clock }
+        Self { store, keyring, audit, refusals, directory, clock, per_second: None }
+    }
+
+    /// The same, where the operator set how many messages a second leave through every channel; 0: as many as come.
+    #[must_use]
+    pub const fn sending(mut self, per_second: Option<i32>) -> Self {
+        self.per_second = per_second;
+        self
     }
 
     /// Where refusals are noted that happen before the door.
@@ -104,10 +112,11 @@ impl Door {
         self.keyring.tenant(tenant).await.map(drop)
     }
 
-    /// Whether every place of the epoch cell held its share when they were last looked at.
+    /// Places of the epoch cell that did not hold their share when they were last looked at.
     #[must_use]
-    pub fn cell_is_whole(&self) -> bool {
-        self.keyring.cell().is_whole()
+    pub fn cell_places_lost(&self) -> usize {
+        let cell = self.keyring.cell();
+        cell.places.len() - cell.whole()
     }
 
     /// The next events in commit order. Polled with the cursor of the page before, it yields each event once and none is
@@ -342,12 +351,12 @@ fn people_in(events: &[EventRow]) -> Vec<Uuid> {
 }
 
 /// Whom messages went to.
-fn people_of(messages: &[MessageRow]) -> Vec<Uuid> {
+pub(super) fn people_of(messages: &[MessageRow]) -> Vec<Uuid> {
     messages.iter().map(|message| message.contact_id).collect()
 }
 
 /// The channels that a caller sees, or the wanted one of them. `None`: everything, also what belongs to no channel.
-fn visible(who: &Caller, wanted: Option<ChannelId>) -> Option<Vec<Uuid>> {
+pub(super) fn visible(who: &Caller, wanted: Option<ChannelId>) -> Option<Vec<Uuid>> {
     match wanted {
         Some(channel) => Some(if who.may_use(channel) { vec![channel.uuid()] } else { Vec::new() }),
         None if who.channels.is_empty() => None,
@@ -355,7 +364,7 @@ fn visible(who: &Caller, wanted: Option<ChannelId>) -> Option<Vec<Uuid>> {
     }
 }
 
-fn cut<T>(mut rows: Vec<T>, limit: usize) -> (Vec<T>, bool) {
+pub(super) fn cut<T>(mut rows: Vec<T>, limit: usize) -> (Vec<T>, bool) {
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     (rows, has_more)

@@ -3,23 +3,23 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use time::Duration;
 use zeroize::Zeroizing;
 
-use super::admission::Recorded;
-use super::door::{Door, DoorError};
+use super::admission::{Reading, Recorded};
+use super::door::{Door, DoorError, cut, people_of, visible};
+use super::errand::Errand;
 use super::open::Keys;
-use super::views::{Content, MessageView, QueueView, StatusView};
+use super::views::{Content, MessageView, Page, QueueView, StatusView, one_more};
+use super::{Caller, Permission};
+use crate::audit::Action;
 use crate::crypto::envelope::Sealed;
 use crate::domain::event::Status;
 use crate::domain::message::{self, Priority};
 use crate::ids::{ChannelId, ContactId, EventId, MessageId, TenantId};
 use crate::keyring::places;
 use crate::store::events::StatusRow;
+use crate::store::message_lists::MessageFilter;
 use crate::store::messages::MessageRow;
-
-/// Messages that Meta lets a number send in a second, unless it says otherwise (Cloud API, throughput).
-const USUAL_PACE: i32 = 80;
 
 /// A row with its sealed values taken out.
 struct Parts {
@@ -36,7 +36,56 @@ impl From<MessageRow> for Parts {
     }
 }
 
+/// Which messages.
+#[derive(Debug, Default)]
+pub struct MessageQuery {
+    /// In this state, as far as handing over goes.
+    pub state: Option<String>,
+    /// Through this channel; `None`: all that the caller may see.
+    pub channel: Option<ChannelId>,
+    /// To one person, by whichever of the contacts it turned out to be; `None`: all.
+    pub contact: Option<ContactId>,
+    /// Older than this one.
+    pub before: Option<MessageId>,
+    /// At most so many, at least one.
+    pub limit: usize,
+}
+
 impl Door {
+    /// Messages, newest first. Somebody whom the caller may not see got none.
+    pub async fn messages(
+        &self,
+        who: &Caller,
+        errand: &Errand,
+        query: &MessageQuery,
+    ) -> Result<Page<MessageView, MessageId>, DoorError> {
+        self.admit(who, errand, Permission::MessagesRead).await?;
+        let people = match query.contact {
+            None => None,
+            Some(contact) => match self.find_contact(who, contact).await? {
+                None => Some(Vec::new()),
+                Some(row) => {
+                    let kept = ContactId::from_uuid(row.merged_into.unwrap_or(row.contact_id));
+                    Some(self.store.find_merged(who.tenant, kept).await?)
+                }
+            },
+        };
+        let channels = visible(who, query.channel);
+        let filter = MessageFilter {
+            state: query.state.as_deref(),
+            channel: query.channel.map(ChannelId::uuid),
+            channels: channels.as_deref(),
+            contacts: people.as_deref(),
+            before: query.before,
+            limit: one_more(query.limit),
+        };
+        let (rows, has_more) = cut(self.store.messages(who.tenant, &filter).await?, query.limit);
+        let next = rows.last().filter(|_| has_more).map(|row| MessageId::from_uuid(row.message_id));
+        let reading = Reading::several(Action::MessagesRead, "message");
+        let recorded = self.record(who, errand, reading.of(query.channel, rows.len(), people_of(&rows))).await?;
+        Ok(Page { items: self.open_messages(&recorded, rows).await?, next, has_more })
+    }
+
     /// Opens messages whose reading was recorded, in their order.
     pub(super) async fn open_messages(
         &self,
@@ -79,10 +128,10 @@ impl Door {
         message: MessageId,
     ) -> Result<Option<QueueView>, DoorError> {
         let now = self.clock.now();
-        let place = self.store.place_in_queue(tenant, channel, message, now).await?;
+        let place = self.store.place_in_queue(tenant, channel, message, (self.per_second, now)).await?;
         Ok(place.map(|place| QueueView {
             position: place.before,
-            estimated_send_at: place.due_at.max(now) + Duration::seconds(place.before) / USUAL_PACE,
+            estimated_send_at: place.pace.reaches(place.before, place.due_at, now),
         }))
     }
 }

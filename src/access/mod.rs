@@ -13,7 +13,7 @@ pub mod errand;
 pub mod lookout;
 pub mod matrix;
 pub mod media;
-mod message_views;
+pub mod message_views;
 mod open;
 pub mod permissions;
 mod reason;

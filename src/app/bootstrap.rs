@@ -69,6 +69,7 @@ impl Base {
             waba_id: WabaId::new(bootstrap.waba_id.clone()),
             name: known.map_or_else(|| BOOTSTRAP.to_owned(), |channel| channel.name.clone()),
             token: Some(bootstrap.access_token.clone()),
+            per_second: known.and_then(|channel| channel.per_second),
             changed_at: known.and_then(|channel| channel.changed_at),
         };
         self.directory.save_channel(&channel).await

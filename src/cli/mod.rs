@@ -156,7 +156,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
             rows::tell(&base.rows_kept, out)?;
         }
         Verb::App(verb) => settings::app(&config()?, verb, out).await?,
-        Verb::Channel(verb) => settings::channel(&config()?, verb, out).await?,
+        Verb::Channel(verb) => Box::pin(settings::channel(&config()?, verb, out)).await?,
         Verb::Template(verb) => template::run(&config()?, verb, out).await?,
         Verb::Key(verb) => keys::run(&config()?, verb, out).await?,
         Verb::Keys(verb) => key_tree::run(&config()?, verb, out).await?,
@@ -165,7 +165,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Replay(verb) => replay::run(&config()?, verb, out).await?,
         Verb::DeadLetters(verb) => dead_letters::run(&config()?, verb, out).await?,
         Verb::Send(args) => return send::send(&config()?, args, out).await,
-        Verb::Message(verb) => send::message(&config()?, verb, out).await?,
+        Verb::Message(verb) => Box::pin(send::message(&config()?, verb, out)).await?,
         Verb::Tail(args) => tail::run(&config()?, args, out).await?,
         Verb::Audit(verb) => return audit::run(&config()?, verb, out).await,
         Verb::Verify(verb) => return verify::run(verb, out),

@@ -29,12 +29,16 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         }
         Verb::App(AppVerb::List) => Permission::AppsRead,
         Verb::App(AppVerb::Create { .. } | AppVerb::Rotate { .. } | AppVerb::Remove { .. }) => Permission::AppsManage,
-        Verb::Channel(ChannelVerb::List | ChannelVerb::Status)
-        | Verb::Template(TemplateVerb::List(_) | TemplateVerb::Show { .. }) => Permission::ChannelsRead,
-        Verb::Template(TemplateVerb::Sync) => Permission::ChannelsManage,
-        Verb::Channel(ChannelVerb::Create { .. } | ChannelVerb::SetToken { .. } | ChannelVerb::Remove { .. }) => {
-            Permission::ChannelsManage
-        }
+        Verb::Channel(ChannelVerb::List | ChannelVerb::Status) => Permission::ChannelsRead,
+        Verb::Template(TemplateVerb::List(_) | TemplateVerb::Show { .. }) => Permission::TemplatesRead,
+        Verb::Template(TemplateVerb::Sync) => Permission::TemplatesWrite,
+        Verb::Channel(
+            ChannelVerb::Create { .. }
+            | ChannelVerb::SetToken { .. }
+            | ChannelVerb::Pace { .. }
+            | ChannelVerb::Remove { .. },
+        ) => Permission::ChannelsManage,
+        Verb::Channel(ChannelVerb::Pin { .. } | ChannelVerb::Register { .. }) => Permission::NumbersManage,
         Verb::Keys(KeyTreeVerb::Status) => Permission::AuditRead,
         Verb::Keys(KeyTreeVerb::Step | KeyTreeVerb::Rotate { .. } | KeyTreeVerb::Rewrap) => Permission::KeyTreeManage,
         Verb::Key(KeyVerb::List) => Permission::KeysRead,
@@ -58,7 +62,7 @@ const fn needed(verb: &Verb) -> Option<Permission> {
             Permission::DeliveriesManage
         }
         Verb::Send(_) | Verb::Message(MessageVerb::Cancel { .. }) => Permission::MessagesSend,
-        Verb::Message(MessageVerb::Show { .. }) => Permission::MessagesRead,
+        Verb::Message(MessageVerb::Show { .. } | MessageVerb::List(_)) => Permission::MessagesRead,
         Verb::Contact(ContactVerb::Decoy { .. }) => Permission::DecoysManage,
         Verb::Audit(_) => Permission::AuditRead,
         Verb::Tail(_) => Permission::EventsRead,
@@ -91,6 +95,9 @@ mod tests {
         ("app remove", "ID"),
         ("channel create", "--name x --phone-number-id 1 --waba-id 1"),
         ("channel set-token", "ID"),
+        ("channel pace", "ID"),
+        ("channel pin", "ID"),
+        ("channel register", "ID"),
         ("template show", "x"),
         ("channel remove", "ID"),
         ("key create", "--name x --role agent"),

@@ -11,15 +11,17 @@ use serde_json::{Value, json};
 use super::moment::{Moment, shown};
 use super::settings::base;
 use super::table::Table;
+use crate::access::message_views::MessageQuery;
 use crate::access::views::MessageView;
 use crate::access::{Caller, Errand, Permission};
 use crate::app::Base;
 use crate::audit::{Action, Object};
 use crate::config::Config;
 use crate::domain::message::Priority;
-use crate::ids::{ChannelId, MessageId, TenantId};
+use crate::ids::{ChannelId, ContactId, MessageId, TenantId};
 use crate::meta::errors;
 use crate::send::{Order, Sender, Terms};
+use crate::store::message_lists::{ACCEPTED, UNSETTLED, UNSUCCESSFUL};
 
 type Out<'a> = &'a mut (dyn Write + Send);
 
@@ -69,11 +71,30 @@ pub(super) enum MessageVerb {
         /// Id of the message.
         id: MessageId,
     },
+    /// List messages, newest first. Their content is not shown.
+    List(MessageListArgs),
     /// Take a message back that waits for its turn.
     Cancel {
         /// Id of the message.
         id: MessageId,
     },
+}
+
+/// Which messages.
+#[derive(Debug, Args)]
+pub(super) struct MessageListArgs {
+    /// In this state: `queued`, `accepted`, `in_doubt`, `failed`, `cancelled` or `expired`.
+    #[arg(long)]
+    state: Option<String>,
+    /// Through this channel.
+    #[arg(long)]
+    channel: Option<ChannelId>,
+    /// To this contact.
+    #[arg(long)]
+    contact: Option<ContactId>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
 }
 
 fn priority(text: &str) -> Result<Priority, &'static str> {
@@ -194,13 +215,44 @@ pub(super) async fn message(config: &Config, verb: MessageVerb, out: Out<'_>) ->
     let base = base(config).await?;
     match verb {
         MessageVerb::Show { id } => {
-            let door = base.door();
+            let door = base.door().sending(crate::app::pacing(config).per_second);
             let view = door.message(&operator(Permission::MessagesRead), &Errand::operation(), id).await?;
             door.refusals().alarms().flush().await;
             show(&view.context("no such message")?, out)
         }
+        MessageVerb::List(args) => list(&base, args, out).await,
         MessageVerb::Cancel { id } => cancel(&base, &base.sender(config)?, id, out).await,
     }
+}
+
+async fn list(base: &Base, args: MessageListArgs, out: Out<'_>) -> anyhow::Result<()> {
+    let MessageListArgs { state, channel, contact, limit } = args;
+    if let Some(state) = &state {
+        let mut known = UNSETTLED.iter().chain(&UNSUCCESSFUL).chain([&ACCEPTED]);
+        ensure!(known.any(|one| one == state), "there is no such state");
+    }
+    let query = MessageQuery { state, channel, contact, before: None, limit: limit.max(1) };
+    let door = base.door();
+    let page = door.messages(&operator(Permission::MessagesRead), &Errand::operation(), &query).await?;
+    door.refusals().alarms().flush().await;
+    let mut table = Table::new(["id", "state", "type", "channel", "contact", "created", "error"]);
+    for message in page.items {
+        let error = message.error_code.map_or_else(|| "-".to_owned(), |code| code.to_string());
+        table.row([
+            message.id.to_string(),
+            message.state.to_owned(),
+            message.kind,
+            message.channel.to_string(),
+            message.contact.to_string(),
+            shown(message.created_at),
+            error,
+        ]);
+    }
+    table.write(out)?;
+    if page.has_more {
+        writeln!(out, "\nand older ones; --limit shows more")?;
+    }
+    Ok(())
 }
 
 async fn cancel(base: &Base, sender: &Sender, id: MessageId, out: Out<'_>) -> anyhow::Result<()> {

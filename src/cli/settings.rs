@@ -2,6 +2,7 @@
 //! input or a file, never from the command line, where other users of the machine could read them.
 
 use std::io::{Read, Write};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,9 +16,10 @@ use crate::audit::Action;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::directory::App;
-use crate::domain::channel::Channel;
+use crate::domain::channel::{Channel, FASTEST};
 use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
-use crate::secret::{AccessToken, AppSecret, VerifyToken};
+use crate::secret::{AccessToken, AppSecret, Pin, VerifyToken};
+use crate::send::accounts::is_pin;
 
 type Out<'a> = &'a mut (dyn Write + Send);
 
@@ -113,6 +115,33 @@ pub(super) enum ChannelVerb {
         #[command(flatten)]
         secret: SecretSource,
     },
+    /// Say how many messages leave through a channel in a second, at most; without a number: as for all channels.
+    Pace {
+        /// Id of the channel.
+        id: ChannelId,
+        /// Messages a second.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(FASTEST)))]
+        messages_per_second: Option<u32>,
+    },
+    /// Set the PIN of a number's two-step verification at Meta. It is read from standard input or --secret-file, kept sealed, and never
+    /// shown.
+    Pin {
+        /// Id of the channel.
+        id: ChannelId,
+        /// Make a random one instead.
+        #[arg(long, conflicts_with = "secret_file")]
+        rotate: bool,
+        #[command(flatten)]
+        secret: SecretSource,
+    },
+    /// Register a number with the Cloud API, with the PIN that is kept.
+    Register {
+        /// Id of the channel.
+        id: ChannelId,
+        /// File with the PIN that the number has at Meta already; `-`: standard input.
+        #[arg(long, value_name = "FILE")]
+        pin_file: Option<PathBuf>,
+    },
     /// Remove a channel.
     Remove {
         /// Id of the channel.
@@ -182,6 +211,7 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
                 waba_id: WabaId::new(waba_id),
                 name,
                 token: Some(AccessToken::new(secret.read("the access token")?)),
+                per_second: None,
                 changed_at: None,
             };
             base.note(
@@ -215,12 +245,36 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
             base.note(Action::ChannelChanged, "channel", id.uuid(), &["access_token"]).await?;
             base.directory.save_channel(&channel).await?;
         }
+        ChannelVerb::Pace { id, messages_per_second } => {
+            let mut channel = Channel::clone(snapshot.channel(TENANT, id).context("no such channel")?);
+            channel.per_second = messages_per_second.and_then(NonZeroU32::new);
+            base.note(Action::ChannelChanged, "channel", id.uuid(), &["messages_per_second"]).await?;
+            base.directory.save_channel(&channel).await?;
+        }
+        ChannelVerb::Pin { id, rotate, secret } => {
+            let pin = if rotate { None } else { Some(pin(&secret)?) };
+            base.note(Action::GraphChanged, "channel", id.uuid(), &["post", "pin"]).await?;
+            base.sender(config)?.set_pin(TENANT, id, pin).await?;
+            writeln!(out, "Meta has taken it; it is kept sealed")?;
+        }
+        ChannelVerb::Register { id, pin_file } => {
+            let given = pin_file.map(|file| pin(&SecretSource { secret_file: Some(file) })).transpose()?;
+            base.note(Action::GraphChanged, "channel", id.uuid(), &["post", "register"]).await?;
+            base.sender(config)?.register(TENANT, id, given).await?;
+            writeln!(out, "registered")?;
+        }
         ChannelVerb::Remove { id } => {
             base.note(Action::ChannelRemoved, "channel", id.uuid(), &[]).await?;
             anyhow::ensure!(base.directory.remove_channel(TENANT, id).await?, "no such channel");
         }
     }
     Ok(())
+}
+
+fn pin(secret: &SecretSource) -> anyhow::Result<Pin> {
+    let pin = secret.read("the PIN")?;
+    anyhow::ensure!(is_pin(&pin), "a PIN has six digits");
+    Ok(Pin::new(pin))
 }
 
 async fn channel_status(base: &Base, out: Out<'_>) -> anyhow::Result<()> {

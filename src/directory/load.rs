@@ -1,6 +1,7 @@
 //! Reads the settings and opens their secrets.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -149,6 +150,7 @@ impl Directory {
             waba_id: WabaId::new(row.waba_id.clone()),
             name: row.name.clone(),
             token,
+            per_second: row.pace_limit.and_then(|limit| u32::try_from(limit).ok()).and_then(NonZeroU32::new),
             changed_at: Some(row.updated_at),
         })
     }

@@ -120,6 +120,7 @@ impl Directory {
             waba_id: channel.waba_id.as_str().to_owned(),
             name: channel.name.clone(),
             access_token,
+            pace_limit: channel.per_second.and_then(|limit| i32::try_from(limit.get()).ok()),
             created_at: now,
             updated_at: now,
         };

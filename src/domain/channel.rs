@@ -1,6 +1,8 @@
 //! Channels: business phone numbers and what we need to act for them.
 
-use time::OffsetDateTime;
+use std::num::NonZeroU32;
+
+use time::{Duration, OffsetDateTime};
 
 use crate::ids::{ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::secret::AccessToken;
@@ -20,6 +22,51 @@ pub struct Channel {
     pub name: String,
     /// Without one the channel receives, but cannot send.
     pub token: Option<AccessToken>,
+    /// Messages that leave through it in a second, when the operator set that for this channel.
+    pub per_second: Option<NonZeroU32>,
     /// When what this was read from was last changed; `None`: not stored yet. A change of anything newer is refused.
     pub changed_at: Option<OffsetDateTime>,
+}
+
+/// Messages that Meta lets a number send in a second, unless it says otherwise (Cloud API, "Throughput").
+pub const USUAL_PACE: i32 = 80;
+/// The most that may be set.
+pub const FASTEST: u32 = 100_000;
+
+/// How fast a channel sends.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Messages a second; 0: no limit.
+    pub per_second: i32,
+    /// Nothing goes before: Meta said that it was too fast.
+    pub slowed_until: Option<OffsetDateTime>,
+}
+
+impl Pace {
+    /// About when a message is sent that falls due at `due_at` and has so many before it.
+    #[must_use]
+    pub fn reaches(self, before: i64, due_at: OffsetDateTime, now: OffsetDateTime) -> OffsetDateTime {
+        let from = due_at.max(now).max(self.slowed_until.unwrap_or(now));
+        match self.per_second {
+            ..=0 => from,
+            per_second => from + Duration::seconds(before) / per_second,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn a_message_is_reached_after_those_before_it_and_not_while_the_channel_is_slowed_down() {
+        let now = datetime!(2026-11-23 12:00 UTC);
+        let pace = |per_second, slowed_until| Pace { per_second, slowed_until };
+        assert_eq!(pace(20, None).reaches(100, now, now), now + Duration::seconds(5));
+        assert_eq!(pace(0, None).reaches(100, now - Duration::HOUR, now), now);
+        assert_eq!(pace(20, None).reaches(0, now + Duration::HOUR, now), now + Duration::HOUR);
+        let slowed = Some(now + Duration::MINUTE);
+        assert_eq!(pace(20, slowed).reaches(20, now, now), now + Duration::MINUTE + Duration::SECOND);
+    }
 }

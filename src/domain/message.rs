@@ -124,24 +124,67 @@ pub fn state(stored: &str, statuses: impl IntoIterator<Item = Status>) -> &'stat
 /// Marks our own `biz_opaque_callback_data`.
 const CALLBACK_PREFIX: &str = "waxseal:";
 
-/// Longest callback data of an application's own, in characters: Meta allows 512, and the id of ours travels with it.
-pub const LONGEST_CALLBACK_DATA: usize = 512 - CALLBACK_PREFIX.len() - 33;
+/// Stands behind our id where the application's own has no room beside it, and is with us alone.
+const KEPT: &str = "+";
 
-/// What Meta gives back in every status of a message (`biz_opaque_callback_data`, at most 512 characters): our id, and behind a colon
-/// what the application wrote there. The only thread to a message whose answer was lost.
+const CALLBACK_NAME: &[u8] = b"\"biz_opaque_callback_data\"";
+
+/// Longest callback data, in characters, as Meta takes it.
+pub const LONGEST_CALLBACK_DATA: usize = 512;
+
+/// What is kept of `biz_opaque_callback_data`: our id, and behind a colon what the application wrote there. Meta gives it back in every
+/// status of the message: the only thread to one whose answer was lost. What is too long for Meta is shortened on its way
+/// ([`for_the_wire`]).
 #[must_use]
 pub fn callback_data(message: MessageId, own: Option<&str>) -> String {
     let id = message.uuid().simple();
     own.map_or_else(|| format!("{CALLBACK_PREFIX}{id}"), |own| format!("{CALLBACK_PREFIX}{id}:{own}"))
 }
 
+/// A message as it goes to Meta: where our id and the callback data of the application's own are too long together, our id alone.
+#[must_use]
+pub fn for_the_wire(json: &[u8]) -> Cow<'_, [u8]> {
+    let short = || {
+        let value = memchr::memmem::find(json, CALLBACK_NAME)? + CALLBACK_NAME.len() + 1;
+        // We wrote it, so that nothing but a colon stands between.
+        let mut read = serde_json::Deserializer::from_slice(json.get(value..)?).into_iter::<String>();
+        let text = read.next()?.ok().filter(|text| text.chars().count() > LONGEST_CALLBACK_DATA)?;
+        let id = parse_callback_data(&text)?;
+        let (before, after) = (json.get(..value)?, json.get(value + read.byte_offset()..)?);
+        Some([before, format!("\"{}{KEPT}\"", callback_data(id, None)).as_bytes(), after].concat())
+    };
+    short().map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
+/// Whether the application's own stands in no status, because it had no room there.
+#[must_use]
+pub fn is_kept_here(callback_data: &str) -> bool {
+    parse_callback_data(callback_data).is_some() && callback_data.ends_with(KEPT) && callback_data.len() == 41
+}
+
+/// What the application wrote, out of the message that was kept.
+#[must_use]
+pub fn own_callback_data(request: &[u8], message: MessageId) -> Option<String> {
+    let request: serde_json::Value = serde_json::from_slice(request).ok()?;
+    let kept = request.get("biz_opaque_callback_data")?.as_str()?;
+    kept.strip_prefix(&callback_data(message, Some(""))).map(str::to_owned)
+}
+
+/// A text of JSON in which the application's own callback data stands where our id stood alone.
+#[must_use]
+pub fn with_kept_callback_data(json: &[u8], message: MessageId, own: &str) -> Option<Vec<u8>> {
+    let ours = format!("\"{}{KEPT}\"", callback_data(message, None));
+    let name = memchr::memmem::find(json, CALLBACK_NAME)?;
+    let at = name + memchr::memmem::find(json.get(name..)?, ours.as_bytes())?;
+    Some([json.get(..at)?, &serde_json::to_vec(own).ok()?, json.get(at + ours.len()..)?].concat())
+}
+
 /// A text of JSON in which the application's own callback data stands as it wrote it, where ours stood before it. Everything else is
 /// byte for byte what it was.
 #[must_use]
 pub fn with_own_callback_data(json: &[u8], message: MessageId) -> Cow<'_, [u8]> {
-    const NAME: &[u8] = b"\"biz_opaque_callback_data\"";
     let ours = format!("\"{}:", callback_data(message, None));
-    let name = memchr::memmem::find(json, NAME).map(|at| at + NAME.len());
+    let name = memchr::memmem::find(json, CALLBACK_NAME).map(|at| at + CALLBACK_NAME.len());
     let value = name.and_then(|from| Some(from + memchr::memmem::find(json.get(from..)?, ours.as_bytes())?));
     // Nothing but a colon and white space may stand between the name and the value.
     let is_value = |from: usize, at: usize| {
@@ -169,7 +212,7 @@ pub fn is_reserved(text: &str) -> bool {
 #[must_use]
 pub fn parse_callback_data(text: &str) -> Option<MessageId> {
     let (id, rest) = text.strip_prefix(CALLBACK_PREFIX)?.split_at_checked(32)?;
-    let id = Some(id).filter(|_| rest.is_empty() || rest.starts_with(':'))?;
+    let id = Some(id).filter(|_| rest.is_empty() || rest == KEPT || rest.starts_with(':'))?;
     Uuid::try_parse(id).ok().filter(|id| id.get_version_num() == 7).map(MessageId::from_uuid)
 }
 
@@ -186,7 +229,28 @@ mod tests {
         for other in ["", "waxseal:", "order-4711", "waxseal:00000000000000000000000000000000", &longer] {
             assert_eq!(parse_callback_data(other), None);
         }
-        assert_eq!(callback_data(id, Some(&"x".repeat(LONGEST_CALLBACK_DATA))).len(), 512);
+    }
+
+    #[test]
+    fn callback_data_that_leaves_no_room_for_our_id_stays_here_and_comes_back_whole() {
+        let id = MessageId::new(time::macros::datetime!(2026-11-22 12:00 UTC));
+        for (own, is_short) in [("é\"".repeat(235), false), ("é\"".repeat(236), true), ("x".repeat(512), true)] {
+            let kept = serde_json::json!({ "biz_opaque_callback_data": callback_data(id, Some(&own)), "to": "1" });
+            let (kept, sent) = (kept.to_string(), for_the_wire(kept.to_string().as_bytes()).into_owned());
+            assert_eq!(sent != kept.as_bytes(), is_short);
+            let sent: serde_json::Value = serde_json::from_slice(&sent).unwrap();
+            let data = sent["biz_opaque_callback_data"].as_str().unwrap();
+            assert!(data.chars().count() <= LONGEST_CALLBACK_DATA && sent["to"] == "1");
+            assert_eq!((parse_callback_data(data), is_kept_here(data)), (Some(id), is_short));
+            assert_eq!(own_callback_data(kept.as_bytes(), id).as_ref(), Some(&own));
+            if is_short {
+                let status = format!(r#"{{"status":"sent","biz_opaque_callback_data":"{data}","id":"x"}}"#);
+                let whole = with_kept_callback_data(status.as_bytes(), id, &own).unwrap();
+                let whole: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+                assert_eq!((&whole["biz_opaque_callback_data"], &whole["id"]), (&own.into(), &"x".into()));
+            }
+        }
+        assert!(!is_kept_here("order+") && !is_kept_here(&callback_data(id, Some("+"))));
     }
 
     #[test]

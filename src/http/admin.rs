@@ -28,8 +28,14 @@ pub(super) async fn healthz() -> &'static str {
 struct Readiness {
     ready: bool,
     checks: [Check; 5],
-    /// What somebody should see to soon, although requests are served.
-    concerns: Vec<&'static str>,
+    /// What needs somebody's attention and keeps no request from being served.
+    warnings: Vec<Warning>,
+}
+
+#[derive(Serialize)]
+struct Warning {
+    name: String,
+    count: i64,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -41,8 +47,12 @@ struct Check {
 /// Whether requests should be sent here: 200 or 503, with a list of what was looked at.
 pub(super) async fn readyz(State(state): State<AppState>) -> Response {
     let store = &state.store;
-    let (database, migrations, key_database) =
-        tokio::join!(in_time(store.ping()), in_time(store.pending_migrations()), in_time(store.ping_keys()));
+    let (database, migrations, key_database, tokens) = tokio::join!(
+        in_time(store.ping()),
+        in_time(store.pending_migrations()),
+        in_time(store.ping_keys()),
+        in_time(store.token_troubles())
+    );
     // The keys of the tenant may come out of memory, and say nothing of the database that the next tenant's come from.
     let keys = key_database.is_some() && in_time(state.door.check_keys(TenantId::DEFAULT)).await.is_some();
     let checks = [
@@ -54,8 +64,13 @@ pub(super) async fn readyz(State(state): State<AppState>) -> Response {
     ];
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let concerns = if state.door.cell_is_whole() { Vec::new() } else { vec!["cell_places"] };
-    (status, Json(Readiness { ready, checks, concerns })).into_response()
+    let warning = |(trouble, count)| Warning { name: format!("token_{trouble}"), count };
+    let mut warnings: Vec<Warning> = tokens.into_iter().flatten().map(warning).collect();
+    let lost = i64::try_from(state.door.cell_places_lost()).unwrap_or(i64::MAX);
+    if lost > 0 {
+        warnings.push(Warning { name: "cell_places".to_owned(), count: lost });
+    }
+    (status, Json(Readiness { ready, checks, warnings })).into_response()
 }
 
 async fn in_time<T, E>(answer: impl Future<Output = Result<T, E>>) -> Option<T> {

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use time::{Date, OffsetDateTime};
 
+use super::callback::Kept;
 use crate::directory::Snapshot;
 use crate::domain::event::{Item, Subject};
-use crate::domain::message::{parse_callback_data, with_own_callback_data};
+use crate::domain::message::{parse_callback_data, with_kept_callback_data, with_own_callback_data};
 use crate::ids::{ChannelId, MessageId, TenantId};
 use crate::keyring::TenantKeys;
 
@@ -64,8 +65,10 @@ pub(super) fn channel(snapshot: &Snapshot, tenant: TenantId, item: &Item) -> Opt
 }
 
 /// What is stored of an item: all of it, but that the callback data of an application's own message is as the application wrote it.
-pub(super) fn content(item: &Item) -> Cow<'_, [u8]> {
-    message(item).map_or(Cow::Borrowed(&item.envelope), |message| with_own_callback_data(&item.envelope, message))
+pub(super) fn content<'i>(item: &'i Item, kept: &Kept) -> Cow<'i, [u8]> {
+    let Some(message) = message(item) else { return Cow::Borrowed(&item.envelope) };
+    let whole = kept.get(&message).and_then(|own| with_kept_callback_data(&item.envelope, message, own));
+    whole.map_or_else(|| with_own_callback_data(&item.envelope, message), Cow::Owned)
 }
 
 /// Our message that a status is about.

@@ -2,6 +2,7 @@
 
 mod backpressure;
 mod batcher;
+mod callback;
 mod consent;
 mod file;
 mod hasten;

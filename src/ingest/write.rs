@@ -10,6 +10,7 @@ use std::time::Instant;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::callback::{self, Kept};
 use super::consent::{self, Saying};
 use super::{Parts, file, hasten};
 use crate::audit::Action;
@@ -127,7 +128,8 @@ impl Writer {
         let snapshot = self.parts.directory.snapshot();
         let (now, words) = (self.parts.clock.now(), &self.parts.words);
         let keeps_media = self.parts.keeps_media && !bare;
-        let filing = Filing { tenant, keys: &keys, snapshot: &snapshot, now, words, bare, keeps_media };
+        let kept = callback::kept(&self.parts, tenant, items).await?;
+        let filing = Filing { tenant, keys: &keys, snapshot: &snapshot, now, words, bare, keeps_media, kept: &kept };
         let mut filed: Vec<Filed<'_>> = items.iter().map(|item| filing.file(item)).collect();
         let people: Vec<Option<&Hashed<'_>>> = filed.iter().map(|one| one.person.as_ref()).collect();
         let contacts = self.parts.contacts.all_remembered(tenant, &people);
@@ -229,7 +231,11 @@ impl Writer {
         for (one, event_id) in filed.iter().zip(ids) {
             let dek = deks.get(&name(one)).ok_or(KeyringError::Gone)?;
             let place = places::event_payload(filing.tenant, event_id, one.contact);
-            batch.push(filing.event(one, event_id, envelope::seal(&dek.dek, &place, &file::content(one.item))));
+            batch.push(filing.event(
+                one,
+                event_id,
+                envelope::seal(&dek.dek, &place, &file::content(one.item, filing.kept)),
+            ));
         }
         Ok(batch)
     }
@@ -284,6 +290,7 @@ struct Filing<'a> {
     words: &'a Words,
     bare: bool,
     keeps_media: bool,
+    kept: &'a Kept,
 }
 
 /// An item with everything that files it.

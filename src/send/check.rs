@@ -120,10 +120,7 @@ fn content(body: Map<String, Value>) -> (&'static str, Map<String, Value>, Vec<F
     match body.get("biz_opaque_callback_data").map(Value::as_str) {
         Some(None) => faults.push(fault("/biz_opaque_callback_data", "must be a string")),
         Some(Some(text)) if text.chars().count() > LONGEST_CALLBACK_DATA => {
-            faults.push(fault(
-                "/biz_opaque_callback_data",
-                "must have at most 471 characters: the gateway's own id travels with them",
-            ));
+            faults.push(fault("/biz_opaque_callback_data", "must have at most 512 characters"));
         }
         Some(Some(text)) if is_reserved(text) => {
             let detail = "must not begin with \"waxseal:\", which marks the gateway's own";

@@ -123,6 +123,8 @@ impl Sender {
         let ended = overdue.into_iter().map(|one| {
             let fate = match one.mark {
                 None => Fate::Ended(Ending::Expired),
+                // Whoever marked it died before it was sent: it is as if it had never been touched.
+                Some(_) if !one.may_be_sent => Fate::PutBack { until: self.clock.now(), unburnt: true, resend: false },
                 Some(_) => {
                     tracing::warn!(message = %one.message, again = one.resend, "the answer to this message was lost");
                     self.doubted(one.resend)

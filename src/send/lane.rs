@@ -1,6 +1,8 @@
 //! The lane of a channel: takes due messages in hand, puts each on the wire at its moment, records how they ended. Taking, sending and
 //! recording overlap; what ends while a record is being written goes into the next one, so that a busy lane commits in groups.
 
+mod boarding;
+
 use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
@@ -13,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::boarding::{AHEAD, Boarding};
 use super::Sender;
 use super::claim::{Overdue, Taken};
 use super::flight::Flown;
@@ -51,9 +54,13 @@ struct Work<'a> {
     lane: OwnedLane,
     channel: Arc<Channel>,
     turns: Turns,
+    boarding: Boarding,
     flying: FuturesUnordered<Later<'a, Flown>>,
+    /// Whether the list was kept.
+    listing: Option<Later<'a, Result<bool, StoreError>>>,
     taking: Option<Later<'a, Result<Taken, StoreError>>>,
-    recording: Option<Later<'a, Vec<Ended>>>,
+    /// What was recorded, and what of it cannot be.
+    recording: Option<Later<'a, (Vec<Ended>, Vec<MessageId>)>>,
     looking: Option<Later<'a, Overdue>>,
     /// What has ended and is not being recorded yet.
     ended: Vec<Ended>,
@@ -78,8 +85,9 @@ struct Work<'a> {
 
 enum Happened {
     Flown(Flown),
+    Listed(Result<bool, StoreError>),
     Taken(Result<Taken, StoreError>),
-    Recorded(Vec<Ended>),
+    Recorded((Vec<Ended>, Vec<MessageId>)),
     Looked(Overdue),
     Rung,
     Rested,
@@ -102,6 +110,7 @@ pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: Cancell
         let (rest, look, may_look) = (work.rests_until(), work.look, !stopping && work.has_time());
         let happened = tokio::select! {
             Some(flown) = work.flying.next() => Happened::Flown(flown),
+            listed = wait_for(&mut work.listing) => Happened::Listed(listed),
             taken = wait_for(&mut work.taking) => Happened::Taken(taken),
             recorded = wait_for(&mut work.recording) => Happened::Recorded(recorded),
             overdue = wait_for(&mut work.looking) => Happened::Looked(overdue),
@@ -112,8 +121,9 @@ pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: Cancell
         };
         match happened {
             Happened::Flown(flown) => work.note(flown),
+            Happened::Listed(listed) => work.was_listed(&listed),
             Happened::Taken(taken) => work.take_in(taken),
-            Happened::Recorded(recorded) => work.was_recorded(&recorded),
+            Happened::Recorded((recorded, stuck)) => work.was_recorded(&recorded, &stuck),
             Happened::Looked(overdue) => work.looked(overdue),
             Happened::Rung => work.more = true,
             Happened::Rested => {}
@@ -130,7 +140,9 @@ impl<'a> Work<'a> {
             lane,
             channel,
             turns: Turns::default(),
+            boarding: Boarding::new(sender.max_in_flight, instant),
             flying: FuturesUnordered::new(),
+            listing: None,
             taking: None,
             recording: None,
             looking: None,
@@ -190,11 +202,7 @@ impl<'a> Work<'a> {
 
     fn start_what_may(&mut self, stopping: bool, now: OffsetDateTime) {
         let (sender, instant) = (self.sender, Instant::now());
-        while self.flying.len() < sender.max_in_flight
-            && let Some(ready) = self.turns.next(instant)
-        {
-            self.fly(ready);
-        }
+        self.board(instant);
         let has_time = !stopping && self.has_time();
         let limit = self.room(instant);
         if has_time && self.look <= now {
@@ -202,6 +210,7 @@ impl<'a> Work<'a> {
         } else if has_time
             && self.more
             && limit > 0
+            && self.boarding.has_list()
             && self.take_from <= instant
             && self.slowed_until <= now
             && self.channel.token.is_some()
@@ -216,8 +225,8 @@ impl<'a> Work<'a> {
             let (ended, channel) = (std::mem::replace(&mut self.ended, rest), self.channel.clone());
             let lane = self.lane;
             self.recording = Some(Box::pin(async move {
-                sender.record(lane, &channel, &ended).await;
-                ended
+                let stuck = sender.record(lane, &channel, &ended).await;
+                (ended, stuck)
             }));
         }
     }
@@ -235,7 +244,10 @@ impl<'a> Work<'a> {
             _ if self.tail > instant + LEAD => 0,
             per_second => per_second.div_ceil(CLAIMS_A_SECOND),
         };
-        (most + chunk).saturating_sub(self.flying.len() + self.turns.len()).min(chunk).min(MOST_IN_A_CLAIM)
+        (most + chunk)
+            .saturating_sub(self.flying.len() + self.boarding.len() + self.turns.len())
+            .min(chunk)
+            .min(MOST_IN_A_CLAIM)
     }
 
     fn is_worth_recording(&self, stopping: bool, instant: Instant) -> bool {
@@ -247,14 +259,15 @@ impl<'a> Work<'a> {
     fn rests_until(&self) -> Option<Instant> {
         let instant = Instant::now();
         let room = self.flying.len() < self.sender.max_in_flight;
-        let send = self.turns.wake().filter(|_| room);
+        let [send, list] = self.boarding.wakes();
+        let board = self.turns.wake().and_then(|at| at.checked_sub(AHEAD));
         let record = (self.recording.is_none() && !self.ended.is_empty()).then_some(self.record_from);
         let take = (self.taking.is_none() && self.more).then(|| match self.per_second {
             0 => self.take_from,
             _ => self.take_from.max(self.tail.checked_sub(LEAD).unwrap_or(instant)),
         });
         // What is past waits for something else: for room, for the end of a pause.
-        [send, record, take].into_iter().flatten().filter(|rest| *rest > instant).min()
+        [send.filter(|_| room), list, board, record, take].into_iter().flatten().filter(|rest| *rest > instant).min()
     }
 
     /// Whether neither a claim nor a look is under way.
@@ -264,6 +277,8 @@ impl<'a> Work<'a> {
 
     fn is_at_rest(&self) -> bool {
         self.flying.is_empty()
+            && self.listing.is_none()
+            && self.boarding.len() == 0
             && self.taking.is_none()
             && self.looking.is_none()
             && self.recording.is_none()
@@ -297,10 +312,14 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn was_recorded(&mut self, recorded: &[Ended]) {
+    fn was_recorded(&mut self, recorded: &[Ended], stuck: &[MessageId]) {
         self.recording = None;
         for one in recorded {
             self.in_hand.remove(&one.message);
+            // The next owner must know that Meta may have what cannot be recorded.
+            if !stuck.contains(&one.message) {
+                self.boarding.is_recorded(one.message);
+            }
             self.more |= matches!(one.fate, Fate::PutBack { .. });
         }
     }
@@ -317,7 +336,7 @@ impl<'a> Work<'a> {
             _ => {
                 self.ended.push(Ended { message, contact, mark: Some(self.lane.epoch), fate });
                 if let Some(next) = self.turns.ended(contact) {
-                    self.fly(next);
+                    self.boarding.offer(next);
                 }
             }
         }
@@ -325,12 +344,6 @@ impl<'a> Work<'a> {
             self.slowed_until = self.slowed_until.max(until);
             self.look = self.look.min(self.slowed_until);
         }
-    }
-
-    /// What is not on the wire goes back.
-    fn put_all_back(&mut self, until: OffsetDateTime) {
-        let all = self.turns.give_all_back();
-        self.put_back(all, until);
     }
 
     fn put_back(&mut self, all: Vec<Ready>, until: OffsetDateTime) {

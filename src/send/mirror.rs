@@ -1,6 +1,7 @@
 //! The Graph mirror: an application speaks to us as it would to Meta, and waits for Meta's answer. What it sends is kept and
 //! tracked like everything else; Meta's token is added here and never leaves.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use super::pace::{Limited, NoTurn, TooFast};
 use super::queue::QueueError;
 use super::rules::Outgoing;
 use crate::domain::channel::Channel;
+use crate::domain::message::for_the_wire;
 use crate::ids::{ChannelId, ContactId, TenantId};
 use crate::meta::answer::{Answer, Outcome};
 use crate::meta::client::{Cause, Edge, SendError};
@@ -158,7 +160,8 @@ impl Sender {
         contact: Option<ContactId>,
     ) -> Result<Answer, MirrorError> {
         let checked = draft.0.map_err(MirrorError::Faulty)?;
-        let outgoing = Outgoing { contact, kind: checked.kind, body: &checked.body, is_later: false };
+        let is_marketing = way.edge == Edge::MarketingMessages;
+        let outgoing = Outgoing { contact, kind: checked.kind, body: &checked.body, is_later: false, is_marketing };
         let objection = self.permit(&channel, &[outgoing]).await.map_err(QueueError::from)?.pop().flatten();
         if let Some(objection) = objection {
             return Err(QueueError::from(objection).into());
@@ -197,6 +200,10 @@ impl Sender {
 
     pub(super) async fn post(&self, channel: &Channel, way: &Way, body: Bytes) -> Result<Answer, SendError> {
         let token = channel.token.as_ref().ok_or(SendError::NotSent(Cause::NoToken))?;
+        let body = match for_the_wire(&body) {
+            Cow::Borrowed(_) => body,
+            Cow::Owned(short) => short.into(),
+        };
         self.graph.send_message(&channel.phone_number_id, token, body, (way.version.as_deref(), way.edge)).await
     }
 }

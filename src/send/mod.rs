@@ -7,6 +7,7 @@ mod cancel;
 mod check;
 mod claim;
 pub mod closing;
+mod depth;
 mod fallback;
 mod flight;
 mod lane;
@@ -23,6 +24,7 @@ mod waited;
 pub use accept::{Accepting, Ready};
 pub use cancel::Found;
 pub use check::{Draft, Fault};
+pub use depth::{Depths, Standing};
 pub use lane::run as run_lane;
 pub use mirror::{MirrorError, Passed, Way};
 pub use order::{Order, Terms};
@@ -66,4 +68,6 @@ pub struct Sender {
     pub rules: rules::Rules,
     /// The templates that messages are compared with.
     pub book: rules::Book,
+    /// How much waits.
+    pub depths: Depths,
 }

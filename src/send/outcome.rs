@@ -131,9 +131,40 @@ struct Known<'a> {
     ending: &'a Ending,
 }
 
+/// What is left to record: a stack, so that a batch that is refused is halved until what cannot be recorded stands alone.
+struct Left<'a, T>(Vec<&'a [T]>);
+
+impl<'a, T> Left<'a, T> {
+    fn of(all: &'a [T]) -> Self {
+        Self(if all.is_empty() { Vec::new() } else { vec![all] })
+    }
+
+    fn next(&mut self) -> Option<&'a [T]> {
+        self.0.pop()
+    }
+
+    /// What became of a batch. The one that cannot be recorded, when it stands alone.
+    async fn note(&mut self, channel: &Channel, batch: &'a [T], done: Result<(), RecordError>) -> Option<&'a T> {
+        let Err(error) = done else { return None };
+        if error.is_retryable() {
+            tracing::warn!(channel = %channel.id, error = %error, "what became of messages could not be recorded yet");
+            tokio::time::sleep(PAUSE).await;
+            self.0.push(batch);
+            return None;
+        }
+        if let [one] = batch {
+            tracing::error!(channel = %channel.id, error = %error, "what became of a message cannot be recorded");
+            return Some(one);
+        }
+        self.0.extend(batch.chunks(batch.len().div_ceil(2)).rev());
+        None
+    }
+}
+
 impl Sender {
-    /// Records what became of messages, trying again while the database is away: nobody else knows it.
-    pub(super) async fn record(&self, lane: OwnedLane, channel: &Channel, ended: &[Ended]) {
+    /// Records what became of messages, trying again while the database is away: nobody else knows it. Returns those of which it cannot
+    /// be recorded. They stay marked: never sent again by this owner, and in doubt for the next one as long as they are listed.
+    pub(super) async fn record(&self, lane: OwnedLane, channel: &Channel, ended: &[Ended]) -> Vec<MessageId> {
         let mut endings = Vec::with_capacity(ended.len());
         let mut back = Vec::new();
         for one in ended {
@@ -146,38 +177,23 @@ impl Sender {
                 }
             }
         }
-        if !back.is_empty() {
-            metrics::counter!(telemetry::SENDS, "outcome" => "postponed").increment(back.len() as u64);
-            back.sort_unstable_by_key(|one| one.message.uuid());
-            while let Err(error) = self.store.put_back_messages(lane, &back).await {
-                tracing::warn!(channel = %channel.id, error = %error, "messages could not be put back yet");
-                tokio::time::sleep(PAUSE).await;
-            }
+        let mut stuck = Vec::new();
+        metrics::counter!(telemetry::SENDS, "outcome" => "postponed").increment(back.len() as u64);
+        back.sort_unstable_by_key(|one| one.message.uuid());
+        let mut left = Left::of(&back);
+        while let Some(batch) = left.next() {
+            let done = self.store.put_back_messages(lane, batch).await.map_err(RecordError::from);
+            stuck.extend(left.note(channel, batch, done).await.map(|one| one.message));
         }
         endings.sort_unstable_by_key(|one| one.message.uuid());
         for day in endings.chunk_by(|one, next| one.message.day() == next.message.day()) {
-            self.settle_stubbornly(channel, day).await;
-        }
-    }
-
-    async fn settle_stubbornly(&self, channel: &Channel, endings: &[Known<'_>]) {
-        // What is left to do: a stack, so that a batch that is refused is halved until what cannot be recorded stands alone.
-        let mut left = vec![endings];
-        while let Some(batch) = left.pop() {
-            match self.settle(channel, batch).await {
-                Ok(()) => {}
-                Err(error) if error.is_retryable() => {
-                    tracing::warn!(channel = %channel.id, error = %error, "how messages ended could not be recorded yet");
-                    tokio::time::sleep(PAUSE).await;
-                    left.push(batch);
-                }
-                Err(error) => match batch {
-                    // Stays marked as being on the wire: never sent again, and in doubt for whoever owns the lane next.
-                    [one] => tracing::error!(message = %one.message, error = %error, "how it ended cannot be recorded"),
-                    _ => left.extend(batch.chunks(batch.len().div_ceil(2)).rev()),
-                },
+            let mut left = Left::of(day);
+            while let Some(batch) = left.next() {
+                let done = self.settle(channel, batch).await;
+                stuck.extend(left.note(channel, batch, done).await.map(|one| one.message));
             }
         }
+        stuck
     }
 
     /// Records how a message of the mirror ended.

@@ -114,7 +114,8 @@ pub struct Addressed {
 impl Addressed {
     fn outgoing(&self, now: OffsetDateTime) -> Outgoing<'_> {
         let Checked { body, kind, .. } = &self.order.checked;
-        Outgoing { contact: self.contact, kind, body, is_later: self.order.terms.first_at(now) > now }
+        let is_later = self.order.terms.first_at(now) > now;
+        Outgoing { contact: self.contact, kind, body, is_later, is_marketing: false }
     }
 }
 
@@ -236,8 +237,11 @@ impl Sender {
         channels.sort_unstable();
         channels.dedup();
         let several = messages.len() > 1;
+        let now = self.clock.now();
+        let due: Vec<(ChannelId, usize)> = messages.iter().filter_map(|one| one.falls_due(now)).collect();
         match self.accepting.take(Parcel { tenant, messages, claim }).await {
             Ok(Stored::Now(_)) => {
+                self.depths.add(due.into_iter());
                 for channel in channels {
                     self.bells.ring(channel.uuid());
                 }

@@ -47,7 +47,10 @@ impl Sender {
             all.iter().map(|ready| (ready.message.made_at() + WAITED < now).then(|| Read::new(ready))).collect();
         let waited = all.iter().zip(&read).filter_map(|(ready, read)| Some((ready, read.as_ref()?)));
         let outgoing: Vec<Outgoing<'_>> = waited
-            .map(|(ready, Read { body, kind })| Outgoing { contact: Some(ready.contact), kind, body, is_later: false })
+            .map(|(ready, Read { body, kind })| {
+                let contact = Some(ready.contact);
+                Outgoing { contact, kind, body, is_later: false, is_marketing: false }
+            })
             .collect();
         if outgoing.is_empty() {
             return (all, Vec::new());

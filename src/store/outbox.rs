@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::lanes::OwnedLane;
 use super::{Store, StoreError};
+use crate::domain::channel::USUAL_PACE;
 use crate::ids::{ContactId, MessageId};
 
 /// Marks a request that the mirror, which owns no lane, put on the wire.
@@ -64,8 +65,10 @@ pub struct Overdue {
     pub message: MessageId,
     /// To whom.
     pub contact: ContactId,
-    /// What marks it as being on the wire; `None`: it is not, and it is too late to be sent.
+    /// Who has it in hand; `None`: nobody, and it is too late to be sent.
     pub mark: Option<i64>,
+    /// Whether Meta may have seen it.
+    pub may_be_sent: bool,
     /// Whether it is sent once more.
     pub resend: bool,
 }
@@ -107,7 +110,7 @@ impl Store {
                                      WHERE tenant_id = $1 AND channel_id = $2 AND slowed_until > $5)
                    FOR SHARE
                ), pace AS MATERIALIZED (
-                   SELECT COALESCE($8::int, c.messages_per_second, 80) AS per_second
+                   SELECT COALESCE(c.pace_limit, $8::int, c.messages_per_second, $10) AS per_second
                    FROM channel c WHERE c.tenant_id = $1 AND c.channel_id = $2
                ), heads (priority, api_key) AS (
                    -- From one priority and key to the next, whatever waits in between.
@@ -207,6 +210,7 @@ impl Store {
             wanted.after,
             wanted.per_second,
             wanted.pairs,
+            USUAL_PACE,
         )
         .fetch_all(&self.data)
         .await?;
@@ -234,8 +238,8 @@ impl Store {
         Ok(claim)
     }
 
-    /// Messages that an earlier owner of the lane, or the mirror, put on the wire without recording an answer, and those that are too
-    /// late to be sent. At most [`OVERDUE`] of each.
+    /// Messages that an earlier owner of the lane, or the mirror, marked without recording an answer, and those that are too late to be
+    /// sent. At most [`OVERDUE`] of each. Lists of earlier owners ([`Store::list_on_the_wire`]) go with the last of their marks.
     pub async fn overdue_messages(&self, lane: OwnedLane, now: OffsetDateTime) -> Result<Vec<Overdue>, StoreError> {
         let rows = sqlx::query!(
             r#"WITH overdue AS MATERIALIZED (
@@ -250,9 +254,18 @@ impl Store {
                    (SELECT message_id, part_day, sending_epoch, resent FROM outbox
                     WHERE tenant_id = $1 AND channel_id = $2 AND sending_epoch IS NULL AND expires_at <= $5
                     ORDER BY expires_at LIMIT $6)
+               ), forgotten AS (
+                   DELETE FROM on_the_wire w
+                   WHERE tenant_id = $1 AND channel_id = $2 AND epoch < $3
+                     AND NOT EXISTS (SELECT 1 FROM outbox
+                                     WHERE tenant_id = $1 AND channel_id = $2 AND sending_epoch = w.epoch)
                )
                SELECT o.message_id AS "message_id!", m.contact_id, o.sending_epoch,
-                      (m.on_doubt = 'resend' AND NOT o.resent) AS "resend!"
+                      (m.on_doubt = 'resend' AND NOT o.resent) AS "resend!",
+                      -- The mirror keeps no list, and marks when it sends.
+                      COALESCE((SELECT o.message_id = ANY(w.messages) FROM on_the_wire w
+                                WHERE w.tenant_id = $1 AND w.channel_id = $2 AND w.epoch = o.sending_epoch), true)
+                          AS "may_be_sent!"
                FROM overdue o CROSS JOIN LATERAL (
                    SELECT contact_id, on_doubt FROM message
                    WHERE tenant_id = $1 AND part_day = o.part_day AND message_id = o.message_id LIMIT 1
@@ -271,6 +284,7 @@ impl Store {
             contact: ContactId::from_uuid(row.contact_id),
             mark: row.sending_epoch,
             resend: row.resend,
+            may_be_sent: row.may_be_sent,
         });
         Ok(rows.collect())
     }

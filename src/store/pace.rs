@@ -6,6 +6,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::{Store, StoreError};
+use crate::domain::channel::USUAL_PACE;
 use crate::ids::{ChannelId, ContactId, TenantId};
 
 /// Whether something may go.
@@ -36,7 +37,7 @@ impl Store {
         let taken = sqlx::query_scalar!(
             r#"WITH pace AS MATERIALIZED (
                    SELECT CASE per_second WHEN 0 THEN interval '0' ELSE interval '1 second' / NULLIF(per_second, 0) END AS step
-                   FROM (SELECT COALESCE($3::int, c.messages_per_second, 80) AS per_second
+                   FROM (SELECT COALESCE(c.pace_limit, $3::int, c.messages_per_second, $6) AS per_second
                          FROM channel c WHERE c.tenant_id = $1 AND c.channel_id = $2) c
                )
                INSERT INTO channel_pace AS p (tenant_id, channel_id, taken_until)
@@ -44,13 +45,14 @@ impl Store {
                ON CONFLICT (tenant_id, channel_id) DO UPDATE
                SET taken_until = GREATEST(p.taken_until, clock_timestamp()) + (SELECT step FROM pace)
                WHERE p.slowed_until <= $5
-                 AND ($3 IS NOT DISTINCT FROM 0 OR p.taken_until <= clock_timestamp() + make_interval(secs => $4))
+                 AND ((SELECT step FROM pace) = interval '0' OR p.taken_until <= clock_timestamp() + make_interval(secs => $4))
                RETURNING EXTRACT(EPOCH FROM taken_until - (SELECT step FROM pace) - clock_timestamp())::float8 AS "ahead!""#,
             tenant.uuid(),
             channel.uuid(),
             per_second,
             patience.as_secs_f64(),
             now,
+            USUAL_PACE,
         )
         .fetch_optional(&self.data)
         .await?;

@@ -3,7 +3,8 @@
 use time::OffsetDateTime;
 
 use super::{Connection, Store, StoreError};
-use crate::ids::{ChannelId, MessageId, TenantId};
+use crate::domain::channel::{Pace, USUAL_PACE};
+use crate::ids::{ChannelId, ContactId, MessageId, TenantId};
 
 /// Beyond this many, a place is not counted out.
 pub const FURTHEST: i64 = 10_000;
@@ -15,6 +16,17 @@ pub struct Place {
     pub before: i64,
     /// When it falls due.
     pub due_at: OffsetDateTime,
+    /// How fast those before it go.
+    pub pace: Pace,
+}
+
+/// How much waits in a channel's queue and is due.
+#[derive(Debug)]
+pub struct Depth {
+    /// By priority, the most urgent first; [`FURTHEST`] also stands for more.
+    pub waiting: [i64; 3],
+    /// How fast it goes.
+    pub pace: Pace,
 }
 
 /// Takes a message back that waits. False: it does not, or it is on the wire; a claim that is faster wins.
@@ -54,17 +66,44 @@ impl Store {
         Ok(fallback.fetch_optional(&self.data).await?.flatten())
     }
 
-    /// Where a message stands; `None`: it does not wait.
+    /// The sealed bodies of messages, and to whom they go.
+    pub async fn requests_of(
+        &self,
+        tenant: TenantId,
+        messages: &[MessageId],
+    ) -> Result<Vec<(MessageId, ContactId, Vec<u8>)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"SELECT m.message_id, m.contact_id, m.request::bytea AS "request!"
+               FROM UNNEST($2::date[], $3::uuid[]) AS t (part_day, message_id) CROSS JOIN LATERAL (
+                   SELECT message_id, contact_id, request FROM message
+                   WHERE tenant_id = $1 AND part_day = t.part_day AND message_id = t.message_id LIMIT 1
+               ) m"#,
+            tenant.uuid(),
+            &messages.iter().map(|one| one.day()).collect::<Vec<_>>(),
+            &messages.iter().map(|one| one.uuid()).collect::<Vec<_>>(),
+        );
+        let rows = rows.fetch_all(&self.data).await?.into_iter();
+        let ids = |message, contact| (MessageId::from_uuid(message), ContactId::from_uuid(contact));
+        Ok(rows
+            .map(|row| {
+                let (message, contact) = ids(row.message_id, row.contact_id);
+                (message, contact, row.request)
+            })
+            .collect())
+    }
+
+    /// Where a message stands; `None`: it does not wait. `per_second` is what the operator set for all channels.
     pub async fn place_in_queue(
         &self,
         tenant: TenantId,
         channel: ChannelId,
         message: MessageId,
-        now: OffsetDateTime,
+        (per_second, now): (Option<i32>, OffsetDateTime),
     ) -> Result<Option<Place>, StoreError> {
         // What falls due later goes later, however urgent it is; so each priority is a range of the index of its own.
         let place = sqlx::query!(
-            r#"SELECT own.next_at, ahead.count AS "before!"
+            r#"SELECT own.next_at, ahead.count AS "before!", p.slowed_until AS "slowed_until?",
+                      COALESCE(c.pace_limit, $6::int, c.messages_per_second, $7) AS "per_second!"
                FROM outbox own CROSS JOIN LATERAL (
                    SELECT count(*) FROM (
                        SELECT 1 FROM generate_series(0, own.priority - 1) AS urgent (priority) CROSS JOIN LATERAL (
@@ -81,14 +120,55 @@ impl Store {
                        LIMIT $5
                    ) waiting
                ) ahead
+               JOIN channel c ON c.tenant_id = $1 AND c.channel_id = $2
+               LEFT JOIN channel_pace p ON p.tenant_id = $1 AND p.channel_id = $2
                WHERE own.tenant_id = $1 AND own.channel_id = $2 AND own.message_id = $3 AND own.sending_epoch IS NULL"#,
             tenant.uuid(),
             channel.uuid(),
             message.uuid(),
             now,
             FURTHEST,
+            per_second,
+            USUAL_PACE,
         );
         let place = place.fetch_optional(self.reading(tenant)).await?;
-        Ok(place.map(|place| Place { before: place.before, due_at: place.next_at }))
+        Ok(place.map(|place| Place {
+            before: place.before,
+            due_at: place.next_at,
+            pace: Pace { per_second: place.per_second, slowed_until: place.slowed_until },
+        }))
+    }
+
+    /// How much of a channel's queue is due; `None`: no such channel. `per_second` is what the operator set for all channels.
+    pub async fn depth_of_queue(
+        &self,
+        tenant: TenantId,
+        channel: ChannelId,
+        (per_second, now): (Option<i32>, OffsetDateTime),
+    ) -> Result<Option<Depth>, StoreError> {
+        let depth = sqlx::query!(
+            r#"SELECT p.slowed_until AS "slowed_until?",
+                      COALESCE(c.pace_limit, $5::int, c.messages_per_second, $6) AS "per_second!",
+                      ARRAY(SELECT (SELECT count(*) FROM (
+                                SELECT 1 FROM outbox o
+                                WHERE o.tenant_id = $1 AND o.channel_id = $2 AND o.priority = level.priority::int2
+                                  AND o.next_at <= $3 AND o.sending_epoch IS NULL
+                                LIMIT $4
+                            ) waiting)
+                            FROM generate_series(0, 2) AS level (priority) ORDER BY level.priority) AS "waiting!"
+               FROM channel c LEFT JOIN channel_pace p ON p.tenant_id = $1 AND p.channel_id = $2
+               WHERE c.tenant_id = $1 AND c.channel_id = $2"#,
+            tenant.uuid(),
+            channel.uuid(),
+            now,
+            FURTHEST,
+            per_second,
+            USUAL_PACE,
+        );
+        let depth = depth.fetch_optional(&self.data).await?;
+        Ok(depth.map(|depth| Depth {
+            waiting: std::array::from_fn(|level| depth.waiting.get(level).copied().unwrap_or(0)),
+            pace: Pace { per_second: depth.per_second, slowed_until: depth.slowed_until },
+        }))
     }
 }

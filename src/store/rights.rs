@@ -30,7 +30,13 @@ const fn of_nobody(name: &'static str, grants: &'static [(Role, &'static str)]) 
 const DATA: &[Table] = &[
     of_tenants("tenant", &[(Worker, "SELECT, INSERT")]),
     of_tenants("meta_app", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
-    of_tenants("channel", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
+    of_tenants(
+        "channel",
+        &[
+            (Worker, "SELECT, INSERT, UPDATE, DELETE"),
+            (Reader, "SELECT (tenant_id, channel_id, messages_per_second, pace_limit)"),
+        ],
+    ),
     of_tenants("endpoint", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Janitor, "SELECT (tenant_id, endpoint_id)")]),
     of_tenants("api_key", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT (tenant_id, key_id, last_used_on)")]),
     of_tenants(
@@ -128,7 +134,8 @@ const DATA: &[Table] = &[
     of_tenants("media_fetch", &[(Ingest, "INSERT"), (Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT")]),
     of_tenants("media", &[(Worker, "SELECT, INSERT"), (Reader, "SELECT")]),
     of_tenants("outbox", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT")]),
-    of_tenants("channel_pace", &[(Worker, "SELECT, INSERT, UPDATE")]),
+    of_tenants("on_the_wire", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
+    of_tenants("channel_pace", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT")]),
     of_tenants(
         "pair_pace",
         &[

@@ -43,6 +43,8 @@ pub struct ChannelRow {
     pub name: String,
     /// Sealed; absent: cannot send.
     pub access_token: Option<Vec<u8>>,
+    /// Messages a second that the operator set.
+    pub pace_limit: Option<i32>,
     /// Since when.
     pub created_at: OffsetDateTime,
     /// Last change.
@@ -155,7 +157,8 @@ impl Store {
     pub async fn all_channels(&self) -> Result<Vec<ChannelRow>, StoreError> {
         let rows = sqlx::query_as!(
             ChannelRow,
-            "SELECT tenant_id, channel_id, phone_number_id, waba_id, name, access_token::bytea AS access_token, created_at, updated_at
+            "SELECT tenant_id, channel_id, phone_number_id, waba_id, name, access_token::bytea AS access_token, pace_limit,
+                    created_at, updated_at
              FROM channel ORDER BY tenant_id, channel_id"
         );
         Ok(rows.fetch_all(&self.data).await?)
@@ -165,14 +168,15 @@ impl Store {
     pub async fn insert_channel(&self, row: &ChannelRow) -> Result<(), StoreError> {
         let mut transaction = self.data.begin().await?;
         sqlx::query!(
-            "INSERT INTO channel (tenant_id, channel_id, phone_number_id, waba_id, name, access_token, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6::bytea, $7, $8)",
+            "INSERT INTO channel (tenant_id, channel_id, phone_number_id, waba_id, name, access_token, pace_limit, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6::bytea, $7, $8, $9)",
             row.tenant_id,
             row.channel_id,
             row.phone_number_id,
             row.waba_id,
             row.name,
             row.access_token,
+            row.pace_limit,
             row.created_at,
             row.updated_at,
         )
@@ -190,7 +194,7 @@ impl Store {
         let mut transaction = self.data.begin().await?;
         let done = sqlx::query!(
             "UPDATE channel
-             SET waba_id = $4, name = $5, access_token = $6::bytea,
+             SET waba_id = $4, name = $5, access_token = $6::bytea, pace_limit = $8,
                  updated_at = GREATEST($7, updated_at + interval '1 microsecond')
              WHERE tenant_id = $1 AND channel_id = $2 AND updated_at = $3",
             row.tenant_id,
@@ -200,6 +204,7 @@ impl Store {
             row.name,
             row.access_token,
             row.updated_at,
+            row.pace_limit,
         )
         .execute(&mut *transaction)
         .await?;
@@ -227,6 +232,13 @@ impl Store {
         // Without its token nothing can be fetched any more.
         sqlx::query!(
             "DELETE FROM media_fetch WHERE tenant_id = $1 AND channel_id = $2",
+            tenant.uuid(),
+            channel.uuid(),
+        )
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query!(
+            "DELETE FROM on_the_wire WHERE tenant_id = $1 AND channel_id = $2",
             tenant.uuid(),
             channel.uuid(),
         )

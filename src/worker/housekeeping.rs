@@ -71,6 +71,9 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
     }
 }
 
+/// What may be wrong with a token.
+const TOKEN_TROUBLES: [&str; 3] = ["invalid", "missing_scopes", "expires_soon"];
+
 async fn gauges(worker: &Worker) {
     // Else every time that was recorded would be kept until somebody reads the metrics.
     worker.metrics.run_upkeep();
@@ -95,6 +98,12 @@ async fn gauges(worker: &Worker) {
     if let Ok(since) = worker.store.audit_unpublished_since().await {
         let age = since.map_or(0.0, |since| (worker.clock.now() - since).as_seconds_f64().max(0.0));
         metrics::gauge!(telemetry::AUDIT_UNPUBLISHED_SECONDS).set(age);
+    }
+    if let Ok(troubles) = worker.store.token_troubles().await {
+        for reason in TOKEN_TROUBLES {
+            let count = troubles.iter().find(|(trouble, _)| trouble == reason).map_or(0, |(_, count)| *count);
+            metrics::gauge!(telemetry::TOKEN_TROUBLES, "reason" => reason).set(count as f64);
+        }
     }
     if let Ok((fresh, postponed)) = worker.store.owed_estimate().await {
         metrics::gauge!(telemetry::OWED, "kind" => "fresh").set(fresh as f64);

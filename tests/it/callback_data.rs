@@ -55,7 +55,7 @@ async fn callback_data_of_an_application_comes_back_in_both_formats_and_ours_set
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callback_data_of_the_mirror_comes_back_too_and_what_leaves_no_room_for_ours_is_refused_by_both_doors() {
+async fn callback_data_as_long_as_meta_takes_comes_back_by_both_doors_and_longer_is_refused() {
     let app = TestApp::spawn().await;
     let receiver = Receiver::start().await;
     app.endpoint(&receiver, "meta").await;
@@ -64,8 +64,20 @@ async fn callback_data_of_the_mirror_comes_back_too_and_what_leaves_no_room_for_
     assert_eq!(mirrored(&"x".repeat(471)).await, StatusCode::OK);
     until("three statuses arrive", PATIENCE, async || given_back(&receiver).len() == 3).await;
     assert!(given_back(&receiver).iter().all(|one| *one == "x".repeat(471)));
-    assert_eq!(mirrored(&"x".repeat(472)).await, StatusCode::BAD_REQUEST);
-    let (status, problem) = queue(&app, message(&"x".repeat(472))).await;
+    // Here there is no room for ours beside it: it stays with the gateway, and is put back.
+    let longest = "ü\"".repeat(256);
+    assert_eq!(mirrored(&longest).await, StatusCode::OK);
+    until("three more arrive", PATIENCE, async || given_back(&receiver).len() == 6).await;
+    let (status, queued) = queue(&app, message(&longest)).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    until("three more arrive", PATIENCE, async || given_back(&receiver).len() == 9).await;
+    assert!(given_back(&receiver)[3..].iter().all(|one| *one == longest), "{:?}", given_back(&receiver));
+    let shown = app.get(&format!("/v1/messages/{}", queued["id"].as_str().unwrap())).await;
+    assert_eq!(shown["request"]["biz_opaque_callback_data"], longest, "{shown}");
+    let sent = app.control(Method::GET, "ledger", json!(null)).await["messages"][2].clone();
+    assert!(sent["biz_opaque_callback_data"].as_str().unwrap().len() < 50 && !sent.to_string().contains('ü'), "{sent}");
+    assert_eq!(mirrored(&"x".repeat(513)).await, StatusCode::BAD_REQUEST);
+    let (status, problem) = queue(&app, message(&"x".repeat(513))).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(problem["errors"][0]["pointer"], "/message/biz_opaque_callback_data");
 }

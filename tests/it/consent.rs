@@ -126,3 +126,17 @@ async fn an_application_records_what_was_said_elsewhere_with_its_wording() {
     let unknown = path.replace(&path[13..49], "0193b0a0-0000-7000-8000-000000000000");
     assert_eq!(app.api(Method::GET, &unknown).send().await.unwrap().status(), StatusCode::NOT_FOUND);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_through_metas_door_for_marketing_needs_consent_whatever_is_known_of_its_template() {
+    let clock = std::sync::Arc::new(waxseal::clock::SystemClock);
+    let app = TestApp::spawn_with(clock, &[("WAXSEAL_SEND__CHECK_TEMPLATES", "false")]).await;
+    says(&app, "wamid.stop", "Abbestellen").await;
+    let template = json!({ "name": "of_nobody", "language": { "code": "de" } });
+    let message = json!({ "messaging_product": "whatsapp", "to": ANA, "type": "template", "template": template });
+    let path = format!("/graph/v25.0/{PHONE_NUMBER_ID}/marketing_messages");
+    let answer = app.api(Method::POST, &path).json(&message).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(answer.json::<Value>().await.unwrap()["error"]["code"], 131_050);
+    assert_eq!(app.control(Method::GET, "ledger", json!(null)).await["requests"], 0, "Meta was not asked");
+}

@@ -245,3 +245,12 @@ async fn whatever_changes_something_at_meta_leaves_an_entry() {
     let (_, headers, _) = json_of(app.api(Method::GET, &format!("/graph/v25.0/{PHONE_NUMBER_ID}"))).await;
     assert!(!headers.contains_key("x-audit-index"), "what shows nobody's data leaves none");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_inspects_its_token_is_told_of_the_channels() {
+    let app = TestApp::spawn().await;
+    let path = format!("/graph/v25.0/debug_token?input_token={}", app.key);
+    let told = app.get(&path).await;
+    assert_eq!(told["data"]["is_valid"], true, "{told}");
+    assert!(!told.to_string().contains(ACCESS_TOKEN));
+}

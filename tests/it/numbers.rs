@@ -82,4 +82,8 @@ async fn a_token_that_ends_soon_or_lacks_a_permission_is_told_of_before_it_hurts
         "{event}"
     );
     assert!(item["expires_at"].is_string(), "{event}");
+    let url = format!("http://{}/readyz", app.at.admin);
+    let ready: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    assert_eq!(ready["warnings"], json!([{ "name": "token_missing_scopes", "count": 1 }]), "{ready}");
+    assert_eq!(ready["ready"], true);
 }

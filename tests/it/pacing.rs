@@ -190,3 +190,41 @@ async fn a_person_of_whom_meta_says_that_they_get_too_many_waits_four_times_as_l
     clock.advance(time::Duration::seconds(1));
     until("theirs is accepted", PATIENCE, async || bodies(&app, "4915199900011").await.len() == 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_says_where_a_message_stands_and_when_it_goes_at_the_pace_of_its_own_channel() {
+    let app = TestApp::spawn().await;
+    let channel = app.channel().await;
+    let path = format!("/v1/channels/{channel}");
+    let set = async |per_second: Value| {
+        let change = json!({ "messages_per_second": per_second });
+        app.api(Method::PATCH, &path).json(&change).send().await.unwrap().status()
+    };
+    assert_eq!(set(json!(0)).await, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(set(json!(100_001)).await, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(set(json!(2)).await, StatusCode::OK);
+    assert_eq!(app.get(&path).await["messages_per_second"], 2);
+    hold(&app).await;
+    let ask = async |more: Value| -> Value {
+        let mut body = json!({ "channel_id": channel, "message": message("4915199900011", "x") });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        app.api(Method::POST, "/v1/messages").json(&body).send().await.unwrap().json().await.unwrap()
+    };
+    let at = |queued: &Value| {
+        let text = queued["queue"]["estimated_send_at"].as_str().unwrap();
+        time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).unwrap()
+    };
+    let (first, second) = (ask(json!({})).await, ask(json!({})).await);
+    assert_eq!((&first["queue"]["position"], &second["queue"]["position"]), (&json!(0), &json!(1)), "{second}");
+    assert_eq!(at(&second) - at(&first), time::Duration::milliseconds(500));
+    assert_eq!(ask(json!({ "priority": "high" })).await["queue"]["position"], 0);
+    let bulk = ask(json!({ "priority": "bulk" })).await;
+    assert_eq!(bulk["queue"]["position"], 3);
+    let shown = app.get(&format!("/v1/messages/{}", bulk["id"].as_str().unwrap())).await;
+    assert_eq!(shown["queue"], bulk["queue"], "{shown}");
+    let tomorrow = time::OffsetDateTime::now_utc() + time::Duration::DAY;
+    let tomorrow = tomorrow.format(&time::format_description::well_known::Rfc3339).unwrap();
+    assert_eq!(ask(json!({ "send_at": tomorrow })).await["queue"], Value::Null);
+    assert_eq!(set(Value::Null).await, StatusCode::OK);
+    assert_eq!(app.get(&path).await["messages_per_second"], Value::Null);
+}

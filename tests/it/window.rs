@@ -186,3 +186,30 @@ async fn a_window_is_told_of_once_before_it_closes() {
     assert_eq!(closing.len(), 2, "{all:?}");
     assert_ne!(closing[0]["data"]["item"]["closes_at"], closing[1]["data"]["item"]["closes_at"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_on_one_database_tell_of_each_window_once() {
+    const PEOPLE: usize = 12;
+    let clock = std::sync::Arc::new(waxseal::clock::ManualClock::new(waxseal::clock::SystemClock.now()));
+    let closing = [("WAXSEAL_SEND__WINDOW_CLOSING_MINUTES", "60")];
+    let app = TestApp::spawn_with(clock.clone(), &closing).await;
+    let other = TestApp::spawn_on(app.database.clone(), clock.clone(), &closing).await;
+    for number in 0..PEOPLE {
+        let who = format!("49151999001{number:02}");
+        says(&app, &who, &format!("wamid.two.{number}"), clock.now(), json!({})).await;
+    }
+    let receiver = crate::support::Receiver::start().await;
+    app.endpoint(&receiver, "standard").await;
+    clock.advance(Duration::minutes(23 * 60 + 5));
+    let told = receiver.wait_for(PEOPLE).await;
+    assert!(told.iter().all(|one| one.json()["type"] == "window.closing"));
+    // Had one been told of twice, it would come before what is received now.
+    says(&other, ANA, "wamid.two.last", clock.now(), json!({})).await;
+    let all: Vec<Value> = receiver.wait_for(PEOPLE + 1).await.iter().map(Received::json).collect();
+    assert_eq!(all[PEOPLE]["type"], "message.received", "{all:?}");
+    let people: std::collections::HashSet<String> =
+        all[..PEOPLE].iter().map(|one| one["data"]["contact_id"].to_string()).collect();
+    assert_eq!(people.len(), PEOPLE);
+    let events = "SELECT count(*) FROM event WHERE type = 'window.closing'";
+    assert_eq!(crate::support::database::count(&app.database, events).await, i64::try_from(PEOPLE).unwrap());
+}

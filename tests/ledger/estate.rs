@@ -265,6 +265,7 @@ async fn settle(database: &str, clock: FastClock) -> (Vec<String>, Vec<ChannelId
             waba_id: WabaId::new(number.waba_id.to_owned()),
             name: "ledger".to_owned(),
             token: None,
+            per_second: None,
             changed_at: None,
         };
         base.directory.save_channel(&channel).await.unwrap();

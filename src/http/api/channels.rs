@@ -1,12 +1,15 @@
 //! `/v1/channels`: business phone numbers.
 
+use std::num::NonZeroU32;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::body::{self, Change, Faults, request};
+use super::body::{self, Change, Faults, Field, request};
 use super::fields::{MetaId, Name, TokenText};
 use super::page::{self, Page};
 use super::problem::{Code, Problem, settled};
@@ -17,7 +20,7 @@ use crate::access::Caller;
 use crate::audit::Action;
 use crate::clock::SharedClock;
 use crate::directory::Directory;
-use crate::domain::channel::Channel;
+use crate::domain::channel::{Channel, FASTEST};
 use crate::ids::ChannelId;
 use crate::secret::AccessToken;
 
@@ -32,6 +35,8 @@ request! {
         waba_id: MetaId,
         /// Without one the channel receives, but cannot send.
         access_token: Option<TokenText>,
+        /// Messages that leave through it in a second, at most. Absent: as the gateway is configured, or as Meta reports.
+        messages_per_second: Option<PerSecond>,
     }
 }
 
@@ -45,6 +50,22 @@ request! {
         /// A new token; null takes the token away.
         #[schema(value_type = Option<TokenText>)]
         access_token: Change<TokenText>,
+        /// Messages that leave through it in a second, at most; null: as the gateway is configured, or as Meta reports.
+        #[schema(value_type = Option<PerSecond>)]
+        messages_per_second: Change<PerSecond>,
+    }
+}
+
+/// Messages a second.
+#[derive(Clone, Copy, ToSchema)]
+#[schema(value_type = u32, minimum = 1, maximum = 100_000)]
+pub(super) struct PerSecond(NonZeroU32);
+
+impl Field for PerSecond {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let number: Option<NonZeroU32> = serde_json::from_str(json.get()).ok();
+        let in_bounds = number.filter(|number| number.get() <= FASTEST);
+        in_bounds.map(Self).or_else(|| faults.note(at, "range", "1 to 100000"))
     }
 }
 
@@ -58,6 +79,8 @@ pub(super) struct ChannelJson {
     waba_id: String,
     /// Whether it has an access token.
     can_send: bool,
+    /// Messages that leave through it in a second, at most; null: as the gateway is configured, or as Meta reports.
+    messages_per_second: Option<u32>,
 }
 
 impl From<&Channel> for ChannelJson {
@@ -68,6 +91,7 @@ impl From<&Channel> for ChannelJson {
             phone_number_id: channel.phone_number_id.as_str().to_owned(),
             waba_id: channel.waba_id.as_str().to_owned(),
             can_send: channel.token.is_some(),
+            messages_per_second: channel.per_second.map(NonZeroU32::get),
         }
     }
 }
@@ -157,6 +181,7 @@ pub(super) async fn create(
         waba_id: new.waba_id.into(),
         name: new.name.0,
         token: new.access_token.map(|token| AccessToken::new(token.0)),
+        per_second: new.messages_per_second.map(|limit| limit.0),
         changed_at: None,
     };
     trail.leave(&who, Action::ChannelCreated, "channel", channel.id.uuid()).await?;
@@ -195,6 +220,11 @@ pub(super) async fn change(
         Change::Keep => {}
         Change::Clear => channel.token = None,
         Change::Set(token) => channel.token = Some(AccessToken::new(token.0)),
+    }
+    match change.messages_per_second {
+        Change::Keep => {}
+        Change::Clear => channel.per_second = None,
+        Change::Set(limit) => channel.per_second = Some(limit.0),
     }
     trail.leave(&who, Action::ChannelChanged, "channel", id.uuid()).await?;
     save(&directory, &channel).await

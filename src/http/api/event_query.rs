@@ -23,21 +23,12 @@ impl Wanted {
         let query = EventQuery {
             after: params.cursor().unwrap_or_default(),
             types: types(params),
-            channel: id(params, "channel_id"),
-            contact: id(params, "contact_id"),
+            channel: params.id("channel_id"),
+            contact: params.id("contact_id"),
             limit,
         };
         Self { query, predicate: predicate(params), fields: fields(params) }
     }
-}
-
-fn id<T: std::str::FromStr>(params: &mut Params, name: &str) -> Option<T> {
-    let text = params.take(name)?;
-    let id = text.parse().ok();
-    if id.is_none() {
-        params.fault(name, "type", "a UUID");
-    }
-    id
 }
 
 /// Exact types behind names, prefixes and the direction. `None`: all.

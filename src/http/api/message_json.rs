@@ -12,6 +12,7 @@ use crate::access::views::{Content, MessageView, QueueView, StatusView};
 use crate::egress::view::View;
 use crate::ids::{ChannelId, ContactId, MessageId};
 use crate::meta::{errors, told};
+use crate::send::Standing;
 
 /// What Meta said of a message.
 #[derive(Serialize, ToSchema)]
@@ -92,7 +93,7 @@ pub(super) struct MessageJson {
 pub(super) struct QueueJson {
     /// How many messages go before it; 10000 stands for that many or more. Those of other API keys take turns with it.
     position: i64,
-    /// About when it is sent, if the channel sends as fast as it usually may.
+    /// About when it is sent, if the channel sends as fast as it may now.
     #[serde(with = "time::serde::rfc3339")]
     estimated_send_at: OffsetDateTime,
 }
@@ -100,6 +101,12 @@ pub(super) struct QueueJson {
 impl From<QueueView> for QueueJson {
     fn from(queue: QueueView) -> Self {
         Self { position: queue.position, estimated_send_at: queue.estimated_send_at }
+    }
+}
+
+impl From<Standing> for QueueJson {
+    fn from(standing: Standing) -> Self {
+        Self { position: standing.position, estimated_send_at: standing.estimated_send_at }
     }
 }
 

@@ -30,6 +30,7 @@ mod openapi;
 mod page;
 pub(super) mod problem;
 mod query;
+mod registration;
 mod replays;
 mod routes;
 mod sending;

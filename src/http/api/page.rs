@@ -96,6 +96,8 @@ id_cursors! {
     AuditCursor = b'u',
     /// In a list of replays, newest first.
     ReplayCursor = b'r',
+    /// In the list of messages, newest first.
+    MessageCursor = b'o',
 }
 
 macro_rules! time_cursors {

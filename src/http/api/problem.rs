@@ -102,6 +102,12 @@ codes! {
     RateLimited = ("rate_limited", TOO_MANY_REQUESTS, "Too many requests"),
     /// The request took longer than 30 seconds. It may have had its effect.
     TimedOut = ("timed_out", GATEWAY_TIMEOUT, "The request took too long"),
+    /// Meta was asked and refuses it. `detail` has Meta's error code (docs/errors.md).
+    MetaRefused = ("meta_refused", UNPROCESSABLE_ENTITY, "Meta refuses it"),
+    /// Meta cannot be reached. Nothing was done.
+    MetaUnreached = ("meta_unreached", BAD_GATEWAY, "Meta cannot be reached"),
+    /// Meta was asked, and its answer was lost: it may have been done. Asking again does no harm.
+    MetaInDoubt = ("meta_in_doubt", GATEWAY_TIMEOUT, "The answer of Meta was lost"),
     /// The database or the keys are away. The same request may succeed later.
     Unavailable = ("unavailable", SERVICE_UNAVAILABLE, "Temporarily unavailable"),
     /// A fault of the gateway. The log tells more under the request id.

@@ -90,6 +90,16 @@ impl Params {
         Some(text)
     }
 
+    /// Takes an id.
+    pub(super) fn id<T: std::str::FromStr>(&mut self, name: &str) -> Option<T> {
+        let text = self.take(name)?;
+        let id = text.parse().ok();
+        if id.is_none() {
+            self.fault(name, "type", "a UUID");
+        }
+        id
+    }
+
     /// Takes at most so many ids, separated by commas.
     pub(super) fn ids(&mut self, name: &str, most: usize) -> Option<Vec<Uuid>> {
         let text = self.take(name)?;

@@ -12,7 +12,7 @@ use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
     apps, attempts, audit, channel_state, channels, consent, contacts, dead_letters, decoys, docs, endpoints, events,
-    key_changes, keys, media, messages, replays, sending, stream, templates, windows,
+    key_changes, keys, media, messages, registration, replays, sending, stream, templates, windows,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -79,6 +79,7 @@ pub(super) fn table() -> impl Iterator<Item = Route> {
         needs(Permission::DecoysManage, routes!(decoys::mark)),
         needs(Permission::DecoysManage, routes!(decoys::unmark)),
         shows(Sensitive, Permission::MessagesRead, routes!(contacts::messages)),
+        shows(Sensitive, Permission::MessagesRead, routes!(messages::list)),
         shows(Sensitive, Permission::MessagesRead, routes!(messages::show)),
         file(routes!(media::show)),
         file(routes!(media::details)),
@@ -104,11 +105,13 @@ pub(super) fn table() -> impl Iterator<Item = Route> {
         needs(Permission::ChannelsRead, routes!(channels::list)),
         needs(Permission::ChannelsRead, routes!(channels::show)),
         needs(Permission::ChannelsRead, routes!(channel_state::show)),
-        needs(Permission::ChannelsRead, routes!(templates::list)),
-        needs(Permission::ChannelsManage, routes!(templates::sync)),
+        needs(Permission::TemplatesRead, routes!(templates::list)),
+        needs(Permission::TemplatesWrite, routes!(templates::sync)),
         needs(Permission::ChannelsManage, routes!(channels::create)),
         needs(Permission::ChannelsManage, routes!(channels::change)),
         needs(Permission::ChannelsManage, routes!(channels::remove)),
+        needs(Permission::NumbersManage, routes!(registration::set_pin)),
+        needs(Permission::NumbersManage, routes!(registration::register)),
         needs(Permission::AppsRead, routes!(apps::list)),
         needs(Permission::AppsRead, routes!(apps::show)),
         needs(Permission::AppsManage, routes!(apps::create)),

@@ -12,12 +12,13 @@ use utoipa::ToSchema;
 
 use super::body::{self, Body, Faults, Field, Fields, request};
 use super::fields::{OnDoubtText, PriorityText};
+use super::message_json::QueueJson;
 use super::problem::{Code, Problem};
 use super::query::Params;
 use super::trail::Trail;
 use crate::access::Caller;
 use crate::ids::{ChannelId, ContactId, MessageId};
-use crate::send::{Before, Fault, Idempotency, Order, QueueError, Ready, Sender, Terms};
+use crate::send::{Before, Fault, Idempotency, Order, QueueError, Ready, Sender, Standing, Terms};
 
 /// Makes a repetition harmless (draft-ietf-httpapi-idempotency-key-header).
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -94,6 +95,9 @@ pub(super) struct QueuedMessage {
     pub(super) id: MessageId,
     /// `queued`, or `cancelled` when it was taken back.
     pub(super) state: &'static str,
+    /// Where it stands in the queue of its channel, as far as that is known at once. Null for a message for later, for one that was
+    /// taken back, and in the answer to a repetition.
+    pub(super) queue: Option<QueueJson>,
 }
 
 /// Hands a message over for Meta.
@@ -125,10 +129,10 @@ pub(super) async fn send(
     params.finish()?;
     let idempotency = idempotency(&headers, &who, &unread.text)?;
     let desk = Desk { sender, who, trail, idempotency };
-    let answer = |id| (StatusCode::ACCEPTED, Json(QueuedMessage { id, state: "queued" }));
+    let answer = |id, queue| (StatusCode::ACCEPTED, Json(QueuedMessage { id, state: "queued", queue }));
     Ok(match desk.once(desk.take_one(&unread).await).await? {
-        Taken::Now(id) => answer(id).into_response(),
-        Taken::Before(before) => ([(REPLAYED, "true")], answer(before.first)).into_response(),
+        Taken::Now((id, standing)) => answer(id, standing.map(QueueJson::from)).into_response(),
+        Taken::Before(before) => ([(REPLAYED, "true")], answer(before.first, None)).into_response(),
     })
 }
 
@@ -254,19 +258,26 @@ struct Desk<'r> {
 }
 
 impl Desk<'_> {
-    async fn take_one(&self, unread: &body::Unread) -> Result<Taken<MessageId>, Problem> {
-        let new = unread.read::<NewMessage>(self.sender.clock.now())?;
-        let ready = self.made_ready(vec![Ok(new)]).await?;
+    async fn take_one(&self, unread: &body::Unread) -> Result<Taken<(MessageId, Option<Standing>)>, Problem> {
+        let new = unread.read::<NewMessage>(self.sender.clock.now());
+        let ready = self.made_ready(vec![new]).await?;
         let ready = ready.into_iter().collect::<Result<Vec<Ready>, Problem>>()?;
-        let id = ready.first().map(Ready::id).ok_or(Problem::new(Code::Internal))?;
+        let only = ready.first().ok_or(Problem::new(Code::Internal))?;
+        let (id, standing) = (only.id(), self.sender.standing(self.who.tenant, only).await);
         let before = self.sender.queue(self.who.tenant, ready, self.idempotency).await.map_err(refusal)?;
-        Ok(Taken::of(before, id))
+        Ok(Taken::of(before, (id, standing)))
     }
 
     /// What is answered, as JSON: it is stored with the messages.
     async fn take_batch(&self, unread: &body::Unread) -> Result<Taken<Vec<u8>>, Problem> {
         let now = self.sender.clock.now();
-        let batch = unread.read::<NewMessages>(now)?;
+        let batch = match unread.read::<NewMessages>(now) {
+            Ok(batch) => batch,
+            Err(problem) => {
+                self.trail.leave_faulty(&self.who, 1).await?;
+                return Err(problem);
+            }
+        };
         let read = |raw: &RawValue| body::read::<NewMessage>(raw.get().as_bytes(), now).map(|(new, _)| new);
         let ready = self.made_ready(batch.messages.0.iter().map(|raw| read(raw)).collect()).await?;
         if ready.iter().all(Result::is_err) {
@@ -308,6 +319,7 @@ impl Desk<'_> {
             }
         }
         if orders.is_empty() {
+            self.trail.leave_faulty(who, refused.len()).await?;
             return Ok(refused.into_iter().flatten().map(Err).collect());
         }
         let channels: Vec<ChannelId> = orders.iter().map(|(channel, _)| *channel).collect();

@@ -82,6 +82,13 @@ impl Trail {
         Ok(())
     }
 
+    /// Records that `who` wanted to hand over messages, so many, and could not: they were faulty, or not for a channel of theirs.
+    pub(in crate::http) async fn leave_faulty(&self, who: &Caller, messages: usize) -> Result<(), AuditError> {
+        let act = self.errand.act(who, Action::MessageSent, Object::several("message"));
+        self.errand.keep(self.audit.record(act.times(messages)).await?);
+        Ok(())
+    }
+
     /// Records that `who` does this to one message, and to whom it goes.
     pub(in crate::http) async fn leave_about(
         &self,

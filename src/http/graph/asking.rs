@@ -16,6 +16,8 @@ use tokio::time::timeout;
 
 use super::error::GraphError;
 use crate::meta::client::call::{Flow, Outgoing};
+use crate::secret::Pin;
+use crate::send::accounts::is_pin;
 
 /// Longest body that is no file. Meta's largest, an interactive list, stays far below.
 const LONGEST_BODY: usize = 1024 * 1024;
@@ -110,6 +112,22 @@ impl Kind {
             _ => Self::Other,
         }
     }
+}
+
+/// The PIN that a call sets or shows: in the URL, a form or JSON. What is no PIN, Meta refuses by itself.
+pub(super) fn pin(headers: &HeaderMap, query: &Query, body: &Bytes) -> Option<Pin> {
+    const NAME: &str = "pin";
+    let of_body = || match Kind::of(headers) {
+        Kind::Form => url::form_urlencoded::parse(body).find(|(name, _)| name == NAME).map(|(_, pin)| pin.into_owned()),
+        Kind::Json => match serde_json::from_slice::<Value>(body).ok()?.get(NAME)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        },
+        Kind::Other => None,
+    };
+    let text = query.get(NAME).map(str::to_owned).or_else(of_body)?;
+    is_pin(&text).then(|| Pin::new(text))
 }
 
 async fn read(body: Body, most: usize) -> Result<Bytes, GraphError> {

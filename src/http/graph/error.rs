@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::access::Denied;
 use crate::meta::client::SendError;
+use crate::send::accounts::PinError;
 use crate::send::{Fault, Limited, MirrorError};
 
 /// The type of errors about things that are not there.
@@ -82,6 +83,16 @@ impl GraphError {
     pub(super) fn unrecorded(error: &dyn std::error::Error) -> Self {
         tracing::warn!(%error, "Meta was not asked, because that could not be recorded");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, 131_016, "The gateway cannot record this now").transient()
+    }
+
+    /// A PIN that cannot be kept is not told to Meta.
+    pub(super) fn pin(error: &PinError) -> Self {
+        match error {
+            PinError::UnderWay => {
+                Self::new(StatusCode::CONFLICT, 133_009, "The PIN of this number is being changed at this moment")
+            }
+            other => Self::unrecorded(other),
+        }
     }
 
     /// There is no answer of Meta's. `is_safe`: asking again does no harm.

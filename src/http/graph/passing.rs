@@ -20,6 +20,9 @@ use crate::meta::answer::Answer;
 use crate::meta::client::call::{Call, Outgoing};
 use crate::secret::AccessToken;
 
+/// The parameter that names a token to be looked at.
+const INSPECTED: &str = "input_token";
+
 /// What somebody asks for, who may ask.
 pub(super) struct Asked<'r> {
     pub(super) state: &'r AppState,
@@ -87,15 +90,36 @@ impl Asked<'_> {
             _ if is_read => (Outgoing::Whole(Bytes::new()), Box::new(|| false)),
             _ => (Outgoing::Whole(asking::small(self.headers, self.body).await?), Box::new(|| false)),
         };
+        let pin = match &body {
+            Outgoing::Whole(body) if how == How::Pin => asking::pin(self.headers, &self.query, body),
+            _ => None,
+        };
+        let sender = &self.state.sender;
+        let change = match pin {
+            Some(pin) => Some(sender.begin_pin(channel, pin).await.map_err(|error| GraphError::pin(&error))?),
+            None => None,
+        };
+        let mut query = self.query.for_meta();
+        if how == How::Token {
+            query.retain(|(name, _)| name != INSPECTED);
+            query.push((INSPECTED.to_owned(), token.expose().to_owned()));
+        }
         let call = Call {
             method: self.method.clone(),
             version: self.path.version,
             path: self.path.parts,
-            query: self.query.for_meta(),
+            query,
             headers,
             body,
         };
-        match self.state.mirror.client.call(token, call).await {
+        let sent = self.state.mirror.client.call(token, call).await;
+        if let Some(change) = change
+            && let Err(error) = sender.end_pin(change, &sent).await
+        {
+            // It is kept all the same, beside the one before, and one of the two is right.
+            tracing::warn!(channel = %channel.id, %error, "what became of a PIN could not be recorded");
+        }
+        match sent {
             Ok(answer) => give_back(self.state, self.headers, token, answer),
             Err(_) if broken() => Err(GraphError::unread()),
             Err(error) => Err(GraphError::unanswered(&error, *self.method != Method::POST)),

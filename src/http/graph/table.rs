@@ -38,6 +38,10 @@ pub(super) enum How {
     },
     /// The answer names people in clear.
     People,
+    /// It is about a token: that of the channel, whichever the caller names.
+    Token,
+    /// The body may hold the number's PIN, which is kept as well.
+    Pin,
 }
 
 impl Row {
@@ -106,6 +110,7 @@ pub(super) const TABLE: &[Row] = &[
     row!(GET "/{phone}/block_users", ContactsRead, How::People),
     row!(POST "/{phone}/block_users", ContactsBlock),
     row!(DELETE "/{phone}/block_users", ContactsBlock),
+    row!(GET "/debug_token", NumbersRead, How::Token),
     row!(GET "/{waba}", NumbersRead),
     row!(POST "/{waba}", NumbersManage),
     row!(GET "/{waba}/phone_numbers", NumbersRead),
@@ -117,8 +122,8 @@ pub(super) const TABLE: &[Row] = &[
     row!(POST "/{waba}/subscribed_apps", NumbersManage),
     row!(DELETE "/{waba}/subscribed_apps", NumbersManage),
     row!(GET "/{phone}", NumbersRead),
-    row!(POST "/{phone}", NumbersManage),
-    row!(POST "/{phone}/register", NumbersManage),
+    row!(POST "/{phone}", NumbersManage, How::Pin),
+    row!(POST "/{phone}/register", NumbersManage, How::Pin),
     row!(POST "/{phone}/deregister", NumbersManage),
     row!(POST "/{phone}/request_code", NumbersManage),
     row!(POST "/{phone}/verify_code", NumbersManage),

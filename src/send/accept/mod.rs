@@ -43,6 +43,12 @@ impl Ready {
     pub const fn id(&self) -> MessageId {
         self.message
     }
+
+    /// Its channel and the rank of its priority, when it may go at once.
+    pub(super) fn falls_due(&self, now: OffsetDateTime) -> Option<(ChannelId, usize)> {
+        let rank = usize::try_from(self.terms.priority.rank()).unwrap_or(0);
+        (self.next_at <= now).then_some((self.channel, rank))
+    }
 }
 
 /// The messages of one request: all of them are stored, or none.

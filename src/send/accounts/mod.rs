@@ -2,7 +2,10 @@
 //! changed, the state of the numbers every quarter of an hour. That it fails stops nobody from sending.
 
 mod number;
+mod pin;
 mod templates;
+
+pub use pin::{PinError, is_pin};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::{NUMBERS_EVERY, Sender, TurnError};
 use crate::directory::ChannelEvent;
-use crate::domain::channel::Channel;
+use crate::domain::channel::{Channel, USUAL_PACE};
 use crate::domain::event::EventType;
 use crate::ids::{ChannelId, TenantId};
 use crate::meta::client::ReadError;
@@ -15,8 +15,8 @@ use crate::store::polls::Turn;
 
 const FIELDS: &str = "verified_name,quality_rating,status,name_status,code_verification_status,is_official_business_account,\
     account_mode,throughput,whatsapp_business_manager_messaging_limit,health_status";
-/// Messages a second by `throughput.level`, and of a number that the WhatsApp Business app uses too (Cloud API, "Throughput").
-const STANDARD: i32 = 80;
+/// Messages a second of a `throughput.level` beyond the usual, and of a number that the WhatsApp Business app uses too (Cloud API,
+/// "Throughput").
 const HIGH: i32 = 1000;
 const COEXISTENCE: i32 = 20;
 /// What the token must be allowed.
@@ -40,7 +40,8 @@ impl Sender {
             let details = json!({ "channel_id": id, "changes": changes });
             told.push(self.tell_of_number(&channel, EventType::ChannelChanged, details, now).await?);
         }
-        if let Some(reason) = trouble(&facts, now) {
+        let trouble = trouble(&facts, now);
+        if let Some(reason) = trouble {
             tracing::warn!(channel = %id, reason, "the access token of a channel needs attention");
             let ends = facts.get("token_expires_at").cloned().unwrap_or_default();
             let missing = facts.get("token_missing_scopes").cloned().unwrap_or_default();
@@ -51,7 +52,8 @@ impl Sender {
         // In one order everywhere.
         told.sort_unstable_by_key(|event| (event.part_day, event.subject, event.variant));
         let sealed = if is_new { Some(self.directory.seal_channel_state(tenant, id, &facts).await?) } else { None };
-        self.store.keep_channel_state(turn, id.uuid(), sealed.as_deref(), &told, (now + NUMBERS_EVERY, now)).await?;
+        let kept = (sealed.as_deref(), trouble);
+        self.store.keep_channel_state(turn, id.uuid(), kept, &told, (now + NUMBERS_EVERY, now)).await?;
         for (owner, _) in told.iter().flat_map(|event| &event.owed_to) {
             self.bells.ring(owner.uuid());
         }
@@ -66,7 +68,7 @@ impl Sender {
         let per_second = match facts.get("throughput").and_then(Value::as_str) {
             Some("HIGH") => HIGH,
             Some("STANDARD") if self.is_on_biz_app(channel).await => COEXISTENCE,
-            Some("STANDARD") => STANDARD,
+            Some("STANDARD") => USUAL_PACE,
             _ => return Ok(()),
         };
         Ok(self.store.set_throughput(channel.tenant, channel.id, per_second).await?)

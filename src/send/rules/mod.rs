@@ -57,13 +57,15 @@ pub struct Outgoing<'a> {
     pub body: &'a Map<String, Value>,
     /// Whether it goes later: until then they may write, and it is asked again.
     pub is_later: bool,
+    /// Whether it goes through Meta's door for marketing, which makes it marketing whatever we know of its template.
+    pub is_marketing: bool,
 }
 
 impl Outgoing<'_> {
     /// What decides, and what must be known of the person for it. `None`: nothing has to be asked.
     fn question(&self, category: Option<&str>, rules: Rules) -> Option<Question> {
         if self.kind == "template" {
-            let asks = category == Some("MARKETING") && rules.consent != ConsentCheck::Off;
+            let asks = (self.is_marketing || category == Some("MARKETING")) && rules.consent != ConsentCheck::Off;
             return asks.then_some(Question::Consent);
         }
         let to_group = self.body.get("recipient_type").is_some_and(|kind| kind == "group");
@@ -129,7 +131,7 @@ impl Sender {
 
     /// What does not fit in a template that stands in for a message.
     pub(super) fn fallback_faults(&self, channel: &Channel, body: &Map<String, Value>) -> Vec<Fault> {
-        let message = Outgoing { contact: None, kind: "template", body, is_later: true };
+        let message = Outgoing { contact: None, kind: "template", body, is_later: true, is_marketing: false };
         match self.look_up(channel, &message) {
             Err(fault) => vec![fault],
             Ok(Some(known)) if self.rules.templates => template::misfits(&known.shape, body),
@@ -176,7 +178,8 @@ mod tests {
 
     #[expect(clippy::needless_pass_by_value, reason = "a literal is handed over where it is written")]
     fn question(kind: &str, body: Value, category: Option<&str>, rules: Rules) -> Option<Question> {
-        Outgoing { contact: None, kind, body: body.as_object().unwrap(), is_later: false }.question(category, rules)
+        Outgoing { contact: None, kind, body: body.as_object().unwrap(), is_later: false, is_marketing: false }
+            .question(category, rules)
     }
 
     #[test]
@@ -187,6 +190,13 @@ mod tests {
         assert_eq!(question("template", json!({}), Some("MARKETING"), ALL), Some(Question::Consent));
         assert_eq!(question("text", json!({ "recipient_type": "group" }), None, ALL), None);
         assert_eq!(question("text", json!({ "category": "utility" }), None, ALL), None);
+    }
+
+    #[test]
+    fn what_goes_through_the_door_for_marketing_is_marketing_whatever_is_known_of_its_template() {
+        let body = Map::new();
+        let message = Outgoing { contact: None, kind: "template", body: &body, is_later: false, is_marketing: true };
+        assert_eq!([None, Some("UTILITY")].map(|known| message.question(known, ALL)), [Some(Question::Consent); 2]);
     }
 
     #[test]

@@ -119,3 +119,27 @@ async fn the_command_line_says_which_members_it_changes() {
     verb(&["endpoint", "pause", endpoint["id"].as_str().unwrap()]).await;
     assert_eq!(listed(&app, "&action=endpoint.changed").await[0]["said"]["details"], json!(["state"]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_faulty_leaves_an_entry_by_whichever_way_it_comes() {
+    let app = scene().await;
+    let (channel, faulty) = (app.channel().await, json!({ "to": ANA, "type": "text", "text": { "body": "" } }));
+    let order = json!({ "channel_id": channel, "message": faulty });
+    let elsewhere = json!({ "channel_id": "01890000-0000-7000-8000-000000000000", "message": faulty });
+    for (path, body) in [
+        ("/v1/messages", order.clone()),
+        ("/v1/messages", elsewhere),
+        ("/v1/messages", json!([])),
+        ("/v1/messages/batch", json!({ "messages": [order, order] })),
+        ("/v1/messages/batch", json!({ "messages": 7 })),
+    ] {
+        let status = post(&app, path, &body).await;
+        assert!(status.is_client_error(), "{path} {status}");
+    }
+    let told = listed(&app, "&action=message.sent").await;
+    let counts: Vec<&Value> = told.iter().rev().map(|one| &one["said"]["count"]).collect();
+    assert_eq!(counts, [&json!(1), &json!(1), &json!(1), &json!(2), &json!(1)], "{told:?}");
+    let mirror = format!("/graph/v25.0/{}/messages", app::PHONE_NUMBER_ID);
+    assert_eq!(post(&app, &mirror, &faulty).await, StatusCode::BAD_REQUEST);
+    assert_eq!(listed(&app, "&action=message.sent").await.len(), 6);
+}

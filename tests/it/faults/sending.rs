@@ -10,7 +10,7 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use waxseal::clock::{Clock, ManualClock, SystemClock};
 
-use super::sending_kills::{HOLD, RELEASE};
+use super::sending_kills::{FORGET, HOLD, RELEASE};
 use crate::support::app::PHONE_NUMBER_ID;
 use crate::support::estate::Estate;
 use crate::support::wait::{PATIENCE, until};
@@ -180,4 +180,68 @@ async fn a_message_of_the_mirror_that_was_on_the_wire_when_the_gateway_died_is_i
     assert_eq!(database::count(&estate.database, told).await, 1);
     let asked_again = next.control(Method::GET, "ledger", json!(null)).await["requests"].as_u64();
     assert_eq!((requests(&estate).await, asked_again), (Some(1), Some(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_marked_and_never_sent_is_in_no_doubt_but_sent_by_whoever_comes_next() {
+    let mut estate = Estate::start(database::fresh().await, &[]).await;
+    queue(&estate, 1).await;
+    let owed = "SELECT count(*) FROM outbox";
+    until("the first is sent", PATIENCE, async || {
+        accepted_by_meta(&estate).await == 1 && database::count(&estate.database, owed).await == 0
+    })
+    .await;
+    // Its list of what is on the wire cannot be written, and so nothing goes.
+    let mut lock = PgConnection::connect(&estate.database).await.unwrap();
+    lock.execute("BEGIN; SELECT 1 FROM on_the_wire FOR UPDATE").await.unwrap();
+    queue(&estate, 10).await;
+    let marked = "SELECT count(*) FROM outbox WHERE sending_epoch >= 0";
+    until("all are marked", PATIENCE, async || database::count(&estate.database, marked).await == 10).await;
+    estate.gateway.kill_hard().await;
+    let waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    database::sabotage(&estate.database, &format!("SELECT pg_terminate_backend(pid) {waiting}")).await;
+    until("its statements died with it", PATIENCE, async || {
+        database::count(&estate.database, &format!("SELECT count(*) {waiting}")).await == 0
+    })
+    .await;
+    lock.close().await.unwrap();
+    assert_eq!(accepted_by_meta(&estate).await, 1, "nothing was sent");
+
+    database::sabotage(&estate.database, FORGET).await;
+    estate.gateway = estate.in_its_place().await;
+    until("they are sent", PATIENCE, async || accepted_by_meta(&estate).await == 11).await;
+    until("nothing is owed", PATIENCE, async || database::count(&estate.database, owed).await == 0).await;
+    let doubted = "SELECT count(*) FROM event WHERE type = 'message.in_doubt'";
+    assert_eq!(database::count(&estate.database, doubted).await, 0);
+    assert_eq!(simulator(&estate, "ledger").await["doubled"], json!({}));
+    let lists = "SELECT count(*) FROM on_the_wire";
+    until("the list of the dead is gone", PATIENCE, async || database::count(&estate.database, lists).await == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_end_cannot_be_recorded_holds_back_no_other_and_is_never_sent_again() {
+    let mut estate = Estate::start(database::fresh().await, &[]).await;
+    let ladder = waxseal::simulator::Ladder { enabled: false, ..Default::default() }; // no status settles the doubt
+    estate.simulator.configure(waxseal::simulator::Settings { ladder, ..Default::default() });
+    database::sabotage(&estate.database, HOLD).await;
+    let ids = queue(&estate, 20).await;
+    let poison = format!(
+        "ALTER TABLE message ADD CONSTRAINT poison CHECK (message_id <> '{}' OR state <> 'accepted') NOT VALID",
+        ids[7]
+    );
+    database::sabotage(&estate.database, &poison).await;
+    database::sabotage(&estate.database, RELEASE).await;
+    let owed = "SELECT count(*) FROM outbox";
+    until("the others are recorded", PATIENCE, async || database::count(&estate.database, owed).await == 1).await;
+    assert_eq!(accepted_by_meta(&estate).await, 20);
+    queue(&estate, 1).await;
+    until("the lane goes on", PATIENCE, async || accepted_by_meta(&estate).await == 21).await;
+
+    estate.gateway.kill_hard().await;
+    database::sabotage(&estate.database, FORGET).await;
+    estate.gateway = estate.in_its_place().await;
+    until("the next owner has looked", PATIENCE, async || database::count(&estate.database, owed).await == 0).await;
+    assert_eq!(states(&estate, &ids[7..8]).await, ["in_doubt"]);
+    assert_eq!(simulator(&estate, "ledger").await["doubled"], json!({}));
+    assert_eq!(accepted_by_meta(&estate).await, 21);
 }

@@ -95,7 +95,7 @@ async fn what_is_on_no_list_is_refused_until_the_configuration_names_it() {
     for (method, path) in [
         (Method::GET, path.as_str()),
         (Method::PUT, &path),
-        (Method::GET, "/graph/v25.0/debug_token?input_token=x"),
+        (Method::GET, "/graph/v25.0/oauth/access_token?grant_type=x"),
         (Method::GET, "/graph/v25.0/me/accounts"),
         (Method::POST, "/graph/v25.0/"),
         (Method::GET, "/graph"),
