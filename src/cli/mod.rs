@@ -8,9 +8,11 @@ mod dev_postgres;
 mod endpoint;
 mod health;
 mod keys;
+mod media;
 mod moment;
 mod permissions;
 pub mod postgres;
+mod progress;
 mod replay;
 mod rows;
 mod send;
@@ -64,6 +66,9 @@ enum Verb {
     /// Business phone numbers.
     #[command(subcommand)]
     Channel(settings::ChannelVerb),
+    /// Files that people sent, and files to be sent.
+    #[command(subcommand)]
+    Media(media::MediaVerb),
     /// Templates of Meta's accounts.
     #[command(subcommand)]
     Template(template::TemplateVerb),
@@ -153,6 +158,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         }
         Verb::App(verb) => settings::app(&config()?, verb, out).await?,
         Verb::Channel(verb) => settings::channel(&config()?, verb, out).await?,
+        Verb::Media(verb) => media::run(&config()?, verb, out).await?,
         Verb::Template(verb) => template::run(&config()?, verb, out).await?,
         Verb::Key(verb) => keys::run(&config()?, verb, out).await?,
         Verb::Contact(verb) => contact::run(&config()?, verb, out).await?,

@@ -5,6 +5,7 @@ use super::contact::ContactVerb;
 use super::dead_letters::DeadLetterVerb;
 use super::endpoint::EndpointVerb;
 use super::keys::KeyVerb;
+use super::media::MediaVerb;
 use super::replay::ReplayVerb;
 use super::send::MessageVerb;
 use super::settings::{AppVerb, ChannelVerb};
@@ -30,10 +31,17 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         Verb::App(AppVerb::Create { .. } | AppVerb::Rotate { .. } | AppVerb::Remove { .. }) => Permission::AppsManage,
         Verb::Channel(ChannelVerb::List | ChannelVerb::Status)
         | Verb::Template(TemplateVerb::List(_) | TemplateVerb::Show { .. }) => Permission::ChannelsRead,
-        Verb::Template(TemplateVerb::Sync) => Permission::ChannelsManage,
-        Verb::Channel(ChannelVerb::Create { .. } | ChannelVerb::SetToken { .. } | ChannelVerb::Remove { .. }) => {
-            Permission::ChannelsManage
+        Verb::Template(TemplateVerb::Sync)
+        | Verb::Channel(
+            ChannelVerb::Create { .. }
+            | ChannelVerb::Set { .. }
+            | ChannelVerb::SetToken { .. }
+            | ChannelVerb::Remove { .. },
+        ) => Permission::ChannelsManage,
+        Verb::Media(MediaVerb::List(_) | MediaVerb::Show { .. } | MediaVerb::Get(_) | MediaVerb::Link { .. }) => {
+            Permission::MediaRead
         }
+        Verb::Media(MediaVerb::Put(_) | MediaVerb::Delete { .. }) => Permission::MediaWrite,
         Verb::Key(KeyVerb::List) => Permission::KeysRead,
         Verb::Key(KeyVerb::Create(_) | KeyVerb::Rotate { .. } | KeyVerb::Unlock { .. } | KeyVerb::Revoke { .. }) => {
             Permission::KeysManage
@@ -88,6 +96,12 @@ mod tests {
         ("app remove", "ID"),
         ("channel create", "--name x --phone-number-id 1 --waba-id 1"),
         ("channel set-token", "ID"),
+        ("channel set", "ID --media proxy"),
+        ("media show", "ID"),
+        ("media get", "ID"),
+        ("media put", "x"),
+        ("media delete", "ID"),
+        ("media link", "ID"),
         ("template show", "x"),
         ("channel remove", "ID"),
         ("key create", "--name x --role agent"),

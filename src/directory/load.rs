@@ -9,7 +9,7 @@ use super::Directory;
 use super::snapshot::{ApiKey, App, Snapshot};
 use crate::crypto::context::Context;
 use crate::crypto::envelope::{self, Sealed};
-use crate::domain::channel::Channel;
+use crate::domain::channel::{Channel, MediaMode};
 use crate::domain::field_class::FieldClass;
 use crate::ids::{ApiKeyId, AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::keyring::{KeyringError, places};
@@ -149,6 +149,8 @@ impl Directory {
             waba_id: WabaId::new(row.waba_id.clone()),
             name: row.name.clone(),
             token,
+            // A word of a later release: what it asks for is not known, and nothing is kept that should not be.
+            media: MediaMode::parse(&row.media_mode).unwrap_or(MediaMode::Never),
             changed_at: Some(row.updated_at),
         })
     }

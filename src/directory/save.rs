@@ -120,6 +120,7 @@ impl Directory {
             waba_id: channel.waba_id.as_str().to_owned(),
             name: channel.name.clone(),
             access_token,
+            media_mode: channel.media.as_str().to_owned(),
             created_at: now,
             updated_at: now,
         };

@@ -26,6 +26,8 @@ pub struct TenantKeys {
     pub requests: HashKey,
     /// Of contact ids, for endpoints that know contacts by ids of their own.
     pub pseudonyms: HashKey,
+    /// Of links to files.
+    pub links: HashKey,
 }
 
 impl TenantKeys {
@@ -60,6 +62,7 @@ impl TenantKeys {
             profiles: index_key(store, &kek, row.id, tenant, "profiles").await?,
             requests: index_key(store, &kek, row.id, tenant, "requests").await?,
             pseudonyms: index_key(store, &kek, row.id, tenant, "pseudonyms").await?,
+            links: index_key(store, &kek, row.id, tenant, "links").await?,
             kek_id: row.id,
             kek,
         })

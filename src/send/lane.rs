@@ -1,6 +1,8 @@
 //! The lane of a channel: takes due messages in hand, puts each on the wire at its moment, records how they ended. Taking, sending and
 //! recording overlap; what ends while a record is being written goes into the next one, so that a busy lane commits in groups.
 
+mod carrying;
+
 use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Sender;
+use super::awaiting::Awaiting;
 use super::claim::{Overdue, Taken};
 use super::flight::Flown;
 use super::outcome::{Ended, Fate};
@@ -23,6 +26,7 @@ use crate::domain::channel::Channel;
 use crate::ids::{ChannelId, MessageId};
 use crate::store::StoreError;
 use crate::store::lanes::OwnedLane;
+use carrying::Carried;
 
 /// The lane looks by itself this often: bells are hints.
 const POLL: time::Duration = time::Duration::seconds(1);
@@ -55,6 +59,11 @@ struct Work<'a> {
     taking: Option<Later<'a, Result<Taken, StoreError>>>,
     recording: Option<Later<'a, Vec<Ended>>>,
     looking: Option<Later<'a, Overdue>>,
+    /// Files on their way to Meta, and calls to those who waited for them.
+    carrying: FuturesUnordered<Later<'a, Carried>>,
+    awaiting: Awaiting,
+    /// Those who are to be called once it is recorded that they were put back.
+    uncalled: HashSet<MessageId>,
     /// What has ended and is not being recorded yet.
     ended: Vec<Ended>,
     /// Everything with our mark that we know of.
@@ -78,6 +87,7 @@ struct Work<'a> {
 
 enum Happened {
     Flown(Flown),
+    Carried(Carried),
     Taken(Result<Taken, StoreError>),
     Recorded(Vec<Ended>),
     Looked(Overdue),
@@ -102,6 +112,7 @@ pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: Cancell
         let (rest, look, may_look) = (work.rests_until(), work.look, !stopping && work.has_time());
         let happened = tokio::select! {
             Some(flown) = work.flying.next() => Happened::Flown(flown),
+            Some(carried) = work.carrying.next() => Happened::Carried(carried),
             taken = wait_for(&mut work.taking) => Happened::Taken(taken),
             recorded = wait_for(&mut work.recording) => Happened::Recorded(recorded),
             overdue = wait_for(&mut work.looking) => Happened::Looked(overdue),
@@ -112,6 +123,7 @@ pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: Cancell
         };
         match happened {
             Happened::Flown(flown) => work.note(flown),
+            Happened::Carried(carried) => work.carried(carried),
             Happened::Taken(taken) => work.take_in(taken),
             Happened::Recorded(recorded) => work.was_recorded(&recorded),
             Happened::Looked(overdue) => work.looked(overdue),
@@ -134,6 +146,9 @@ impl<'a> Work<'a> {
             taking: None,
             recording: None,
             looking: None,
+            carrying: FuturesUnordered::new(),
+            awaiting: Awaiting::default(),
+            uncalled: HashSet::new(),
             ended: Vec::new(),
             in_hand: HashSet::new(),
             more: true,
@@ -194,6 +209,9 @@ impl<'a> Work<'a> {
             && let Some(ready) = self.turns.next(instant)
         {
             self.fly(ready);
+        }
+        if !stopping {
+            self.start_uploads();
         }
         let has_time = !stopping && self.has_time();
         let limit = self.room(instant);
@@ -285,7 +303,8 @@ impl<'a> Work<'a> {
                 }
                 self.in_hand.extend(taken.ready.iter().map(|one| one.message));
                 self.in_hand.extend(taken.ended.iter().map(|one| one.message));
-                self.turns.offer(taken.ready);
+                let ready = self.without_those_who_wait(taken.ready, taken.waiting);
+                self.turns.offer(ready);
                 self.ended.extend(taken.ended);
             }
             Err(error) => {
@@ -303,6 +322,7 @@ impl<'a> Work<'a> {
             self.in_hand.remove(&one.message);
             self.more |= matches!(one.fate, Fate::PutBack { .. });
         }
+        self.call_recorded(recorded);
     }
 
     /// A request has ended.

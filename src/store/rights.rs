@@ -126,7 +126,8 @@ const DATA: &[Table] = &[
         ],
     ),
     of_tenants("media_fetch", &[(Ingest, "INSERT"), (Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT")]),
-    of_tenants("media", &[(Worker, "SELECT, INSERT"), (Reader, "SELECT")]),
+    of_tenants("media", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT")]),
+    of_tenants("media_at_meta", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
     of_tenants("outbox", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT")]),
     of_tenants("channel_pace", &[(Worker, "SELECT, INSERT, UPDATE")]),
     of_tenants(

@@ -43,6 +43,8 @@ pub struct ChannelRow {
     pub name: String,
     /// Sealed; absent: cannot send.
     pub access_token: Option<Vec<u8>>,
+    /// What is done with files that people send; a word of the table's list.
+    pub media_mode: String,
     /// Since when.
     pub created_at: OffsetDateTime,
     /// Last change.
@@ -155,7 +157,8 @@ impl Store {
     pub async fn all_channels(&self) -> Result<Vec<ChannelRow>, StoreError> {
         let rows = sqlx::query_as!(
             ChannelRow,
-            "SELECT tenant_id, channel_id, phone_number_id, waba_id, name, access_token::bytea AS access_token, created_at, updated_at
+            "SELECT tenant_id, channel_id, phone_number_id, waba_id, name, access_token::bytea AS access_token, media_mode,
+                    created_at, updated_at
              FROM channel ORDER BY tenant_id, channel_id"
         );
         Ok(rows.fetch_all(&self.data).await?)
@@ -165,14 +168,15 @@ impl Store {
     pub async fn insert_channel(&self, row: &ChannelRow) -> Result<(), StoreError> {
         let mut transaction = self.data.begin().await?;
         sqlx::query!(
-            "INSERT INTO channel (tenant_id, channel_id, phone_number_id, waba_id, name, access_token, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6::bytea, $7, $8)",
+            "INSERT INTO channel (tenant_id, channel_id, phone_number_id, waba_id, name, access_token, media_mode, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6::bytea, $7, $8, $9)",
             row.tenant_id,
             row.channel_id,
             row.phone_number_id,
             row.waba_id,
             row.name,
             row.access_token,
+            row.media_mode,
             row.created_at,
             row.updated_at,
         )
@@ -190,8 +194,8 @@ impl Store {
         let mut transaction = self.data.begin().await?;
         let done = sqlx::query!(
             "UPDATE channel
-             SET waba_id = $4, name = $5, access_token = $6::bytea,
-                 updated_at = GREATEST($7, updated_at + interval '1 microsecond')
+             SET waba_id = $4, name = $5, access_token = $6::bytea, media_mode = $7,
+                 updated_at = GREATEST($8, updated_at + interval '1 microsecond')
              WHERE tenant_id = $1 AND channel_id = $2 AND updated_at = $3",
             row.tenant_id,
             row.channel_id,
@@ -199,6 +203,7 @@ impl Store {
             row.waba_id,
             row.name,
             row.access_token,
+            row.media_mode,
             row.updated_at,
         )
         .execute(&mut *transaction)
@@ -227,6 +232,14 @@ impl Store {
         // Without its token nothing can be fetched any more.
         sqlx::query!(
             "DELETE FROM media_fetch WHERE tenant_id = $1 AND channel_id = $2",
+            tenant.uuid(),
+            channel.uuid(),
+        )
+        .execute(&mut *transaction)
+        .await?;
+        // Meta forgets them by itself.
+        sqlx::query!(
+            "DELETE FROM media_at_meta WHERE tenant_id = $1 AND channel_id = $2",
             tenant.uuid(),
             channel.uuid(),
         )

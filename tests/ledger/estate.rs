@@ -15,7 +15,7 @@ use waxseal::cli::postgres::PrivatePostgres;
 use waxseal::clock::Clock;
 use waxseal::config::Config;
 use waxseal::directory::App;
-use waxseal::domain::channel::Channel;
+use waxseal::domain::channel::{Channel, MediaMode};
 use waxseal::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use waxseal::secret::{AppSecret, VerifyToken};
 
@@ -265,6 +265,7 @@ async fn settle(database: &str, clock: FastClock) -> (Vec<String>, Vec<ChannelId
             waba_id: WabaId::new(number.waba_id.to_owned()),
             name: "ledger".to_owned(),
             token: None,
+            media: MediaMode::default(),
             changed_at: None,
         };
         base.directory.save_channel(&channel).await.unwrap();

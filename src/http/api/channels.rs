@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::body::{self, Change, Faults, request};
-use super::fields::{MetaId, Name, TokenText};
+use super::fields::{MediaModeText, MetaId, Name, TokenText};
 use super::page::{self, Page};
 use super::problem::{Code, Problem, settled};
 use super::query::Params;
@@ -32,6 +32,8 @@ request! {
         waba_id: MetaId,
         /// Without one the channel receives, but cannot send.
         access_token: Option<TokenText>,
+        /// What is done with files that people send; `store` when absent.
+        media: Option<MediaModeText>,
     }
 }
 
@@ -45,6 +47,8 @@ request! {
         /// A new token; null takes the token away.
         #[schema(value_type = Option<TokenText>)]
         access_token: Change<TokenText>,
+        /// What is done with files that people send from now on.
+        media: Option<MediaModeText>,
     }
 }
 
@@ -58,6 +62,9 @@ pub(super) struct ChannelJson {
     waba_id: String,
     /// Whether it has an access token.
     can_send: bool,
+    /// What is done with files that people send: `store`: they are fetched at once and kept; `proxy`: nothing is kept, who asks gets
+    /// them from Meta while Meta has them; `never`: they are left at Meta.
+    media: &'static str,
 }
 
 impl From<&Channel> for ChannelJson {
@@ -68,6 +75,7 @@ impl From<&Channel> for ChannelJson {
             phone_number_id: channel.phone_number_id.as_str().to_owned(),
             waba_id: channel.waba_id.as_str().to_owned(),
             can_send: channel.token.is_some(),
+            media: channel.media.as_str(),
         }
     }
 }
@@ -157,6 +165,7 @@ pub(super) async fn create(
         waba_id: new.waba_id.into(),
         name: new.name.0,
         token: new.access_token.map(|token| AccessToken::new(token.0)),
+        media: new.media.map(|mode| mode.0).unwrap_or_default(),
         changed_at: None,
     };
     trail.leave(&who, Action::ChannelCreated, "channel", channel.id.uuid()).await?;
@@ -190,6 +199,9 @@ pub(super) async fn change(
     }
     if let Some(waba_id) = change.waba_id {
         channel.waba_id = waba_id.into();
+    }
+    if let Some(mode) = change.media {
+        channel.media = mode.0;
     }
     match change.access_token {
         Change::Keep => {}
