@@ -36,7 +36,7 @@ use crate::ingest::Ingest;
 use crate::keyring::Keyring;
 use crate::meta::client::{GraphClient, Timeouts};
 use crate::send::rules::{Book, Rules};
-use crate::send::{Accepting, Depths, Pacing, Sender};
+use crate::send::{Accepting, Depths, Pacing, Sender, Uploads};
 use crate::store::Store;
 use crate::telemetry;
 use crate::worker::{Lease, Worker};
@@ -100,7 +100,7 @@ impl Base {
     /// What takes messages and takes them back, with bells of its own: the lanes of running gateways look by themselves.
     pub fn sender(&self, config: &Config) -> anyhow::Result<Sender> {
         let contacts = Contacts::new(self.keyring.clone(), self.clock.clone());
-        self.sender_with(config, contacts, Bells::new().0, TaskTracker::new())
+        self.sender_with(config, contacts, Bells::new().0, TaskTracker::new(), Arc::new(media::NoCarrier))
     }
 
     fn sender_with(
@@ -109,6 +109,7 @@ impl Base {
         contacts: Contacts,
         bells: Bells,
         tasks: TaskTracker,
+        uploads: Arc<dyn Uploads>,
     ) -> anyhow::Result<Sender> {
         let (store, keyring, clock) = (self.store.clone(), self.keyring.clone(), self.clock.clone());
         Ok(Sender {
@@ -118,6 +119,7 @@ impl Base {
             directory: self.directory.clone(),
             contacts,
             graph: graph_client(config)?,
+            uploads,
             bells,
             tasks,
             clock,
@@ -211,12 +213,18 @@ impl Gateway {
         let (contacts, (bells, rung)) = (Contacts::new(keyring.clone(), clock.clone()), Bells::new());
         let [listeners, admin, ingest_stage, worker_stage] = std::array::from_fn(|_| Stage::default());
 
-        let fetcher = base.fetcher(config)?;
-        let keeps_media = fetcher.shelf.is_some();
+        let files = base.files(config, bells.clone())?;
+        let keeps_media = files.shelf.is_some();
         let parts = base.ingest_parts(contacts.clone(), bells.clone(), words(config), keeps_media);
         let ingest = Ingest::start(&parts, incoming::limits(config), &ingest_stage.tasks, &ingest_stage.stop);
         let deliverer = Deliverer { bells: bells.clone(), ..base.deliverer(config)? };
-        let sender = base.sender_with(config, contacts, bells.clone(), worker_stage.tasks.clone())?;
+        let sender = base.sender_with(
+            config,
+            contacts,
+            bells.clone(),
+            worker_stage.tasks.clone(),
+            Arc::new(media::Carrier(files.clone())),
+        )?;
         let (door, usage) = (base.door().sending(pacing(config).per_second), Usage::default());
         let worker = Worker {
             metrics: metrics.clone(),
@@ -225,7 +233,7 @@ impl Gateway {
             directory: directory.clone(),
             keyring,
             deliverer: deliverer.clone(),
-            fetcher: fetcher.clone(),
+            files: files.clone(),
             sender: sender.clone(),
             audit: base.audit.clone(),
             audit_days: config.audit.retention_days,
@@ -247,7 +255,7 @@ impl Gateway {
             audit: base.audit.clone(),
             readers: http::Readers::new(lookout.clone()),
             mirror: base.mirror(config, sender.graph.clone()),
-            shelf: fetcher.shelf,
+            files,
             sender,
             egress: deliverer.client.clone(),
             deliveries: Deliveries::new(deliverer),

@@ -126,6 +126,8 @@ own_ids! {
     EndpointId,
     /// Something that happened.
     EventId,
+    /// A file. One that somebody sent has the id of the event that brought it.
+    MediaId,
     /// A message that an application handed to us for Meta.
     MessageId,
     /// Events of the past that an endpoint is owed once more.
@@ -141,6 +143,20 @@ impl EventId {
     pub fn ascending(now: OffsetDateTime, count: usize) -> impl Iterator<Item = Self> {
         let first = take_stamps(&LAST, now, count as u64);
         (first..).take(count).map(|stamp| Self(v7_of(stamp)))
+    }
+}
+
+impl From<EventId> for MediaId {
+    fn from(event: EventId) -> Self {
+        Self(event.0)
+    }
+}
+
+impl MediaId {
+    /// The event that brought it, if somebody sent it.
+    #[must_use]
+    pub const fn event(self) -> EventId {
+        EventId(self.0)
     }
 }
 

@@ -10,6 +10,7 @@ pub mod consent;
 pub mod decoys;
 pub mod door;
 pub mod errand;
+pub mod links;
 pub mod lookout;
 pub mod matrix;
 pub mod media;

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use super::Base;
 use crate::config::{Bootstrap, Config};
 use crate::directory::{App, SaveError};
-use crate::domain::channel::Channel;
+use crate::domain::channel::{Channel, MediaMode};
 use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 
 impl Base {
@@ -70,6 +70,7 @@ impl Base {
             name: known.map_or_else(|| BOOTSTRAP.to_owned(), |channel| channel.name.clone()),
             token: Some(bootstrap.access_token.clone()),
             per_second: known.and_then(|channel| channel.per_second),
+            media: MediaMode::default(),
             changed_at: known.and_then(|channel| channel.changed_at),
         };
         self.directory.save_channel(&channel).await

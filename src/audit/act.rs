@@ -54,6 +54,12 @@ actions! {
     MessageCancelled = "message.cancelled",
     /// A file was looked up or downloaded, here or at Meta.
     MediaRead = "media.read",
+    /// A file was handed over, to be sent.
+    MediaUploaded = "media.uploaded",
+    /// A file was deleted, here and at Meta.
+    MediaDeleted = "media.deleted",
+    /// A link to a file was made that is good for a while and needs no key.
+    MediaLinked = "media.linked",
     /// Meta's list of people whom a number blocks was read.
     BlocksRead = "blocks.read",
     /// Something was asked of Meta that changes something there; `details` names the call.

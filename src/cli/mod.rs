@@ -9,9 +9,11 @@ mod endpoint;
 mod health;
 mod key_tree;
 mod keys;
+mod media;
 mod moment;
 mod permissions;
 pub mod postgres;
+mod progress;
 mod replay;
 mod rows;
 mod send;
@@ -65,6 +67,9 @@ enum Verb {
     /// Business phone numbers.
     #[command(subcommand)]
     Channel(settings::ChannelVerb),
+    /// Files that people sent, and files to be sent.
+    #[command(subcommand)]
+    Media(media::MediaVerb),
     /// Templates of Meta's accounts.
     #[command(subcommand)]
     Template(template::TemplateVerb),
@@ -157,6 +162,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         }
         Verb::App(verb) => settings::app(&config()?, verb, out).await?,
         Verb::Channel(verb) => Box::pin(settings::channel(&config()?, verb, out)).await?,
+        Verb::Media(verb) => media::run(&config()?, verb, out).await?,
         Verb::Template(verb) => template::run(&config()?, verb, out).await?,
         Verb::Key(verb) => keys::run(&config()?, verb, out).await?,
         Verb::Keys(verb) => key_tree::run(&config()?, verb, out).await?,

@@ -6,6 +6,7 @@ use super::dead_letters::DeadLetterVerb;
 use super::endpoint::EndpointVerb;
 use super::key_tree::KeyTreeVerb;
 use super::keys::KeyVerb;
+use super::media::MediaVerb;
 use super::replay::ReplayVerb;
 use super::send::MessageVerb;
 use super::settings::{AppVerb, ChannelVerb};
@@ -34,6 +35,7 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         Verb::Template(TemplateVerb::Sync) => Permission::TemplatesWrite,
         Verb::Channel(
             ChannelVerb::Create { .. }
+            | ChannelVerb::Set { .. }
             | ChannelVerb::SetToken { .. }
             | ChannelVerb::Pace { .. }
             | ChannelVerb::Remove { .. },
@@ -41,6 +43,10 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         Verb::Channel(ChannelVerb::Pin { .. } | ChannelVerb::Register { .. }) => Permission::NumbersManage,
         Verb::Keys(KeyTreeVerb::Status) => Permission::AuditRead,
         Verb::Keys(KeyTreeVerb::Step | KeyTreeVerb::Rotate { .. } | KeyTreeVerb::Rewrap) => Permission::KeyTreeManage,
+        Verb::Media(MediaVerb::List(_) | MediaVerb::Show { .. } | MediaVerb::Get(_) | MediaVerb::Link { .. }) => {
+            Permission::MediaRead
+        }
+        Verb::Media(MediaVerb::Put(_) | MediaVerb::Delete { .. }) => Permission::MediaWrite,
         Verb::Key(KeyVerb::List) => Permission::KeysRead,
         Verb::Key(KeyVerb::Create(_) | KeyVerb::Rotate { .. } | KeyVerb::Unlock { .. } | KeyVerb::Revoke { .. }) => {
             Permission::KeysManage
@@ -98,6 +104,12 @@ mod tests {
         ("channel pace", "ID"),
         ("channel pin", "ID"),
         ("channel register", "ID"),
+        ("channel set", "ID --media proxy"),
+        ("media show", "ID"),
+        ("media get", "ID"),
+        ("media put", "x"),
+        ("media delete", "ID"),
+        ("media link", "ID"),
         ("template show", "x"),
         ("channel remove", "ID"),
         ("key create", "--name x --role agent"),

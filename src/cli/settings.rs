@@ -16,7 +16,7 @@ use crate::audit::Action;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::directory::App;
-use crate::domain::channel::{Channel, FASTEST};
+use crate::domain::channel::{Channel, FASTEST, MediaMode};
 use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::secret::{AccessToken, AppSecret, Pin, VerifyToken};
 use crate::send::accounts::is_pin;
@@ -108,6 +108,17 @@ pub(super) enum ChannelVerb {
     List,
     /// Show what Meta says of the numbers: quality, limits, health, and what their tokens may do.
     Status,
+    /// Change a channel.
+    Set {
+        /// Id of the channel.
+        id: ChannelId,
+        /// A name for people.
+        #[arg(long)]
+        name: Option<String>,
+        /// What is done with files that people send: `store` (fetched and kept), `proxy` (passed on from Meta to who asks) or `never`.
+        #[arg(long, value_parser = media_mode)]
+        media: Option<MediaMode>,
+    },
     /// Replace a channel's access token.
     SetToken {
         /// Id of the channel.
@@ -150,6 +161,10 @@ pub(super) enum ChannelVerb {
 }
 
 const TENANT: TenantId = TenantId::DEFAULT;
+
+fn media_mode(text: &str) -> Result<MediaMode, &'static str> {
+    MediaMode::parse(text).ok_or("store, proxy or never")
+}
 
 /// What the verbs of the command line stand on.
 pub(super) async fn base(config: &Config) -> anyhow::Result<Base> {
@@ -212,6 +227,7 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
                 name,
                 token: Some(AccessToken::new(secret.read("the access token")?)),
                 per_second: None,
+                media: MediaMode::default(),
                 changed_at: None,
             };
             base.note(
@@ -225,7 +241,7 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
             writeln!(out, "channel  {}", channel.id)?;
         }
         ChannelVerb::List => {
-            let mut table = Table::new(["id", "phone_number_id", "waba_id", "name", "sends"]);
+            let mut table = Table::new(["id", "phone_number_id", "waba_id", "name", "sends", "files"]);
             for channel in snapshot.channels_of(TENANT) {
                 let sends = if channel.token.is_some() { "yes" } else { "no" };
                 table.row([
@@ -234,11 +250,21 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
                     channel.waba_id.as_str().to_owned(),
                     channel.name.clone(),
                     sends.to_owned(),
+                    channel.media.as_str().to_owned(),
                 ]);
             }
             table.write(out)?;
         }
         ChannelVerb::Status => channel_status(&base, out).await?,
+        ChannelVerb::Set { id, name, media } => {
+            let members = given([("media", media.is_some()), ("name", name.is_some())]);
+            anyhow::ensure!(!members.is_empty(), "say what: --name or --media");
+            let mut channel = Channel::clone(snapshot.channel(TENANT, id).context("no such channel")?);
+            base.note(Action::ChannelChanged, "channel", id.uuid(), &members).await?;
+            channel.name = name.unwrap_or(channel.name);
+            channel.media = media.unwrap_or(channel.media);
+            base.directory.save_channel(&channel).await?;
+        }
         ChannelVerb::SetToken { id, secret } => {
             let mut channel = Channel::clone(snapshot.channel(TENANT, id).context("no such channel")?);
             channel.token = Some(AccessToken::new(secret.read("the access token")?));

@@ -121,6 +121,7 @@ impl Directory {
             name: channel.name.clone(),
             access_token,
             pace_limit: channel.per_second.and_then(|limit| i32::try_from(limit.get()).ok()),
+            media_mode: channel.media.as_str().to_owned(),
             created_at: now,
             updated_at: now,
         };

@@ -68,6 +68,10 @@ event_types! {
     MessageCancelled = "message.cancelled",
     /// A message was too late to be sent, and was not (our own event).
     MessageExpired = "message.expired",
+    /// A file that somebody sent has been fetched and can be read (our own event).
+    MediaStored = "media.stored",
+    /// A file that somebody sent is not to be had (our own event).
+    MediaFailed = "media.failed",
     /// A person's number, id or identity key changed.
     ContactChanged = "contact.changed",
     /// Two contacts turned out to be one person (our own event).

@@ -5,6 +5,7 @@ pub mod consent;
 pub mod endpoint;
 pub mod event;
 pub mod field_class;
+pub mod file;
 pub mod mask;
 pub mod message;
 pub mod person;

@@ -22,9 +22,10 @@ pub(super) async fn security(request: Request, next: Next) -> Response {
     secured(next.run(request).await)
 }
 
-/// The answer with them.
+/// The answer with them. One that has a policy of its own for what is in it keeps that.
 pub(super) fn secured(mut response: Response) -> Response {
-    for (name, value) in SECURITY {
+    let has_policy = response.headers().contains_key(CONTENT_SECURITY_POLICY);
+    for (name, value) in SECURITY.into_iter().filter(|(name, _)| !has_policy || *name != CONTENT_SECURITY_POLICY) {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response

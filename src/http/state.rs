@@ -18,7 +18,7 @@ use crate::directory::Directory;
 use crate::egress::client::EgressClient;
 use crate::ids::TenantId;
 use crate::ingest::Ingest;
-use crate::media::Shelf;
+use crate::media::Fetcher;
 use crate::send::Sender;
 use crate::store::Store;
 use crate::telemetry;
@@ -36,8 +36,8 @@ pub struct AppState {
     pub audit: Audit,
     /// Those who stay to be told of events.
     pub readers: Readers,
-    /// Files that people sent, where they are kept.
-    pub shelf: Option<Shelf>,
+    /// Files: where they are kept, and how they get from and to Meta.
+    pub files: Fetcher,
     /// Takes messages for Meta.
     pub sender: Sender,
     /// Passes other calls on to Meta.
@@ -123,7 +123,7 @@ parts! {
     ingest: Ingest,
     door: Door,
     audit: Audit,
-    shelf: Option<Shelf>,
+    files: Fetcher,
     sender: Sender,
     deliveries: Deliveries,
     egress: EgressClient,

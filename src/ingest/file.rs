@@ -6,9 +6,10 @@ use time::{Date, OffsetDateTime};
 
 use super::callback::Kept;
 use crate::directory::Snapshot;
+use crate::domain::channel::Channel;
 use crate::domain::event::{Item, Subject};
 use crate::domain::message::{parse_callback_data, with_kept_callback_data, with_own_callback_data};
-use crate::ids::{ChannelId, MessageId, TenantId};
+use crate::ids::{MessageId, TenantId};
 use crate::keyring::TenantKeys;
 
 /// Days of age at which the partition of Meta's own day dedupes alone.
@@ -59,9 +60,9 @@ pub(super) fn variant(keys: &TenantKeys, item: &Item) -> [u8; 8] {
 }
 
 /// The channel of an item, when it is one of ours.
-pub(super) fn channel(snapshot: &Snapshot, tenant: TenantId, item: &Item) -> Option<ChannelId> {
+pub(super) fn channel<'s>(snapshot: &'s Snapshot, tenant: TenantId, item: &Item) -> Option<&'s Channel> {
     let number = item.phone_number_id.as_ref()?;
-    snapshot.channel_by_number(tenant, number).map(|channel| channel.id)
+    snapshot.channel_by_number(tenant, number).map(AsRef::as_ref)
 }
 
 /// What is stored of an item: all of it, but that the callback data of an application's own message is as the application wrote it.

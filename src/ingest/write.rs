@@ -17,6 +17,7 @@ use crate::audit::Action;
 use crate::crypto::envelope;
 use crate::directory::contacts::{Hashed, ResolveError};
 use crate::directory::{ConsentError, Contacts, OwnEvent, Resolved, Snapshot};
+use crate::domain::channel::MediaMode;
 use crate::domain::consent::{Source, State, Words};
 use crate::domain::event::{EventType, Item};
 use crate::ids::{ContactId, EventId, TenantId};
@@ -332,7 +333,9 @@ impl Filing<'_> {
     fn event(&self, filed: &Filed<'_>, event_id: EventId, payload: envelope::Sealed) -> NewEvent {
         let item = filed.item;
         let event_type = if self.bare { EventType::Unrecognised } else { item.event_type };
-        let channel = if self.bare { None } else { file::channel(self.snapshot, self.tenant, item) };
+        let known = if self.bare { None } else { file::channel(self.snapshot, self.tenant, item) };
+        let keeps_media = self.keeps_media && known.is_some_and(|channel| channel.media == MediaMode::Store);
+        let channel = known.map(|channel| channel.id);
         NewEvent {
             part_day: filed.place.part_day,
             subject: filed.subject,
@@ -349,7 +352,7 @@ impl Filing<'_> {
             payload,
             opens_until: item.opens.filter(|_| !self.bare).map(|what| what.closes_at(item.occurred_at, self.now)),
             owed_to: self.snapshot.owed_to(self.tenant, event_type, channel),
-            has_media: self.keeps_media && item.has_media && event_type == EventType::MessageReceived,
+            has_media: keeps_media && item.has_media && event_type == EventType::MessageReceived,
         }
     }
 }

@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use crate::crypto::context::Context;
-use crate::ids::{ConsentId, ContactId, EventId, MessageId, TenantId};
+use crate::ids::{ChannelId, ConsentId, ContactId, EventId, MediaId, MessageId, TenantId};
 
 /// Content of an event.
 #[must_use]
@@ -43,17 +43,30 @@ pub const fn message_answer(tenant: TenantId, message: MessageId, contact: Conta
     Context { tenant: tenant.uuid(), table: "message", column: "answer", row: message.uuid(), contact: contact.uuid() }
 }
 
-/// A file that somebody sent, in the object store. `media` is its event.
+/// A file in the object store.
 #[must_use]
-pub fn media_object(tenant: TenantId, media: EventId, contact: Option<ContactId>) -> Context {
+pub fn media_object(tenant: TenantId, media: MediaId, contact: Option<ContactId>) -> Context {
     Context { column: "object", ..media_details(tenant, media, contact) }
 }
 
 /// What is known of a file beside its bytes.
 #[must_use]
-pub fn media_details(tenant: TenantId, media: EventId, contact: Option<ContactId>) -> Context {
+pub fn media_details(tenant: TenantId, media: MediaId, contact: Option<ContactId>) -> Context {
     let contact = contact.map_or(Uuid::nil(), ContactId::uuid);
     Context { tenant: tenant.uuid(), table: "media", column: "details", row: media.uuid(), contact }
+}
+
+/// Meta's id of a file that was uploaded through a channel. Belongs to nobody, so that the channel stands where a contact would:
+/// an id of one channel is not taken for that of another.
+#[must_use]
+pub const fn media_at_meta(tenant: TenantId, media: MediaId, channel: ChannelId) -> Context {
+    Context {
+        tenant: tenant.uuid(),
+        table: "media_at_meta",
+        column: "meta_id",
+        row: media.uuid(),
+        contact: channel.uuid(),
+    }
 }
 
 /// What Meta last called a person.

@@ -29,6 +29,8 @@ pub struct TenantKeys {
     pub requests: HashKey,
     /// Of contact ids, for endpoints that know contacts by ids of their own.
     pub pseudonyms: HashKey,
+    /// Of links to files.
+    pub links: HashKey,
 }
 
 impl TenantKeys {
@@ -67,14 +69,14 @@ impl TenantKeys {
             let Some(key) = index_key(store, (&kek, row.id), tenant, purpose).await? else { return Ok(None) };
             index.push(key);
         }
-        let Ok([identifiers, events, profiles, requests, pseudonyms]) = <[HashKey; 5]>::try_from(index) else {
+        let Ok([identifiers, events, profiles, requests, pseudonyms, links]) = <[HashKey; 6]>::try_from(index) else {
             return Ok(None);
         };
-        Ok(Some(Self { kek_id: row.id, kek, identifiers, events, profiles, requests, pseudonyms }))
+        Ok(Some(Self { kek_id: row.id, kek, identifiers, events, profiles, requests, pseudonyms, links }))
     }
 }
 
-const PURPOSES: [&str; 5] = ["identifiers", "events", "profiles", "requests", "pseudonyms"];
+const PURPOSES: [&str; 6] = ["identifiers", "events", "profiles", "requests", "pseudonyms", "links"];
 
 /// How often keys are read that are being replaced at the same moment.
 const TRIES: usize = 8;

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use data_encoding::BASE64;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::Duration;
 use uuid::Uuid;
@@ -12,17 +10,18 @@ use super::shelf::{Place, Shelf, ShelfError, Writing};
 use super::{Details, Fetcher, strip};
 use crate::crypto::envelope;
 use crate::domain::channel::Channel;
+use crate::domain::file::{FileKind, essence};
 use crate::keyring::{DekName, KeyringError, OwnedDek, places};
-use crate::meta::client::media::{FetchError, MediaFacts, Pieces};
+use crate::meta::client::media::{FetchError, MediaFacts, NamedFile, Pieces};
 use crate::secret::AccessToken;
 use crate::store::media::{DueMedia, MediaEnd};
 
 /// Meta's limit for what people send.
-const LARGEST: u64 = 100 * 1024 * 1024;
+pub(super) const LARGEST: u64 = 100 * 1024 * 1024;
 /// Pictures up to this size are held in memory to be stripped; Meta takes 5 MB.
 const LARGEST_PICTURE: u64 = 16 * 1024 * 1024;
 /// Meta keeps inbound files for seven days; a little more, so that its word counts and not our clock.
-const KEPT_BY_META: Duration = Duration::hours(7 * 24 + 12);
+pub(super) const KEPT_BY_META: Duration = Duration::hours(7 * 24 + 12);
 /// Files that came broken so many times are given up.
 const MOST_DAMAGED: i16 = 8;
 
@@ -59,21 +58,19 @@ impl Failure {
     }
 }
 
-/// What the event says of its file.
-struct Named {
-    id: String,
-    sha256: Option<Vec<u8>>,
-    details: Details,
-}
-
 /// What the bytes must be.
-struct Expected {
-    sha256: Option<Vec<u8>>,
-    bytes: Option<u64>,
+pub(super) struct Expected {
+    pub(super) sha256: Option<Vec<u8>>,
+    pub(super) bytes: Option<u64>,
 }
 
 impl Expected {
-    fn holds(&self, sha256: &[u8], bytes: u64) -> bool {
+    /// What Meta says of the file now, or else said in its message.
+    pub(super) fn of(facts: &MediaFacts, named: &NamedFile) -> Self {
+        Self { sha256: facts.sha256.clone().or_else(|| named.sha256.clone()), bytes: facts.bytes }
+    }
+
+    pub(super) fn holds(&self, sha256: &[u8], bytes: u64) -> bool {
         self.bytes.is_none_or(|expected| expected == bytes)
             && self.sha256.as_ref().is_none_or(|expected| expected == sha256)
     }
@@ -93,7 +90,7 @@ impl Fetcher {
         token: &AccessToken,
         due: &DueMedia,
     ) -> Result<MediaEnd, Failure> {
-        let mut named = self.named(channel, due).await?;
+        let named = self.named(channel, due).await?;
         let facts = self.graph.media_facts(&channel.phone_number_id, token, &named.id).await?;
         if facts.bytes.is_some_and(|bytes| bytes > LARGEST) {
             return Err(Failure::TooLarge);
@@ -102,60 +99,43 @@ impl Fetcher {
         let dek = self.keyring.one_for_sealing(channel.tenant, name).await?;
         let download = self.graph.file(token, &facts).await?;
         let place = Place { tenant: channel.tenant, media: due.media, contact: due.contact };
-        let bytes = keep(shelf, place, &dek, download, &facts, &mut named).await?;
-        let sealed = serde_json::to_vec(&named.details).map_err(|_| Failure::Unreadable)?;
-        let details =
-            envelope::seal(&dek.dek, &places::media_details(place.tenant, place.media, place.contact), &sealed);
-        Ok(MediaEnd::Stored { bytes: i64::try_from(bytes).unwrap_or(i64::MAX), details })
+        let (bytes, stripped) = keep(shelf, place, &dek, download, &facts, &named).await?;
+        let kind = named.mime_type.as_deref().and_then(FileKind::of_type);
+        let details = Details { mime_type: named.mime_type, filename: named.filename, stripped };
+        let details = details.seal(&dek, place).ok_or(Failure::Unreadable)?;
+        Ok(MediaEnd::Stored { bytes: i64::try_from(bytes).unwrap_or(i64::MAX), kind, details })
     }
 
-    async fn named(&self, channel: &Channel, due: &DueMedia) -> Result<Named, Failure> {
+    async fn named(&self, channel: &Channel, due: &DueMedia) -> Result<NamedFile, Failure> {
         let sealed = due.payload.as_ref().ok_or(Failure::Erased)?;
         let id: Uuid = sealed.dek_id().ok_or(Failure::Unreadable)?;
         let keys = self.keyring.for_opening(channel.tenant, [id]).await?;
         let key: &Arc<OwnedDek> = keys.get(&id).ok_or(Failure::Erased)?;
-        let place = places::event_payload(channel.tenant, due.media, due.contact);
+        let place = places::event_payload(channel.tenant, due.media.event(), due.contact);
         let opened = envelope::open(&key.dek, &place, sealed).map_err(|_| Failure::Unreadable)?;
-        named_in(&opened).ok_or(Failure::Unreadable)
+        NamedFile::find(&opened).ok_or(Failure::Unreadable)
     }
 }
 
-/// The file of the one message in an envelope of Meta's.
-fn named_in(envelope: &[u8]) -> Option<Named> {
-    let envelope: Value = serde_json::from_slice(envelope).ok()?;
-    let message = envelope.pointer("/entry/0/changes/0/value/messages/0")?;
-    let file = message.get(message.get("type")?.as_str()?)?;
-    let text = |name: &str| file.get(name).and_then(Value::as_str).map(str::to_owned);
-    let id = file.get("id")?;
-    let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
-    let sha256 = text("sha256").and_then(|hash| BASE64.decode(hash.as_bytes()).ok()).filter(|hash| hash.len() == 32);
-    let details = Details { mime_type: text("mime_type"), filename: text("filename"), stripped: false };
-    Some(Named { id, sha256, details })
-}
-
-/// Streams the file into the shelf. Nothing lies there before all of it was checked.
+/// Streams the file into the shelf. Nothing lies there before all of it was checked. Its length, and whether it was stripped.
 async fn keep(
     shelf: &Shelf,
     place: Place,
     dek: &OwnedDek,
     mut download: Pieces,
     facts: &MediaFacts,
-    named: &mut Named,
-) -> Result<u64, Failure> {
-    let expected = Expected { sha256: facts.sha256.clone().or_else(|| named.sha256.take()), bytes: facts.bytes };
-    let mime_type = named.details.mime_type.as_deref().map(essence).unwrap_or_default();
-    let is_picture = matches!(mime_type.as_str(), "image/jpeg" | "image/png" | "image/webp");
-    if is_picture && facts.bytes.is_some_and(|bytes| bytes <= LARGEST_PICTURE) {
-        let picture = gather(&mut download, &expected).await?;
-        let stripped = strip::strip(&mime_type, &picture);
-        named.details.stripped = stripped.is_some();
+    named: &NamedFile,
+) -> Result<(u64, bool), Failure> {
+    let expected = Expected::of(facts, named);
+    if let Some(mime_type) = picture(facts, named) {
+        let (picture, stripped) = gather(&mut download, &expected, &mime_type).await?;
         let mut writing = shelf.begin(place, &dek.dek).await?;
-        writing.push(stripped.as_ref().unwrap_or(&picture)).await?;
-        return Ok(writing.finish().await?);
+        writing.push(&picture).await?;
+        return Ok((writing.finish().await?, stripped));
     }
     let mut writing = shelf.begin(place, &dek.dek).await?;
     match pour(&mut download, &expected, &mut writing).await {
-        Ok(()) => Ok(writing.finish().await?),
+        Ok(()) => Ok((writing.finish().await?, false)),
         Err(failure) => {
             writing.abort().await;
             Err(failure)
@@ -163,13 +143,19 @@ async fn keep(
     }
 }
 
-/// The type without its parameters.
-fn essence(mime_type: &str) -> String {
-    mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+/// The type of a picture that is small enough to be stripped.
+pub(super) fn picture(facts: &MediaFacts, named: &NamedFile) -> Option<String> {
+    let mime_type = named.mime_type.as_deref().map(essence).unwrap_or_default();
+    let is_picture = matches!(mime_type.as_str(), "image/jpeg" | "image/png" | "image/webp");
+    (is_picture && facts.bytes.is_some_and(|bytes| bytes <= LARGEST_PICTURE)).then_some(mime_type)
 }
 
-/// A picture, checked. Its length was promised to be small, and is held to it.
-async fn gather(download: &mut Pieces, expected: &Expected) -> Result<Vec<u8>, Failure> {
+/// A picture, checked, without what it says beside the picture. Its length was promised to be small, and is held to it.
+pub(super) async fn gather(
+    download: &mut Pieces,
+    expected: &Expected,
+    mime_type: &str,
+) -> Result<(Vec<u8>, bool), Failure> {
     let mut picture = Vec::new();
     while let Some(piece) = download.next().await? {
         picture.extend_from_slice(&piece);
@@ -177,7 +163,13 @@ async fn gather(download: &mut Pieces, expected: &Expected) -> Result<Vec<u8>, F
             return Err(Failure::Damaged);
         }
     }
-    if expected.holds(&Sha256::digest(&picture), picture.len() as u64) { Ok(picture) } else { Err(Failure::Damaged) }
+    if !expected.holds(&Sha256::digest(&picture), picture.len() as u64) {
+        return Err(Failure::Damaged);
+    }
+    Ok(match strip::strip(mime_type, &picture) {
+        Some(stripped) => (stripped, true),
+        None => (picture, false),
+    })
 }
 
 /// The same for any file, piece by piece.
@@ -197,16 +189,6 @@ async fn pour(download: &mut Pieces, expected: &Expected, writing: &mut Writing)
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_file_of_a_message_is_found_by_its_type() {
-        let body = br#"{"entry":[{"changes":[{"value":{"messages":[{"type":"document",
-            "document":{"id":"881","mime_type":"application/pdf","filename":"a.pdf","sha256":"AAAA"}}]}}]}]}"#;
-        let named = named_in(body).unwrap();
-        assert_eq!((named.id.as_str(), named.sha256), ("881", None));
-        assert_eq!(named.details.filename.as_deref(), Some("a.pdf"));
-        assert!(named_in(b"{}").is_none() && named_in(b"no JSON").is_none());
-    }
 
     #[test]
     fn what_meta_no_longer_has_is_given_up_at_once_and_what_came_broken_after_some_attempts() {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Fetcher;
 use super::shelf::{Place, Shelf};
 use crate::domain::channel::Channel;
-use crate::ids::{ChannelId, EventId};
+use crate::ids::ChannelId;
 use crate::store::lanes::OwnedLane;
 use crate::store::media::{DueMedia, MediaEnd};
 use crate::telemetry;
@@ -75,7 +75,7 @@ impl Fetcher {
             return due.media.uuid();
         };
         match self.fetch(shelf, &channel, token, &due).await {
-            Ok(end) => self.settle(lane, due.media, &end).await,
+            Ok(end) => self.settle(lane, &due, &end).await,
             Err(failure) => {
                 tracing::warn!(media = %due.media, error = %failure, attempts = due.attempts, "a file could not be fetched");
                 match failure.loss(due.attempts) {
@@ -91,7 +91,7 @@ impl Fetcher {
     async fn give_up(&self, shelf: &Shelf, lane: OwnedLane, due: &DueMedia, reason: &'static str) -> Uuid {
         let place = Place { tenant: lane.tenant, media: due.media, contact: due.contact };
         match shelf.remove(place).await {
-            Ok(()) => self.settle(lane, due.media, &MediaEnd::Lost(reason)).await,
+            Ok(()) => self.settle(lane, due, &MediaEnd::Lost(reason)).await,
             Err(error) => {
                 tracing::warn!(media = %due.media, %error, "a file that is given up could not be removed yet");
                 self.postpone(lane, due).await;
@@ -101,14 +101,14 @@ impl Fetcher {
     }
 
     /// What cannot be recorded now is fetched again.
-    async fn settle(&self, lane: OwnedLane, media: EventId, end: &MediaEnd) {
+    async fn settle(&self, lane: OwnedLane, due: &DueMedia, end: &MediaEnd) {
         let outcome = if matches!(end, MediaEnd::Lost(_)) { "lost" } else { "stored" };
-        match self.store.settle_media(lane, media, end, self.clock.now()).await {
+        match self.tell(lane, due, end).await {
             Ok(true) => metrics::counter!(telemetry::MEDIA_FETCHES, "outcome" => outcome).increment(1),
             // Somebody else's lane by now, who sees to it.
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(%media, %error, "what became of a file could not be recorded yet");
+                tracing::warn!(media = %due.media, %error, "what became of a file could not be recorded yet");
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -5,6 +5,7 @@ pub mod call;
 pub mod links;
 pub mod media;
 mod reading;
+pub mod upload;
 
 pub use reading::ReadError;
 

@@ -6,11 +6,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Sender;
+use super::files::Filled;
 use super::flight::again;
 use super::outcome::{Ended, Ending, Fate};
 use super::turns::Ready;
 use crate::crypto::envelope::{self, Sealed};
 use crate::domain::channel::Channel;
+use crate::ids::MediaId;
 use crate::keyring::places;
 use crate::store::StoreError;
 use crate::store::lanes::OwnedLane;
@@ -19,6 +21,8 @@ use crate::store::outbox::{Claim, ClaimedMessage, OVERDUE, Wanted};
 /// What a claim came to.
 pub(super) struct Taken {
     pub(super) ready: Vec<Ready>,
+    /// What names a file that is not at Meta, with that file.
+    pub(super) waiting: Vec<(Ready, MediaId)>,
     /// What ended without being sent.
     pub(super) ended: Vec<Ended>,
     pub(super) last_key: Option<Uuid>,
@@ -62,7 +66,19 @@ impl Sender {
         let (ready, mut ended) = self.open(lane, claim, tail).await;
         let (ready, refused) = self.ask_again(lane, channel, ready).await;
         ended.extend(refused);
-        Ok(Taken { ready, ended, last_key, more, per_second, tail })
+        let (ready, waiting) = match self.filled(channel, ready).await {
+            Ok(Filled { ready, waiting }) => (ready, waiting),
+            Err((all, error)) => {
+                tracing::warn!(channel = %channel.id, %error, "where files are at Meta could not be read");
+                let now = self.clock.now();
+                ended.extend(all.into_iter().map(|Ready { message, contact, attempts, .. }| {
+                    let fate = Fate::PutBack { until: again(now, attempts, None), unburnt: true, resend: false };
+                    Ended { message, contact, mark: Some(lane.epoch), fate }
+                }));
+                (Vec::new(), Vec::new())
+            }
+        };
+        Ok(Taken { ready, waiting, ended, last_key, more, per_second, tail })
     }
 
     async fn open(&self, lane: OwnedLane, claim: Claim, tail: Instant) -> (Vec<Ready>, Vec<Ended>) {

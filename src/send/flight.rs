@@ -18,7 +18,7 @@ use crate::meta::errors::Verdict;
 /// Waits before a request that was certainly not processed is tried again; the last one repeats.
 const AGAIN: [i64; 6] = [1, 5, 15, 60, 300, 900];
 /// Attempts after which a message fails for good: about a day.
-const MOST_ATTEMPTS: i16 = 100;
+pub(super) const MOST_ATTEMPTS: i16 = 100;
 /// Codes by which Meta says that a limit stopped the message before anything was done with it (Cloud API error reference).
 const BEFORE_PROCESSING: [i32; 10] = [4, 80_007, 80_008, 130_429, 131_048, 131_049, 131_056, 131_057, 133_004, 134_101];
 /// Repetitions after a refusal that leaves open whether something was done: the facts say "once or twice".

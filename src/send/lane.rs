@@ -2,6 +2,7 @@
 //! recording overlap; what ends while a record is being written goes into the next one, so that a busy lane commits in groups.
 
 mod boarding;
+mod carrying;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use self::boarding::{AHEAD, Boarding};
 use super::Sender;
+use super::awaiting::Awaiting;
 use super::claim::{Overdue, Taken};
 use super::flight::Flown;
 use super::outcome::{Ended, Fate};
@@ -26,6 +28,7 @@ use crate::domain::channel::Channel;
 use crate::ids::{ChannelId, MessageId};
 use crate::store::StoreError;
 use crate::store::lanes::OwnedLane;
+use carrying::Carried;
 
 /// The lane looks by itself this often: bells are hints.
 const POLL: time::Duration = time::Duration::seconds(1);
@@ -62,6 +65,11 @@ struct Work<'a> {
     /// What was recorded, and what of it cannot be.
     recording: Option<Later<'a, (Vec<Ended>, Vec<MessageId>)>>,
     looking: Option<Later<'a, Overdue>>,
+    /// Files on their way to Meta, and calls to those who waited for them.
+    carrying: FuturesUnordered<Later<'a, Carried>>,
+    awaiting: Awaiting,
+    /// Those who are to be called once it is recorded that they were put back.
+    uncalled: HashSet<MessageId>,
     /// What has ended and is not being recorded yet.
     ended: Vec<Ended>,
     /// Everything with our mark that we know of.
@@ -86,6 +94,7 @@ struct Work<'a> {
 enum Happened {
     Flown(Flown),
     Listed(Result<bool, StoreError>),
+    Carried(Carried),
     Taken(Result<Taken, StoreError>),
     Recorded((Vec<Ended>, Vec<MessageId>)),
     Looked(Overdue),
@@ -111,6 +120,7 @@ pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: Cancell
         let happened = tokio::select! {
             Some(flown) = work.flying.next() => Happened::Flown(flown),
             listed = wait_for(&mut work.listing) => Happened::Listed(listed),
+            Some(carried) = work.carrying.next() => Happened::Carried(carried),
             taken = wait_for(&mut work.taking) => Happened::Taken(taken),
             recorded = wait_for(&mut work.recording) => Happened::Recorded(recorded),
             overdue = wait_for(&mut work.looking) => Happened::Looked(overdue),
@@ -122,6 +132,7 @@ pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: Cancell
         match happened {
             Happened::Flown(flown) => work.note(flown),
             Happened::Listed(listed) => work.was_listed(&listed),
+            Happened::Carried(carried) => work.carried(carried),
             Happened::Taken(taken) => work.take_in(taken),
             Happened::Recorded((recorded, stuck)) => work.was_recorded(&recorded, &stuck),
             Happened::Looked(overdue) => work.looked(overdue),
@@ -146,6 +157,9 @@ impl<'a> Work<'a> {
             taking: None,
             recording: None,
             looking: None,
+            carrying: FuturesUnordered::new(),
+            awaiting: Awaiting::default(),
+            uncalled: HashSet::new(),
             ended: Vec::new(),
             in_hand: HashSet::new(),
             more: true,
@@ -203,6 +217,9 @@ impl<'a> Work<'a> {
     fn start_what_may(&mut self, stopping: bool, now: OffsetDateTime) {
         let (sender, instant) = (self.sender, Instant::now());
         self.board(instant);
+        if !stopping {
+            self.start_uploads();
+        }
         let has_time = !stopping && self.has_time();
         let limit = self.room(instant);
         if has_time && self.look <= now {
@@ -300,7 +317,8 @@ impl<'a> Work<'a> {
                 }
                 self.in_hand.extend(taken.ready.iter().map(|one| one.message));
                 self.in_hand.extend(taken.ended.iter().map(|one| one.message));
-                self.turns.offer(taken.ready);
+                let ready = self.without_those_who_wait(taken.ready, taken.waiting);
+                self.turns.offer(ready);
                 self.ended.extend(taken.ended);
             }
             Err(error) => {
@@ -322,6 +340,7 @@ impl<'a> Work<'a> {
             }
             self.more |= matches!(one.fate, Fate::PutBack { .. });
         }
+        self.call_recorded(recorded);
     }
 
     /// A request has ended.

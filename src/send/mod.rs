@@ -3,12 +3,14 @@
 
 mod accept;
 pub mod accounts;
+mod awaiting;
 mod cancel;
 mod check;
 mod claim;
 pub mod closing;
 mod depth;
 mod fallback;
+mod files;
 mod flight;
 mod lane;
 mod mirror;
@@ -25,11 +27,14 @@ pub use accept::{Accepting, Ready};
 pub use cancel::Found;
 pub use check::{Draft, Fault};
 pub use depth::{Depths, Standing};
+pub use files::{NotUploaded, Uploads};
 pub use lane::run as run_lane;
 pub use mirror::{MirrorError, Passed, Way};
 pub use order::{Order, Terms};
 pub use pace::{Limited, Pacing};
 pub use queue::{Addressed, Before, Idempotency, QueueError};
+
+use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
@@ -54,6 +59,8 @@ pub struct Sender {
     pub accepting: Accepting,
     /// How it gets there.
     pub graph: GraphClient,
+    /// How files get there.
+    pub uploads: Arc<dyn Uploads>,
     /// Wakes the lanes.
     pub bells: Bells,
     /// Requests to Meta that are finished even if whoever asked for them has left.

@@ -176,7 +176,12 @@ impl Sender {
     ) -> Result<Vec<Result<Ready, QueueError>>, QueueError> {
         let now = self.clock.now();
         let objections = self.objections(tenant, &orders, now).await?;
+        let mut faulty = self.faults_of_files(tenant, &orders).await?.into_iter();
         let ready = |(Addressed { channel, order, .. }, objection): (Addressed, Option<Objection>)| {
+            let files = faulty.next().unwrap_or_default();
+            if !files.is_empty() {
+                return Err(QueueError::Faulty(files));
+            }
             let channel = self.sending_channel(tenant, channel)?;
             let Order { checked, fallback, terms } = order;
             let fallback = fallback.map(|fallback| fallback.0);
@@ -193,6 +198,24 @@ impl Sender {
             Ok(Ready { key, terms, next_at: terms.first_at(now), ..made(channel.id, checked, fallback, now) })
         };
         Ok(orders.into_iter().zip(objections).map(ready).collect())
+    }
+
+    /// What is wrong with the files that these orders name. One look for all.
+    async fn faults_of_files(&self, tenant: TenantId, orders: &[Addressed]) -> Result<Vec<Vec<Fault>>, StoreError> {
+        let messages: Vec<_> = orders.iter().map(|one| (one.channel, &one.order.checked.body)).collect();
+        let fallbacks: Vec<_> =
+            orders.iter().filter_map(|one| Some((one.channel, &one.order.fallback.as_ref()?.0))).collect();
+        let both = [messages, fallbacks].concat();
+        let mut faults = self.file_faults(tenant, &both).await?;
+        let mut of_fallbacks = faults.split_off(orders.len()).into_iter();
+        let all = orders.iter().zip(faults).map(|(order, of_message)| {
+            let mut all = below("/message", of_message);
+            if order.order.fallback.is_some() {
+                all.extend(below("/fallback_template", of_fallbacks.next().unwrap_or_default()));
+            }
+            all
+        });
+        Ok(all.collect())
     }
 
     /// What the rules object to in each of these orders: one look for each channel.

@@ -1,18 +1,21 @@
-//! Files that people sent: which are still to be fetched, and what became of each. Every write carries the epoch of the lane.
+//! Files: which of those that people sent are still to be fetched, and what became of each. Every write here carries the epoch of the
+//! lane.
 
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use super::lanes::OwnedLane;
-use super::{Store, StoreError};
+use super::replays::partitions_of;
+use super::{Connection, Store, StoreError};
 use crate::crypto::envelope::Sealed;
-use crate::ids::{ChannelId, ContactId, EventId, TenantId};
+use crate::domain::file::FileKind;
+use crate::ids::{ChannelId, ContactId, MediaId, TenantId};
 
 /// A file that is to be fetched now.
 #[derive(Debug)]
 pub struct DueMedia {
-    /// The event's id, which is the media's.
-    pub media: EventId,
+    /// Its id, which is that of the event.
+    pub media: MediaId,
     /// Partition of the event.
     pub part_day: Date,
     /// Who sent it.
@@ -30,6 +33,8 @@ pub enum MediaEnd {
     Stored {
         /// Its length as it is kept.
         bytes: i64,
+        /// What it is for Meta; `None`: of a type that Meta takes from nobody.
+        kind: Option<FileKind>,
         /// Its type and name.
         details: Sealed,
     },
@@ -40,11 +45,17 @@ pub enum MediaEnd {
 /// A file as it is known.
 #[derive(Debug, Clone)]
 pub struct MediaRow {
-    /// Through which channel it came.
-    pub channel: ChannelId,
-    /// Who sent it.
+    /// Which.
+    pub media: MediaId,
+    /// Through which channel it came, or may be sent; `None`: through every one.
+    pub channel: Option<ChannelId>,
+    /// Whom it is about.
     pub contact: Option<ContactId>,
-    /// `waiting`, `stored` or `lost`.
+    /// `in` or `out`.
+    pub direction: String,
+    /// What it is for Meta.
+    pub kind: Option<String>,
+    /// `waiting`, `arriving`, `stored`, `deleting` or `lost`.
     pub state: String,
     /// Why it is lost.
     pub reason: Option<String>,
@@ -89,7 +100,7 @@ impl Store {
         .fetch_all(&self.data)
         .await?;
         let due = rows.into_iter().map(|row| DueMedia {
-            media: EventId::from_uuid(row.media_id),
+            media: MediaId::from_uuid(row.media_id),
             part_day: row.part_day,
             contact: row.contact_id.map(ContactId::from_uuid),
             attempts: row.attempts,
@@ -98,49 +109,11 @@ impl Store {
         Ok(due.collect())
     }
 
-    /// Records what became of a file. False: the lane is somebody else's, or it was recorded before.
-    pub async fn settle_media(
-        &self,
-        lane: OwnedLane,
-        media: EventId,
-        end: &MediaEnd,
-        now: OffsetDateTime,
-    ) -> Result<bool, StoreError> {
-        let (state, reason, bytes, details) = match end {
-            MediaEnd::Stored { bytes, details } => ("stored", None, Some(*bytes), Some(details.as_bytes())),
-            MediaEnd::Lost(reason) => ("lost", Some(*reason), None, None),
-        };
-        let done = sqlx::query!(
-            "WITH fence AS (
-                 SELECT 1 FROM lane
-                 WHERE tenant_id = $1 AND kind = 6 AND owner_id = $2 AND shard = $3 AND epoch = $4
-                 FOR SHARE
-             ), fetched AS (
-                 DELETE FROM media_fetch
-                 WHERE tenant_id = $1 AND media_id = $5 AND EXISTS (SELECT 1 FROM fence)
-                 RETURNING media_id, channel_id, contact_id
-             )
-             INSERT INTO media (tenant_id, media_id, channel_id, contact_id, state, reason, bytes, details, settled_at)
-             SELECT $1, media_id, channel_id, contact_id, $6, $7, $8, $9::bytea, $10 FROM fetched",
-            lane.tenant.uuid(),
-            lane.owner,
-            lane.shard,
-            lane.epoch,
-            media.uuid(),
-            state,
-            reason,
-            bytes,
-            details,
-            now,
-        );
-        Ok(done.execute(&self.data).await?.rows_affected() == 1)
-    }
-
     /// Has a file fetched again later. False: the lane is somebody else's.
     pub async fn postpone_media(
         &self,
         lane: OwnedLane,
-        media: EventId,
+        media: MediaId,
         until: OffsetDateTime,
     ) -> Result<bool, StoreError> {
         let done = sqlx::query!(
@@ -161,25 +134,153 @@ impl Store {
         Ok(done.execute(&self.data).await?.rows_affected() == 1)
     }
 
-    /// One file, fetched or not.
-    pub async fn find_media(&self, tenant: TenantId, media: EventId) -> Result<Option<MediaRow>, StoreError> {
-        let row = sqlx::query!(
-            r#"SELECT channel_id AS "channel_id!", contact_id, state AS "state!", reason, bytes, details::bytea AS "details?"
+    /// One file, there or not.
+    pub async fn find_media(&self, tenant: TenantId, media: MediaId) -> Result<Option<MediaRow>, StoreError> {
+        let row = sqlx::query_as!(
+            Listed,
+            r#"SELECT media_id AS "media_id!", channel_id, contact_id, direction AS "direction!", kind, state AS "state!", reason, bytes,
+                      details::bytea AS "details?"
                FROM media WHERE tenant_id = $1 AND media_id = $2
                UNION ALL
-               SELECT channel_id, contact_id, 'waiting', NULL, NULL, NULL
+               SELECT media_id, channel_id, contact_id, 'in', NULL, 'waiting', NULL, NULL, NULL
                FROM media_fetch WHERE tenant_id = $1 AND media_id = $2"#,
             tenant.uuid(),
             media.uuid(),
         );
+        Ok(row.fetch_optional(self.reading(tenant)).await?.map(MediaRow::from))
+    }
+
+    /// The message that brought a file, which may be kept nowhere. `None`: no such message.
+    pub async fn find_bringer(&self, tenant: TenantId, media: MediaId) -> Result<Option<Bringer>, StoreError> {
+        let event = media.event();
+        let (first, last) = partitions_of(event.day(), event.day());
+        let row = sqlx::query!(
+            r#"SELECT e.channel_id, e.contact_id, p.payload::bytea AS "payload?"
+               FROM event e LEFT JOIN LATERAL (
+                   SELECT payload FROM event_payload
+                   WHERE tenant_id = $1 AND part_day = e.part_day AND event_id = e.event_id LIMIT 1
+               ) p ON true
+               WHERE e.tenant_id = $1 AND e.part_day BETWEEN $2 AND $3 AND e.event_id = $4 AND e.type = 'message.received'"#,
+            tenant.uuid(),
+            first,
+            last,
+            event.uuid(),
+        );
         let row = row.fetch_optional(self.reading(tenant)).await?;
-        Ok(row.map(|row| MediaRow {
-            channel: ChannelId::from_uuid(row.channel_id),
+        Ok(row.map(|row| Bringer {
+            channel: row.channel_id.map(ChannelId::from_uuid),
             contact: row.contact_id.map(ContactId::from_uuid),
+            payload: row.payload.map(Sealed::from_stored),
+        }))
+    }
+
+    /// Files of these channels, newest first, older than `before`. `None`: of all, and of none in particular.
+    pub async fn page_of_media(
+        &self,
+        tenant: TenantId,
+        before: Uuid,
+        channels: Option<&[Uuid]>,
+        limit: i64,
+    ) -> Result<Vec<MediaRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            Listed,
+            r#"(SELECT media_id AS "media_id!", channel_id, contact_id, direction AS "direction!", kind, state AS "state!", reason, bytes,
+                       NULL::bytea AS "details?"
+                FROM media
+                WHERE tenant_id = $1 AND media_id < $2 AND ($3::uuid[] IS NULL OR channel_id = ANY($3))
+                ORDER BY media_id DESC LIMIT $4)
+               UNION ALL
+               (SELECT media_id, channel_id, contact_id, 'in', NULL, 'waiting', NULL, NULL, NULL
+                FROM media_fetch
+                WHERE tenant_id = $1 AND media_id < $2 AND ($3::uuid[] IS NULL OR channel_id = ANY($3))
+                ORDER BY media_id DESC LIMIT $4)
+               ORDER BY 1 DESC LIMIT $4"#,
+            tenant.uuid(),
+            before,
+            channels,
+            limit,
+        );
+        Ok(rows.fetch_all(self.reading(tenant)).await?.into_iter().map(MediaRow::from).collect())
+    }
+}
+
+/// A message that may have brought a file.
+#[derive(Debug)]
+pub struct Bringer {
+    /// Through which channel.
+    pub channel: Option<ChannelId>,
+    /// From whom.
+    pub contact: Option<ContactId>,
+    /// The event; absent once dropped.
+    pub payload: Option<Sealed>,
+}
+
+/// A row as it is read.
+struct Listed {
+    media_id: Uuid,
+    channel_id: Option<Uuid>,
+    contact_id: Option<Uuid>,
+    direction: String,
+    kind: Option<String>,
+    state: String,
+    reason: Option<String>,
+    bytes: Option<i64>,
+    details: Option<Vec<u8>>,
+}
+
+impl From<Listed> for MediaRow {
+    fn from(row: Listed) -> Self {
+        Self {
+            media: MediaId::from_uuid(row.media_id),
+            channel: row.channel_id.map(ChannelId::from_uuid),
+            contact: row.contact_id.map(ContactId::from_uuid),
+            direction: row.direction,
+            kind: row.kind,
             state: row.state,
             reason: row.reason,
             bytes: row.bytes,
             details: row.details.map(Sealed::from_stored),
-        }))
+        }
     }
+}
+
+/// Records what became of a file. False: the lane is somebody else's, or it was recorded before.
+pub async fn settle(
+    connection: &mut Connection,
+    lane: OwnedLane,
+    media: MediaId,
+    end: &MediaEnd,
+    now: OffsetDateTime,
+) -> Result<bool, StoreError> {
+    let (state, reason, bytes, kind, details) = match end {
+        MediaEnd::Stored { bytes, kind, details } => {
+            ("stored", None, Some(*bytes), kind.map(FileKind::as_str), Some(details.as_bytes()))
+        }
+        MediaEnd::Lost(reason) => ("lost", Some(*reason), None, None, None),
+    };
+    let done = sqlx::query!(
+        "WITH fence AS (
+             SELECT 1 FROM lane
+             WHERE tenant_id = $1 AND kind = 6 AND owner_id = $2 AND shard = $3 AND epoch = $4
+             FOR SHARE
+         ), fetched AS (
+             DELETE FROM media_fetch
+             WHERE tenant_id = $1 AND media_id = $5 AND EXISTS (SELECT 1 FROM fence)
+             RETURNING media_id, channel_id, contact_id
+         )
+         INSERT INTO media (tenant_id, media_id, channel_id, contact_id, state, reason, bytes, kind, details, settled_at)
+         SELECT $1, media_id, channel_id, contact_id, $6, $7, $8, $9, $10::bytea, $11 FROM fetched",
+        lane.tenant.uuid(),
+        lane.owner,
+        lane.shard,
+        lane.epoch,
+        media.uuid(),
+        state,
+        reason,
+        bytes,
+        kind,
+        details,
+        now,
+    );
+    Ok(done.execute(connection).await?.rows_affected() == 1)
 }

@@ -53,6 +53,7 @@ mod row_security;
 pub mod settings;
 pub mod settlements;
 pub mod templates;
+pub mod uploads;
 pub mod windows;
 mod wire;
 

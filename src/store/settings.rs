@@ -45,6 +45,8 @@ pub struct ChannelRow {
     pub access_token: Option<Vec<u8>>,
     /// Messages a second that the operator set.
     pub pace_limit: Option<i32>,
+    /// What is done with files that people send; a word of the table's list.
+    pub media_mode: String,
     /// Since when.
     pub created_at: OffsetDateTime,
     /// Last change.
@@ -157,7 +159,7 @@ impl Store {
     pub async fn all_channels(&self) -> Result<Vec<ChannelRow>, StoreError> {
         let rows = sqlx::query_as!(
             ChannelRow,
-            "SELECT tenant_id, channel_id, phone_number_id, waba_id, name, access_token::bytea AS access_token, pace_limit,
+            "SELECT tenant_id, channel_id, phone_number_id, waba_id, name, access_token::bytea AS access_token, pace_limit, media_mode,
                     created_at, updated_at
              FROM channel ORDER BY tenant_id, channel_id"
         );
@@ -168,8 +170,8 @@ impl Store {
     pub async fn insert_channel(&self, row: &ChannelRow) -> Result<(), StoreError> {
         let mut transaction = self.data.begin().await?;
         sqlx::query!(
-            "INSERT INTO channel (tenant_id, channel_id, phone_number_id, waba_id, name, access_token, pace_limit, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6::bytea, $7, $8, $9)",
+            "INSERT INTO channel (tenant_id, channel_id, phone_number_id, waba_id, name, access_token, pace_limit, media_mode, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6::bytea, $7, $8, $9, $10)",
             row.tenant_id,
             row.channel_id,
             row.phone_number_id,
@@ -177,6 +179,7 @@ impl Store {
             row.name,
             row.access_token,
             row.pace_limit,
+            row.media_mode,
             row.created_at,
             row.updated_at,
         )
@@ -194,8 +197,8 @@ impl Store {
         let mut transaction = self.data.begin().await?;
         let done = sqlx::query!(
             "UPDATE channel
-             SET waba_id = $4, name = $5, access_token = $6::bytea, pace_limit = $8,
-                 updated_at = GREATEST($7, updated_at + interval '1 microsecond')
+             SET waba_id = $4, name = $5, access_token = $6::bytea, media_mode = $7, pace_limit = $9,
+                 updated_at = GREATEST($8, updated_at + interval '1 microsecond')
              WHERE tenant_id = $1 AND channel_id = $2 AND updated_at = $3",
             row.tenant_id,
             row.channel_id,
@@ -203,6 +206,7 @@ impl Store {
             row.waba_id,
             row.name,
             row.access_token,
+            row.media_mode,
             row.updated_at,
             row.pace_limit,
         )
@@ -239,6 +243,14 @@ impl Store {
         .await?;
         sqlx::query!(
             "DELETE FROM on_the_wire WHERE tenant_id = $1 AND channel_id = $2",
+            tenant.uuid(),
+            channel.uuid(),
+        )
+        .execute(&mut *transaction)
+        .await?;
+        // Meta forgets them by itself.
+        sqlx::query!(
+            "DELETE FROM media_at_meta WHERE tenant_id = $1 AND channel_id = $2",
             tenant.uuid(),
             channel.uuid(),
         )

@@ -52,6 +52,9 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
             if let Err(error) = worker.store.sweep_orphans(ORPHAN_BATCHES).await {
                 tracing::warn!(%error, "what removed endpoints were owed could not be swept");
             }
+            if let Err(error) = worker.files.sweep().await {
+                tracing::warn!(%error, "files that were left half arrived or half deleted could not be looked for");
+            }
             if let Err(error) = worker.store.sweep_pairs(worker.clock.now()).await {
                 tracing::warn!(%error, "how fast people were written to could not be forgotten");
             }

@@ -41,8 +41,8 @@ pub struct Worker {
     pub keyring: Keyring,
     /// Delivers to endpoints.
     pub deliverer: Deliverer,
-    /// Fetches files from Meta.
-    pub fetcher: Fetcher,
+    /// Fetches files from Meta, and finishes what was left of others.
+    pub files: Fetcher,
     /// Sends to Meta.
     pub sender: Sender,
     /// Puts entries into the tree of the audit log.

@@ -1,6 +1,7 @@
 //! Promise: whatever happens, no message, name, number, token or key is readable in the database, its files, its write-ahead
 //! log, our log, our metrics or a refusal. Unique texts are sent down every path; then everything is searched for them.
 
+mod files;
 mod paths;
 mod requests;
 
@@ -35,6 +36,8 @@ const SCOPE: &str = "qcanaryScope5Hs9Cz2Lf";
 const PREDICATE: &str = "qcanaryPredicate1Nx6Jt8Kp";
 const IDEMPOTENCY: &str = "qcanaryIdempotency3Wr7Bg";
 const TYPED: &str = "qcanaryTyped3Bv6Nm9Qw2";
+const FILE: &str = "qcanaryFile7Lm3 Grundriss der Wohnung";
+const FILE_NAME: &str = "qcanaryFilename5Tz.txt";
 const DETAILS: &str = "qcanaryDetails of the person in question";
 
 /// A wamid as Meta makes them: base64 of bytes in which the number stands.
@@ -70,6 +73,8 @@ fn needles(more: &[String]) -> Vec<Needle> {
         ("idempotency key", IDEMPOTENCY),
         ("what a stranger typed", TYPED),
         ("details of an error", DETAILS),
+        ("a file", FILE),
+        ("name of a file", FILE_NAME),
     ];
     let more = more.iter().map(|text| ("generated secret", text.as_str()));
     let wamids = ["IN", "OUT", "SYS", "BAD"].map(|tail| wamid(NUMBER, tail));
@@ -89,6 +94,7 @@ async fn no_canary_of_any_path_is_readable_anywhere() {
     generated.extend(asking.secrets.iter().cloned());
     scene.inbound().await;
     let ids = scene.outbound().await;
+    generated.push(scene.files().await);
     working.wait_for(8).await;
     for id in &ids {
         scene.get(&format!("/v1/messages/{id}")).await;
@@ -117,6 +123,9 @@ async fn no_canary_of_any_path_is_readable_anywhere() {
     let needles = needles(&generated);
     let mut found = sweep::in_bytes(&needles, "what was answered", shown.as_bytes());
     found.extend(sweep::in_database(&needles, &database, server.dir()).await);
+    let (in_files, read) = sweep::in_files(&needles, scene.folder.path());
+    assert!(read > 0, "there are files");
+    found.extend(in_files);
     let log = scene.gateway.stop().await;
     assert!(log.lines().count() > 100, "a log of {} lines at the most talkative level", log.lines().count());
     found.extend(

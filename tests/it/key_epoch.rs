@@ -408,23 +408,23 @@ async fn no_key_is_made_below_one_that_was_just_replaced_nor_for_somebody_who_is
 async fn a_lost_place_is_told_of_and_mended_by_the_next_step_and_too_many_are_not_lost_by_it() {
     let places = Places::new("lost");
     let app = places.app().await;
-    let concerns = async || {
+    let warnings = async || {
         let url = format!("http://{}/readyz", app.at.admin);
         let answer: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
         assert_eq!(answer["ready"], true);
-        answer["concerns"].as_array().unwrap().len()
+        answer["warnings"].as_array().unwrap().len()
     };
-    assert_eq!(concerns().await, 0);
+    assert_eq!(warnings().await, 0);
     std::fs::remove_file(&places.files[1]).unwrap();
     let state = keyring(&app).inspect_cell().await.unwrap();
-    assert_eq!((state.whole(), state.needed, concerns().await), (2, 2, 1));
+    assert_eq!((state.whole(), state.needed, warnings().await), (2, 2, 1));
     until("somebody is told", PATIENCE, async || {
         let told = app.get("/v1/events?type=security.cell_place_lost").await;
         told["data"].as_array().unwrap().first().is_some_and(|one| one["data"]["item"]["places_whole"] == 2)
     })
     .await;
     assert_eq!(keyring(&app).step_epoch().await.unwrap().places, (3, 3), "its folder is there");
-    assert_eq!(concerns().await, 0);
+    assert_eq!(warnings().await, 0);
 
     // A disk that is gone: with two of three written, one more loss would be the end.
     let folder = places.files[2].parent().unwrap().to_owned();

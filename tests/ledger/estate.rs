@@ -15,7 +15,7 @@ use waxseal::cli::postgres::PrivatePostgres;
 use waxseal::clock::Clock;
 use waxseal::config::Config;
 use waxseal::directory::App;
-use waxseal::domain::channel::Channel;
+use waxseal::domain::channel::{Channel, MediaMode};
 use waxseal::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use waxseal::secret::{AppSecret, VerifyToken};
 
@@ -266,6 +266,7 @@ async fn settle(database: &str, clock: FastClock) -> (Vec<String>, Vec<ChannelId
             name: "ledger".to_owned(),
             token: None,
             per_second: None,
+            media: MediaMode::default(),
             changed_at: None,
         };
         base.directory.save_channel(&channel).await.unwrap();

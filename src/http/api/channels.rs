@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::body::{self, Change, Faults, Field, request};
-use super::fields::{MetaId, Name, TokenText};
+use super::fields::{MediaModeText, MetaId, Name, TokenText};
 use super::page::{self, Page};
 use super::problem::{Code, Problem, settled};
 use super::query::Params;
@@ -37,6 +37,8 @@ request! {
         access_token: Option<TokenText>,
         /// Messages that leave through it in a second, at most. Absent: as the gateway is configured, or as Meta reports.
         messages_per_second: Option<PerSecond>,
+        /// What is done with files that people send; `store` when absent.
+        media: Option<MediaModeText>,
     }
 }
 
@@ -53,6 +55,8 @@ request! {
         /// Messages that leave through it in a second, at most; null: as the gateway is configured, or as Meta reports.
         #[schema(value_type = Option<PerSecond>)]
         messages_per_second: Change<PerSecond>,
+        /// What is done with files that people send from now on.
+        media: Option<MediaModeText>,
     }
 }
 
@@ -81,6 +85,9 @@ pub(super) struct ChannelJson {
     can_send: bool,
     /// Messages that leave through it in a second, at most; null: as the gateway is configured, or as Meta reports.
     messages_per_second: Option<u32>,
+    /// What is done with files that people send: `store`: they are fetched at once and kept; `proxy`: nothing is kept, who asks gets
+    /// them from Meta while Meta has them; `never`: they are left at Meta.
+    media: &'static str,
 }
 
 impl From<&Channel> for ChannelJson {
@@ -92,6 +99,7 @@ impl From<&Channel> for ChannelJson {
             waba_id: channel.waba_id.as_str().to_owned(),
             can_send: channel.token.is_some(),
             messages_per_second: channel.per_second.map(NonZeroU32::get),
+            media: channel.media.as_str(),
         }
     }
 }
@@ -182,6 +190,7 @@ pub(super) async fn create(
         name: new.name.0,
         token: new.access_token.map(|token| AccessToken::new(token.0)),
         per_second: new.messages_per_second.map(|limit| limit.0),
+        media: new.media.map(|mode| mode.0).unwrap_or_default(),
         changed_at: None,
     };
     trail.leave(&who, Action::ChannelCreated, "channel", channel.id.uuid()).await?;
@@ -215,6 +224,9 @@ pub(super) async fn change(
     }
     if let Some(waba_id) = change.waba_id {
         channel.waba_id = waba_id.into();
+    }
+    if let Some(mode) = change.media {
+        channel.media = mode.0;
     }
     match change.access_token {
         Change::Keep => {}

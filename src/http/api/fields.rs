@@ -11,6 +11,7 @@ use super::body::{Faults, Field};
 use crate::access::permissions::ADMIN;
 use crate::access::{Permission, Permissions};
 use crate::config::looks_like_an_example;
+use crate::domain::channel::MediaMode;
 use crate::domain::endpoint::{Filter, Format, State, parse_url};
 use crate::domain::message::{OnDoubt, Priority};
 use crate::ids::{ChannelId, ContactId, EventId, PhoneNumberId, WabaId};
@@ -182,6 +183,19 @@ impl Field for OnDoubtText {
     fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
         let text: String = value(json, at, faults, "a text")?;
         OnDoubt::parse(&text).map(Self).or_else(|| faults.note(at, "choice", "hold or resend"))
+    }
+}
+
+/// `store`: files that people send are fetched at once and kept. `proxy`: nothing is kept, and who asks gets them from Meta while Meta
+/// has them, seven days. `never`: they are left at Meta.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(value_type = String, pattern = "^(store|proxy|never)$")]
+pub(super) struct MediaModeText(pub(super) MediaMode);
+
+impl Field for MediaModeText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "a text")?;
+        MediaMode::parse(&text).map(Self).or_else(|| faults.note(at, "choice", "store, proxy or never"))
     }
 }
 

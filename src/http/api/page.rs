@@ -94,6 +94,8 @@ id_cursors! {
     SettingCursor = b's',
     /// In the audit log, newest first.
     AuditCursor = b'u',
+    /// In the list of files, newest first.
+    MediaCursor = b'f',
     /// In a list of replays, newest first.
     ReplayCursor = b'r',
     /// In the list of messages, newest first.

@@ -69,12 +69,22 @@ codes! {
     MediaWaiting = ("media_waiting", CONFLICT, "The file is not there yet"),
     /// There is no file to be had any more; `detail` says why.
     MediaGone = ("media_gone", GONE, "The file is gone"),
+    /// The channel leaves files at Meta (`media: "never"`): this one is not to be had here.
+    MediaNotKept = ("media_not_kept", GONE, "The file is not kept"),
+    /// The link is over, was never given out, or was changed; or the key that made it is no longer valid, or not used from here.
+    LinkOver = ("link_over", NOT_FOUND, "The link is over"),
     /// The range lies behind the end of the file. `Content-Range` says how long it is.
     RangeNotSatisfiable = ("range_not_satisfiable", RANGE_NOT_SATISFIABLE, "The file has no such bytes"),
     /// The entry is in the log, but not in its tree yet. Ask again after a second.
     NotInTree = ("not_in_tree", CONFLICT, "The entry is not in the tree yet"),
     /// The body is longer than 1 MiB.
     BodyTooLarge = ("body_too_large", PAYLOAD_TOO_LARGE, "The body is too large"),
+    /// The file is longer than Meta takes of its kind; `detail` says how long it may be. Nothing was kept.
+    FileTooLarge = ("file_too_large", PAYLOAD_TOO_LARGE, "The file is too large"),
+    /// Meta takes no files of this type (`docs/api.md`, "Files"). Nothing was kept.
+    FileTypeNotTaken = ("file_type_not_taken", UNSUPPORTED_MEDIA_TYPE, "Meta takes no such files"),
+    /// There is no file in the request, it is empty, or it broke off. Nothing was kept.
+    FileIncomplete = ("file_incomplete", BAD_REQUEST, "The file is missing or incomplete"),
     /// The body is not declared as `application/json`.
     UnsupportedMediaType = ("unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be application/json"),
     /// Fields are missing, unknown or have wrong values. `errors` lists all of them.

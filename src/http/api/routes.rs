@@ -12,7 +12,7 @@ use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
     apps, attempts, audit, channel_state, channels, consent, contacts, dead_letters, decoys, docs, endpoints, events,
-    key_changes, keys, media, messages, registration, replays, sending, stream, templates, windows,
+    key_changes, keys, media, media_links, messages, registration, replays, sending, stream, templates, uploads, windows,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -49,6 +49,11 @@ fn file(served: UtoipaMethodRouter<AppState>) -> Route {
     Route { access, served }
 }
 
+/// A route that takes a file, and counts for itself how long it is.
+fn whole((schemas, paths, methods): UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
+    (schemas, paths, methods.layer(DefaultBodyLimit::disable()))
+}
+
 /// A route about the installation.
 fn needs(permission: Permission, served: UtoipaMethodRouter<AppState>) -> Route {
     Route { access: Access::Needs { permission, least: Internal, most: Internal }, served }
@@ -83,6 +88,11 @@ pub(super) fn table() -> impl Iterator<Item = Route> {
         shows(Sensitive, Permission::MessagesRead, routes!(messages::show)),
         file(routes!(media::show)),
         file(routes!(media::details)),
+        shows(Public, Permission::MediaRead, routes!(media::list)),
+        file(routes!(media_links::make)),
+        Route { access: Access::Open, served: routes!(media_links::follow) },
+        shows(Public, Permission::MediaWrite, whole(routes!(uploads::upload))),
+        shows(Public, Permission::MediaWrite, routes!(uploads::remove)),
         shows(Public, Permission::MessagesSend, routes!(sending::send)),
         shows(Public, Permission::MessagesSend, routes!(sending::send_batch)),
         shows(Public, Permission::MessagesSend, routes!(messages::cancel)),

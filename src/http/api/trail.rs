@@ -89,6 +89,19 @@ impl Trail {
         Ok(())
     }
 
+    /// Records that `who` hands over a file, for this channel alone, and about whom, where that is said.
+    pub(in crate::http) async fn leave_file(
+        &self,
+        who: &Caller,
+        channel: Option<ChannelId>,
+        contact: Option<ContactId>,
+    ) -> Result<(), AuditError> {
+        let act = self.errand.act(who, Action::MediaUploaded, Object::several("media")).in_channel(channel);
+        let people = contact.map(ContactId::uuid).into_iter().collect();
+        self.errand.keep(self.audit.record_about(act, people).await?);
+        Ok(())
+    }
+
     /// Records that `who` does this to one message, and to whom it goes.
     pub(in crate::http) async fn leave_about(
         &self,

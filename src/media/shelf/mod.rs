@@ -16,7 +16,7 @@ use crate::config::{MediaConfig, MediaPlace};
 use crate::crypto::chunks::{self, Opener, Sealer};
 use crate::crypto::envelope::OpenError;
 use crate::crypto::keys::Dek;
-use crate::ids::{ContactId, EventId, TenantId};
+use crate::ids::{ContactId, MediaId, TenantId};
 use crate::keyring::places;
 #[cfg(feature = "s3")]
 use bucket::{Bucket, Upload};
@@ -130,9 +130,9 @@ impl Object {
 pub struct Place {
     /// Owner.
     pub tenant: TenantId,
-    /// The event's id.
-    pub media: EventId,
-    /// Who sent it.
+    /// Its id.
+    pub media: MediaId,
+    /// Whom it is about.
     pub contact: Option<ContactId>,
 }
 

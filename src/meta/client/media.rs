@@ -1,10 +1,11 @@
 //! Files that people sent: what Meta says of one, and the file itself. Its address is good for five minutes, its id for seven days.
 
 use bytes::Bytes;
-use data_encoding::HEXLOWER_PERMISSIVE;
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use futures_util::StreamExt;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::GraphClient;
 use super::call::{Call, Flow, Method, Outgoing};
@@ -12,7 +13,44 @@ use crate::ids::PhoneNumberId;
 use crate::secret::AccessToken;
 
 /// Meta's code of a file that cannot be had any more.
-const CODE_GONE: i64 = 131_052;
+pub(super) const CODE_GONE: i64 = 131_052;
+
+/// What a message says of the file that it brings.
+#[derive(Clone, Default)]
+pub struct NamedFile {
+    /// Meta's id of it, good for seven days.
+    pub id: String,
+    /// Its SHA-256.
+    pub sha256: Option<Vec<u8>>,
+    /// Its type.
+    pub mime_type: Option<String>,
+    /// The name that the sender gave it.
+    pub filename: Option<String>,
+}
+
+impl std::fmt::Debug for NamedFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NamedFile(…)")
+    }
+}
+
+impl NamedFile {
+    /// The file of the one message in an envelope of Meta's.
+    #[must_use]
+    pub fn find(envelope: &[u8]) -> Option<Self> {
+        const KINDS: [&str; 6] = ["image", "video", "audio", "voice", "document", "sticker"];
+        let envelope: Value = serde_json::from_slice(envelope).ok()?;
+        let message = envelope.pointer("/entry/0/changes/0/value/messages/0")?;
+        let kind = message.get("type")?.as_str().filter(|kind| KINDS.contains(kind))?;
+        let file = message.get(kind)?;
+        let text = |name: &str| file.get(name).and_then(Value::as_str).map(str::to_owned);
+        let id = file.get("id")?;
+        let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+        let sha256 =
+            text("sha256").and_then(|hash| BASE64.decode(hash.as_bytes()).ok()).filter(|hash| hash.len() == 32);
+        Some(Self { id, sha256, mime_type: text("mime_type"), filename: text("filename") })
+    }
+}
 
 /// What Meta says of a file.
 #[derive(Clone)]
@@ -52,7 +90,7 @@ pub enum FetchError {
 struct Looked {
     url: Option<String>,
     sha256: Option<String>,
-    file_size: Option<serde_json::Value>,
+    file_size: Option<Value>,
     error: Option<MetaFault>,
 }
 
@@ -107,5 +145,29 @@ impl Pieces {
     /// The next piece of it; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         self.0.next().await.transpose().map_err(|_| FetchError::Transport)
+    }
+}
+
+impl std::fmt::Debug for Pieces {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pieces(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_a_message_is_found_by_its_type() {
+        let body = br#"{"entry":[{"changes":[{"value":{"messages":[{"type":"document",
+            "document":{"id":"881","mime_type":"application/pdf","filename":"a.pdf","sha256":"AAAA"}}]}}]}]}"#;
+        let named = NamedFile::find(body).unwrap();
+        assert_eq!((named.id.as_str(), named.sha256), ("881", None));
+        assert_eq!(named.filename.as_deref(), Some("a.pdf"));
+        let button = br#"{"entry":[{"changes":[{"value":{"messages":[{"type":"order","order":{"id":"1"}}]}}]}]}"#;
+        for none in [&b"{}"[..], b"no JSON", button] {
+            assert!(NamedFile::find(none).is_none());
+        }
     }
 }

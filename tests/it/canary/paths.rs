@@ -14,6 +14,7 @@ use super::{
 };
 use crate::support::app::{PHONE_NUMBER_ID, WABA_ID, variables};
 use crate::support::child::ChildGateway;
+use crate::support::folder::Folder;
 use crate::support::{Receiver, database, receiver, webhook};
 
 /// A gateway that holds canaries, and Meta beside it.
@@ -21,6 +22,7 @@ pub(super) struct Scene {
     pub(super) gateway: ChildGateway,
     simulator: Simulator,
     pub(super) database: String,
+    pub(super) folder: Folder,
     /// Everything that was answered and should hold none of them, as it was written.
     pub(super) answers: String,
 }
@@ -39,7 +41,10 @@ impl Scene {
         };
         let simulator = Simulator::start(config, Arc::new(SystemClock)).await.unwrap();
         let mut all = variables(&database, simulator.base_url());
+        let folder = Folder::new();
+        let place = folder.url();
         let ours = [
+            ("WAXSEAL_MEDIA__URL", place.as_str()),
             ("WAXSEAL_KEYS__SECRET", KMS_SECRET),
             ("WHATSAPP_ACCESS_TOKEN", ACCESS_TOKEN),
             ("WHATSAPP_APP_SECRET", APP_SECRET),
@@ -50,7 +55,7 @@ impl Scene {
         all.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let gateway = ChildGateway::start(&all).await;
         simulator.set_callback(Some(format!("{}/webhook", gateway.public)));
-        Self { gateway, simulator, database, answers: String::new() }
+        Self { gateway, simulator, database, folder, answers: String::new() }
     }
 
     pub(super) async fn post(&self, path: &str, body: Value) -> Value {

@@ -1,0 +1,104 @@
+//! Deletes files: at Meta, in the object store, and what is known of them. Whoever is killed on the way has another finish it.
+
+use std::sync::Arc;
+
+use time::Duration;
+
+use super::Fetcher;
+use super::handing_over::ABANDONED;
+use super::shelf::{Place, ShelfError};
+use crate::crypto::envelope::{self, Sealed};
+use crate::ids::{ChannelId, ContactId, MediaId, TenantId};
+use crate::keyring::{KeyringError, OwnedDek, places};
+use crate::meta::client::upload::UploadError;
+use crate::store::StoreError;
+
+/// What somebody began to delete is finished by another after so long.
+const GIVEN_UP: Duration = Duration::MINUTE;
+
+/// Why something is left of a file.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// The database.
+    #[error("the database is away")]
+    Store(#[from] StoreError),
+    /// The keys.
+    #[error("the keys are away")]
+    Keys(#[from] KeyringError),
+    /// The object store.
+    #[error("{0}")]
+    Shelf(#[from] ShelfError),
+    /// Meta did not delete it.
+    #[error("Meta did not delete the file: {0}")]
+    Meta(#[from] UploadError),
+}
+
+impl Fetcher {
+    /// Deletes a file. From its beginning on nobody reads or sends it; on an error it is gone on with later, by itself too. False: there
+    /// is none.
+    pub async fn delete(
+        &self,
+        tenant: TenantId,
+        media: MediaId,
+        contact: Option<ContactId>,
+    ) -> Result<bool, DeleteError> {
+        if !self.store.begin_deleting_media(tenant, media, self.clock.now()).await? {
+            return Ok(false);
+        }
+        for (channel, sealed) in self.store.everywhere_at_meta(tenant, media).await? {
+            self.delete_at_meta((tenant, channel), media, &sealed).await?;
+            self.store.forget_at_meta((tenant, channel), media).await?;
+        }
+        if let Some(shelf) = &self.shelf {
+            shelf.remove(Place { tenant, media, contact }).await?;
+        }
+        self.store.finish_deleting_media(tenant, media, self.clock.now()).await?;
+        Ok(true)
+    }
+
+    /// A channel without a token cannot ask Meta, and an id that does not open cannot be asked for: Meta forgets the file by itself.
+    async fn delete_at_meta(
+        &self,
+        (tenant, channel): (TenantId, ChannelId),
+        media: MediaId,
+        sealed: &Sealed,
+    ) -> Result<(), DeleteError> {
+        let snapshot = self.directory.snapshot();
+        let Some(token) = snapshot.channel(tenant, channel).and_then(|channel| channel.token.clone()) else {
+            return Ok(());
+        };
+        let Some(id) = sealed.dek_id() else { return Ok(()) };
+        let keys = self.keyring.for_opening(tenant, [id]).await?;
+        let key: Option<&Arc<OwnedDek>> = keys.get(&id);
+        let opened =
+            key.and_then(|key| envelope::open(&key.dek, &places::media_at_meta(tenant, media, channel), sealed).ok());
+        let meta_id = opened.and_then(|id| String::from_utf8(id.to_vec()).ok());
+        match meta_id {
+            Some(meta_id) => Ok(self.graph.delete_file(&token, &meta_id).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Finishes what somebody began and did not live to finish: files that were arriving, and files that were being deleted.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        for left in self.store.unfinished_media(now - ABANDONED, now - GIVEN_UP).await? {
+            let done = if left.is_deleted {
+                self.delete(left.tenant, left.media, left.contact).await.map(drop)
+            } else {
+                self.forget(left.tenant, left.media, left.contact).await
+            };
+            if let Err(error) = done {
+                tracing::warn!(media = %left.media, %error, "a file that is given up is not gone yet");
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, tenant: TenantId, media: MediaId, contact: Option<ContactId>) -> Result<(), DeleteError> {
+        if let Some(shelf) = &self.shelf {
+            shelf.remove(Place { tenant, media, contact }).await?;
+        }
+        Ok(self.store.forget_upload(tenant, media).await?)
+    }
+}
