@@ -96,6 +96,8 @@ id_cursors! {
     AuditCursor = b'u',
     /// In a list of replays, newest first.
     ReplayCursor = b'r',
+    /// In a list of contacts whom audit entries are about, by their ids.
+    ScopeCursor = b'p',
 }
 
 macro_rules! time_cursors {
