@@ -3,6 +3,7 @@
 mod bootstrap;
 mod database;
 mod incoming;
+mod keys;
 mod listeners;
 mod media;
 
@@ -21,8 +22,7 @@ use crate::access::lookout::Lookout;
 use crate::access::usage::Usage;
 use crate::audit::{Act, Action, Actor, Audit, AuditError, Object, Witnesses, Witnessing};
 use crate::clock::SharedClock;
-use crate::config::{Config, KmsSource, Throughput, read_key_file};
-use crate::crypto::kms::LocalKms;
+use crate::config::{Config, Throughput};
 use crate::deliver::{self, Deliverer, Deliveries};
 use crate::directory::{Bells, Contacts, Directory};
 use crate::domain::consent::Words;
@@ -33,7 +33,7 @@ use crate::egress::proxy::Proxy;
 use crate::http::{self, tls::Tls};
 use crate::ids::{TenantId, WorkerId};
 use crate::ingest::Ingest;
-use crate::keyring::{CacheLimits, Keyring, Root};
+use crate::keyring::Keyring;
 use crate::meta::client::{GraphClient, Timeouts};
 use crate::send::rules::{Book, Rules};
 use crate::send::{Accepting, Pacing, Sender};
@@ -67,9 +67,7 @@ impl Base {
     /// Connects, migrates, opens the key tree and reads the settings.
     pub async fn open(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
         let (store, rows_kept) = database::open(config).await?;
-        let (now, root) = (clock.now(), open_root(&store, config, &clock).await?);
-        let limits = CacheLimits { entries: config.keys.cache_entries, ttl: config.keys.cache_ttl };
-        let keyring = Keyring::new(store.clone(), root, clock.clone(), limits);
+        let (now, keyring) = (clock.now(), keys::open(&store, config, &clock).await?);
         store.ensure_tenant(TenantId::DEFAULT, "default", now).await?;
         store.ensure_partitions(now.date()).await?;
         keyring.tenant(TenantId::DEFAULT).await.context("the keys of the tenant could not be opened")?;
@@ -158,20 +156,6 @@ impl Base {
     }
 }
 
-async fn open_root(store: &Store, config: &Config, clock: &SharedClock) -> anyhow::Result<Root> {
-    let name = match config.keys.kms {
-        KmsSource::File { .. } => "file",
-        KmsSource::Env { .. } => "env",
-    };
-    let secret = config.keys.kms.read_secret().context("the key of this installation cannot be used")?;
-    let cell = match &config.keys.cell_file {
-        Some(path) => Some(read_key_file(path).context("the epoch cell cannot be used")?),
-        None => None,
-    };
-    let kms = LocalKms::new(name, &secret);
-    Root::open_or_found(store, &kms, cell.as_ref(), clock.now()).await.context("the key tree cannot be opened")
-}
-
 /// Where the three listeners are.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
@@ -244,6 +228,7 @@ impl Gateway {
             sender: sender.clone(),
             audit: base.audit.clone(),
             audit_days: config.audit.retention_days,
+            epoch_step: config.keys.epoch_step,
             witnessing: Witnessing { witnesses: Arc::new(witnesses(config)?), client: deliverer.client.clone() },
             refusals: door.refusals().clone(),
             ingest: ingest.clone(),

@@ -107,6 +107,14 @@ pub const TLS_REFUSED: &str = "waxseal_tls_refused_total";
 pub const TLS_RELOADS: &str = "waxseal_tls_reloads_total";
 /// Unwrapped data keys in memory.
 pub const CACHED_KEYS: &str = "waxseal_cached_keys";
+/// Places of the epoch cell by `state`: whole, lost.
+pub const CELL_PLACES: &str = "waxseal_cell_places";
+/// Number of the root of the key tree.
+pub const KEY_EPOCH: &str = "waxseal_key_epoch";
+/// How long the oldest forgotten key waits for a step of the epoch.
+pub const KEY_STEP_WAIT_SECONDS: &str = "waxseal_key_step_wait_seconds";
+/// Times that a destroyed key was met in the key tables.
+pub const FORGOTTEN_KEYS_SEEN: &str = "waxseal_forgotten_keys_seen_total";
 /// Database connections by `state`: used, open.
 pub const POOL_CONNECTIONS: &str = "waxseal_db_pool_connections";
 /// Seconds that a batch waited for a database connection.
@@ -171,6 +179,10 @@ fn describe() {
     describe_counter!(TLS_REFUSED, "Connections that came to nothing before TLS was agreed, by listener.");
     describe_counter!(TLS_RELOADS, "Readings of changed certificate files, by listener and outcome.");
     describe_gauge!(CACHED_KEYS, "Unwrapped data keys in memory.");
+    describe_gauge!(CELL_PLACES, "Places of the epoch cell by state.");
+    describe_gauge!(KEY_EPOCH, "Number of the root of the key tree.");
+    describe_gauge!(KEY_STEP_WAIT_SECONDS, "How long the oldest forgotten key waits for a step of the epoch.");
+    describe_counter!(FORGOTTEN_KEYS_SEEN, "Times that a destroyed key was met in the key tables.");
     describe_gauge!(POOL_CONNECTIONS, "Database connections by state.");
     describe_histogram!(POOL_WAIT_SECONDS, "Wait of a batch for a database connection.");
 }

@@ -49,7 +49,7 @@ const OWNERS: &[&str] = &["migrate.rs", "partitions.rs", "pools.rs", "row_securi
 const LINES_PER_FILE: usize = 400;
 
 /// Tables about no tenant.
-const TENANTLESS: &[&str] = &["settings_version", "worker", "waxseal_keys.installation"];
+const TENANTLESS: &[&str] = &["settings_version", "worker", "waxseal_keys.installation", "waxseal_keys.epoch_step"];
 const FORBIDDEN_SQL: &[&str] = &["TRIGGER", "FUNCTION", "PROCEDURE", "DO $"];
 
 /// The files below `folder` with this ending, and their text; none when the folder does not exist.

@@ -18,7 +18,7 @@ use crate::audit::{Act, Action, Audit, Object};
 use crate::directory::{AlarmEvent, Directory};
 use crate::domain::event::EventType;
 use crate::ids::{ApiKeyId, AuditEntryId, ContactId, TenantId};
-use crate::keyring::Keyring;
+use crate::keyring::{CellState, Keyring};
 use crate::store::Store;
 use crate::telemetry;
 
@@ -54,6 +54,8 @@ struct Waiting {
     /// Which key was last told of to have opened which decoy, and when.
     opened: HashMap<(ApiKeyId, ContactId), OffsetDateTime>,
     log_stands: bool,
+    /// Places of the epoch cell that were lost when this was last looked at.
+    places_lost: usize,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,12 @@ enum What {
     RefusedBurst(Burst),
     LogStands {
         since: OffsetDateTime,
+    },
+    ForgottenKeySeen,
+    PlaceLost {
+        whole: usize,
+        places: usize,
+        needed: usize,
     },
 }
 
@@ -132,6 +140,32 @@ impl Alarms {
                 "entries of the audit log are not put into its tree"
             );
             self.raise(tenant, now, What::LogStands { since });
+        }
+    }
+
+    /// Notes how often a destroyed key was met in the key tables.
+    pub fn note_forgotten_keys(&self, tenant: TenantId, seen: u64) {
+        if seen > 0 {
+            metrics::counter!(telemetry::FORGOTTEN_KEYS_SEEN).increment(seen);
+            self.raise(tenant, self.directory.now(), What::ForgottenKeySeen);
+        }
+    }
+
+    /// Notes how the places of the epoch cell stand. Tells of each that is lost more than before.
+    pub fn watch_cell(&self, tenant: TenantId, cell: &CellState) {
+        let (whole, places, needed) = (cell.whole(), cell.places.len(), cell.needed);
+        let lost = places - whole;
+        let before = {
+            let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut waiting.places_lost, lost)
+        };
+        if lost > before {
+            for (place, fault) in cell.places.iter().filter_map(|(place, fault)| Some((place, fault.as_ref()?))) {
+                tracing::error!(place = %place.display(), fault, "a place of the epoch cell is lost");
+            }
+            self.raise(tenant, self.directory.now(), What::PlaceLost { whole, places, needed });
+        } else if lost < before {
+            tracing::info!(whole, places, "places of the epoch cell are whole again");
         }
     }
 
@@ -210,6 +244,12 @@ impl Alarm {
                 ]
                 .concat(),
                 json!({ "reason": party.word(), "key_id": party.key(), "refused_at_least": count, "within_seconds": 60 }),
+            ),
+            What::ForgottenKeySeen => (EventType::ForgottenKeySeen, hour.to_vec(), json!({ "within_seconds": 3600 })),
+            What::PlaceLost { whole, places, needed } => (
+                EventType::CellPlaceLost,
+                [&(*whole as u64).to_be_bytes()[..], &hour].concat(),
+                json!({ "places_whole": whole, "places": places, "places_needed": needed }),
             ),
             What::LogStands { since } => {
                 (EventType::LogStalled, hour.to_vec(), json!({ "waiting_since": since.format(&Rfc3339).ok() }))

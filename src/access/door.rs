@@ -104,6 +104,12 @@ impl Door {
         self.keyring.tenant(tenant).await.map(drop)
     }
 
+    /// Whether every place of the epoch cell held its share when they were last looked at.
+    #[must_use]
+    pub fn cell_is_whole(&self) -> bool {
+        self.keyring.cell().is_whole()
+    }
+
     /// The next events in commit order. Polled with the cursor of the page before, it yields each event once and none is
     /// skipped, whatever commits late. A page may be empty although there is more: where a filter is rare, it ends after
     /// twenty thousand events, and the next goes on from there.

@@ -83,9 +83,11 @@ const fn roles(permission: Permission) -> &'static [Role] {
         Permission::AppsRead => &[Owner, Admin, Auditor],
         Permission::AuditRead | Permission::KeysRead => &[Owner, Admin, Auditor, PrivacyOfficer],
         Permission::DecoysManage => &[Owner, PrivacyOfficer],
-        Permission::ChannelsManage | Permission::AppsManage | Permission::KeysManage | Permission::NumbersManage => {
-            &[Owner, Admin]
-        }
+        Permission::ChannelsManage
+        | Permission::AppsManage
+        | Permission::KeysManage
+        | Permission::KeyTreeManage
+        | Permission::NumbersManage => &[Owner, Admin],
     }
 }
 

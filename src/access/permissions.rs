@@ -78,6 +78,8 @@ permissions! {
     AuditRead = "audit:read",
     /// Make contacts decoys, which nobody has a reason to look at. Whoever may can switch the alarm off.
     DecoysManage = "decoys:manage",
+    /// Replace keys of the key tree and step the key epoch.
+    KeyTreeManage = "key_tree:manage",
     /// See which API keys there are. Their secrets are never shown again.
     KeysRead = "keys:read",
     /// Make and take back API keys, within the maker's own permissions.

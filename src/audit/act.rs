@@ -102,6 +102,12 @@ actions! {
     ReplayCreated = "replay.created",
     /// A replay was ended.
     ReplayCancelled = "replay.cancelled",
+    /// The key epoch was stepped; `details` says from which to which, and how many places of the cell were written.
+    KeysStepped = "keys.stepped",
+    /// Keys of the key tree are about to be replaced; `details` says of which level.
+    KeysRotated = "keys.rotated",
+    /// The root share is about to be wrapped under another KMS secret.
+    KeysRewrapped = "keys.rewrapped",
     /// Events came in and were sealed; a sum of some seconds.
     EventsStored = "events.stored",
     /// Events were opened and handed to an endpoint; a sum of some seconds.

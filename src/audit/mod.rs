@@ -9,6 +9,7 @@ mod cosigning;
 mod encoding;
 mod entry;
 mod founding;
+mod key_steps;
 mod pruning;
 mod queue;
 mod reader;

@@ -8,6 +8,7 @@ mod dev;
 mod dev_postgres;
 mod endpoint;
 mod health;
+mod key_tree;
 mod keys;
 mod moment;
 mod permissions;
@@ -71,6 +72,9 @@ enum Verb {
     /// Keys of calling applications.
     #[command(subcommand)]
     Key(keys::KeyVerb),
+    /// The key tree: how it stands, rotation, and the step that makes forgotten keys unreadable in old copies.
+    #[command(subcommand)]
+    Keys(key_tree::KeyTreeVerb),
     /// People, as far as an operator has to do with them.
     #[command(subcommand)]
     Contact(contact::ContactVerb),
@@ -158,6 +162,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Channel(verb) => settings::channel(&config()?, verb, out).await?,
         Verb::Template(verb) => template::run(&config()?, verb, out).await?,
         Verb::Key(verb) => keys::run(&config()?, verb, out).await?,
+        Verb::Keys(verb) => key_tree::run(&config()?, verb, out).await?,
         Verb::Contact(verb) => contact::run(&config()?, verb, out).await?,
         Verb::Endpoint(verb) => return endpoint::run(&config()?, verb, out).await,
         Verb::Replay(verb) => replay::run(&config()?, verb, out).await?,

@@ -4,6 +4,7 @@
 use super::contact::ContactVerb;
 use super::dead_letters::DeadLetterVerb;
 use super::endpoint::EndpointVerb;
+use super::key_tree::KeyTreeVerb;
 use super::keys::KeyVerb;
 use super::replay::ReplayVerb;
 use super::send::MessageVerb;
@@ -34,6 +35,8 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         Verb::Channel(ChannelVerb::Create { .. } | ChannelVerb::SetToken { .. } | ChannelVerb::Remove { .. }) => {
             Permission::ChannelsManage
         }
+        Verb::Keys(KeyTreeVerb::Status) => Permission::AuditRead,
+        Verb::Keys(KeyTreeVerb::Step | KeyTreeVerb::Rotate { .. } | KeyTreeVerb::Rewrap) => Permission::KeyTreeManage,
         Verb::Key(KeyVerb::List) => Permission::KeysRead,
         Verb::Key(KeyVerb::Create(_) | KeyVerb::Rotate { .. } | KeyVerb::Unlock { .. } | KeyVerb::Revoke { .. }) => {
             Permission::KeysManage
@@ -93,6 +96,7 @@ mod tests {
         ("key create", "--name x --role agent"),
         ("key rotate", "ID"),
         ("key unlock", "ID"),
+        ("keys rotate", "root"),
         ("key revoke", "ID"),
         ("endpoint show", "ID"),
         ("endpoint add", "--name x --url https://example.com"),

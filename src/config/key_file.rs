@@ -63,8 +63,21 @@ pub(super) fn read_private_file(path: &Path, longest: u64) -> Result<Zeroizing<S
     Ok(text)
 }
 
+/// Opens a key file for reading and overwriting in place, under the same rules.
+pub fn open_key_file(path: &Path) -> Result<File, KeyFileError> {
+    let file = open_with(path, OpenOptions::new().read(true).write(true))?;
+    guard(&file)?;
+    Ok(file)
+}
+
+/// Makes an empty key file that is its owner's alone, in a folder that is there.
+pub fn create_key_file(path: &Path) -> Result<File, KeyFileError> {
+    let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
+    made.map_err(KeyFileError::Unreadable)
+}
+
 /// Decodes 64 hex digits, whitespace around them ignored.
-pub(super) fn decode(text: &str) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
+pub fn decode(text: &str) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
     let digits = text.trim().as_bytes();
     let mut key = Zeroizing::new([0; 32]);
     if digits.len() != 64 {
@@ -78,9 +91,13 @@ pub(super) fn decode(text: &str) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
 }
 
 fn open(path: &Path) -> Result<File, KeyFileError> {
+    open_with(path, OpenOptions::new().read(true))
+}
+
+fn open_with(path: &Path, options: &mut OpenOptions) -> Result<File, KeyFileError> {
     // Without NONBLOCK, opening a pipe would wait for its writer.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
-    OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|fault| match fault.kind() {
+    options.custom_flags(flags).open(path).map_err(|fault| match fault.kind() {
         io::ErrorKind::NotFound => KeyFileError::Missing,
         _ => KeyFileError::Unreadable(fault),
     })

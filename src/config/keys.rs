@@ -19,8 +19,14 @@ pub struct KeysConfig {
     pub url: Option<Dsn>,
     /// Where the secret at the top of the tree comes from.
     pub kms: KmsSource,
-    /// The epoch cell, overwritten at each erasure. Read with [`read_key_file`]; it may not exist yet.
-    pub cell_file: Option<PathBuf>,
+    /// The secret that wrapped the root share before this one.
+    pub previous: Option<PathBuf>,
+    /// The places of the epoch cell, overwritten at each step. They may not exist yet; none: no cell.
+    pub cell_files: Vec<PathBuf>,
+    /// How many of them give the cell.
+    pub cell_needed: u8,
+    /// What was forgotten waits so long at most for a step of the epoch.
+    pub epoch_step: Duration,
     /// How long an opened key may be used without asking again.
     pub cache_ttl: Duration,
     /// Opened keys in memory at most.
@@ -86,14 +92,51 @@ impl KeysConfig {
         let url = reader.secret("keys.url").and_then(|text| dsn(reader, "keys.url", text));
         let kind = reader.parsed("keys.kms", "\"file\" or \"env\"");
         let kms = source(reader, kind);
-        let cell_file = reader.path("keys.cell_file");
+        let previous = reader.path("keys.previous_secret_file");
+        let cell = cell(reader);
+        let epoch_step = reader.number("keys.epoch_step_hours", 1..=720).map(Duration::from_hours);
         let cache_ttl = reader.seconds("keys.cache_ttl_seconds", 1..=86_400);
         let cache_entries = reader.number("keys.cache_entries", 100..=10_000_000);
         // An optional key that is faulty reads like one that is absent.
         let sound = reader.faults.len() == before;
-        let config = Self { url, kms: kms?, cell_file, cache_ttl: cache_ttl?, cache_entries: cache_entries? };
+        let (cell_files, cell_needed) = cell?;
+        let config = Self {
+            url,
+            kms: kms?,
+            previous,
+            cell_files,
+            cell_needed,
+            epoch_step: epoch_step?,
+            cache_ttl: cache_ttl?,
+            cache_entries: cache_entries?,
+        };
         sound.then_some(config)
     }
+}
+
+/// The places of the cell, and how many give it.
+fn cell(reader: &mut Reader) -> Option<(Vec<PathBuf>, u8)> {
+    let mut places: Vec<PathBuf> = reader.path("keys.cell_file").into_iter().collect();
+    let more: Option<Vec<PathBuf>> = reader.list("keys.cell_files", "paths");
+    let needed: Option<u8> = reader.number("keys.cell_needed", 0..=16);
+    places.extend(more?);
+    let all = u8::try_from(places.len()).unwrap_or(u8::MAX);
+    let needed = match needed? {
+        // Two places are copies of each other; of more, more than half.
+        0 if all < 3 => 1,
+        0 => all / 2 + 1,
+        needed => needed,
+    };
+    let is_twice = places.iter().enumerate().any(|(at, place)| places.iter().skip(at + 1).any(|other| other == place));
+    if all > 16 || is_twice {
+        reader.fault("keys.cell_files", "must be at most 16 files, none of them twice");
+        return None;
+    }
+    if needed > all.max(1) || (needed == all && all > 1) {
+        reader.fault("keys.cell_needed", "must be fewer than there are places, so that one can be lost without everything being lost");
+        return None;
+    }
+    Some((places, needed))
 }
 
 /// Both keys are read whatever the kind, so that the unknown-key check and the printed configuration know them.

@@ -35,7 +35,7 @@ pub use deliver::DeliverConfig;
 pub use fault::{ConfigError, Fault};
 pub use graph::{AllowedCall, GraphConfig};
 pub use ingest::IngestConfig;
-pub use key_file::{KeyFileError, read_key_file};
+pub use key_file::{KeyFileError, create_key_file, decode, open_key_file, read_key_file};
 pub use keys::{KeysConfig, KmsSecret, KmsSource};
 pub use layers::{DEFAULT_TOML, environment};
 pub use log::{LogConfig, LogFormat};

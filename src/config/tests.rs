@@ -61,7 +61,7 @@ fn the_least_configuration_is_a_database_and_a_key() {
     let config = Config::load(None, env(&[])).unwrap();
     assert_eq!(config.server.public_listen.port(), 8080);
     assert_eq!(config.ingest.queue_bytes, 32 << 20);
-    assert!(config.bootstrap.is_none() && config.keys.url.is_none() && config.keys.cell_file.is_none());
+    assert!(config.bootstrap.is_none() && config.keys.url.is_none() && config.keys.cell_files.is_empty());
     assert_eq!(config.keys.kms.read_secret().unwrap()[1], 0x11);
 }
 

@@ -1,6 +1,7 @@
 //! Cryptography without domain nouns: the envelope, the wrapping of keys, keyed hashes, randomness.
 //! `docs/envelope.md` specifies every byte that is stored.
 
+pub mod cell;
 pub mod chunks;
 pub mod context;
 pub mod envelope;
@@ -8,4 +9,5 @@ pub mod keyed_hash;
 pub mod keys;
 pub mod kms;
 pub mod random;
+pub mod sharing;
 pub mod wrap;

@@ -122,6 +122,10 @@ event_types! {
     RefusedBurst = "security.refused_burst",
     /// Entries of the audit log have waited for minutes to be put into its tree (our own event).
     LogStalled = "security.log_stalled",
+    /// A key that was destroyed is in the key tables again: they may have been restored from an old copy (our own event).
+    ForgottenKeySeen = "security.forgotten_key_seen",
+    /// A place of the epoch cell holds no share: with some more of them everything would be lost (our own event).
+    CellPlaceLost = "security.cell_place_lost",
     /// Something that we do not know. Kept with its exact JSON.
     Unrecognised = "unrecognised",
 }

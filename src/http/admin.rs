@@ -28,6 +28,8 @@ pub(super) async fn healthz() -> &'static str {
 struct Readiness {
     ready: bool,
     checks: [Check; 5],
+    /// What somebody should see to soon, although requests are served.
+    concerns: Vec<&'static str>,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -52,7 +54,8 @@ pub(super) async fn readyz(State(state): State<AppState>) -> Response {
     ];
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, checks })).into_response()
+    let concerns = if state.door.cell_is_whole() { Vec::new() } else { vec!["cell_places"] };
+    (status, Json(Readiness { ready, checks, concerns })).into_response()
 }
 
 async fn in_time<T, E>(answer: impl Future<Output = Result<T, E>>) -> Option<T> {

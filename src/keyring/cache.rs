@@ -1,6 +1,7 @@
 //! Unwrapped data keys, for a short while. Bounded in number and in age; a key is wiped when it leaves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::Cache as Bounded;
 use time::{Duration, OffsetDateTime};
@@ -28,6 +29,8 @@ pub(super) struct Cache {
     by_name: Bounded<DekName, Entry<OwnedDek>>,
     by_id: Bounded<(TenantId, Uuid), Entry<OwnedDek>>,
     buckets: Bounded<(TenantId, i16), Entry<Bucket>>,
+    /// How often something was forgotten: what was read before must not be kept after.
+    forgettings: AtomicU64,
 }
 
 /// An unwrapped bucket key.
@@ -50,6 +53,7 @@ impl Cache {
             by_name: Bounded::new(limits.entries),
             by_id: Bounded::new(limits.entries),
             buckets: Bounded::new(4096),
+            forgettings: AtomicU64::new(0),
         }
     }
 
@@ -75,14 +79,43 @@ impl Cache {
         self.buckets.get(&(tenant, bucket)).and_then(|entry| self.fresh(entry, now))
     }
 
-    /// Keeps a key that will seal.
-    pub(super) fn keep_by_name(&self, name: DekName, dek: &Arc<OwnedDek>, now: OffsetDateTime) {
+    /// To be asked before keys are read that are to be kept.
+    pub(super) fn forgettings(&self) -> u64 {
+        self.forgettings.load(Ordering::SeqCst)
+    }
+
+    /// Keeps a key that will seal, and is the one of this name. `before`: see [`Self::forgettings`].
+    pub(super) fn keep_by_name(&self, name: DekName, dek: &Arc<OwnedDek>, now: OffsetDateTime, before: u64) {
         self.by_name.insert(name, Entry { value: dek.clone(), since: now });
+        if self.forgettings() != before {
+            self.by_name.remove(&name);
+        }
     }
 
     /// Keeps a key that will open.
-    pub(super) fn keep_by_id(&self, tenant: TenantId, dek: &Arc<OwnedDek>, now: OffsetDateTime) {
+    pub(super) fn keep_by_id(&self, tenant: TenantId, dek: &Arc<OwnedDek>, now: OffsetDateTime, before: u64) {
         self.by_id.insert((tenant, dek.dek.id()), Entry { value: dek.clone(), since: now });
+        if self.forgettings() != before {
+            self.by_id.remove(&(tenant, dek.dek.id()));
+        }
+    }
+
+    /// Wipes the keys of these contacts.
+    pub(super) fn drop_subjects(&self, subjects: &[Uuid]) {
+        self.forgettings.fetch_add(1, Ordering::SeqCst);
+        self.by_name.retain(|_, entry| !subjects.contains(&entry.value.contact));
+        self.by_id.retain(|_, entry| !subjects.contains(&entry.value.contact));
+    }
+
+    /// Wipes every data key.
+    pub(super) fn clear(&self) {
+        self.forgettings.fetch_add(1, Ordering::SeqCst);
+        self.by_name.clear();
+        self.by_id.clear();
+    }
+
+    pub(super) fn drop_bucket(&self, tenant: TenantId, number: i16) {
+        self.buckets.remove(&(tenant, number));
     }
 
     pub(super) fn keep_bucket(&self, tenant: TenantId, number: i16, bucket: &Arc<Bucket>, now: OffsetDateTime) {

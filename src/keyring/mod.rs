@@ -4,18 +4,30 @@
 //! Whoever is handed a [`Keyring`] can open content; `ingest`, `deliver`, `send`, `directory` and `access` are.
 
 mod cache;
+mod cell;
 mod deks;
+mod forget;
 mod installation;
+mod notices;
 pub mod places;
+mod rotate;
+mod step;
 mod tenant;
+mod walk;
 
+pub use cell::{Cell, CellState};
 pub use deks::{DekName, OwnedDek};
-pub use installation::{KeyringError, Root};
+pub use forget::{Forgotten, KeyCheck};
+pub use installation::{KeyringError, Top};
+pub use step::EpochStep;
 pub use tenant::TenantKeys;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
+
+use installation::Root;
+use notices::Notices;
 
 use crate::clock::SharedClock;
 use crate::ids::TenantId;
@@ -39,31 +51,56 @@ pub struct Keyring {
 #[derive(Debug)]
 struct Inner {
     store: Store,
-    root: Root,
+    top: Top,
+    root: RwLock<Arc<Root>>,
     clock: SharedClock,
     tenants: Mutex<HashMap<TenantId, Arc<TenantKeys>>>,
     cache: cache::Cache,
+    notices: Notices,
+}
+
+impl Inner {
+    fn root(&self) -> Arc<Root> {
+        self.root.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_root(&self, root: Arc<Root>) {
+        *self.root.write().unwrap_or_else(PoisonError::into_inner) = root;
+    }
 }
 
 impl Keyring {
-    /// A keyring under an opened root.
-    #[must_use]
-    pub fn new(store: Store, root: Root, clock: SharedClock, limits: CacheLimits) -> Self {
-        let cache = cache::Cache::new(limits);
-        Self { inner: Arc::new(Inner { store, root, clock, tenants: Mutex::default(), cache }) }
+    /// Opens the key tree in `store`, or founds one there; where places for a cell are named and there is no cell yet, the epoch is stepped to
+    /// bring it. What a step that was broken off has left is put right.
+    pub async fn open(store: Store, top: Top, clock: SharedClock, limits: CacheLimits) -> Result<Self, KeyringError> {
+        let root = top.open_or_found(&store, clock.now()).await?;
+        let wants_cell = top.cell.places() > 0 && !root.has_cell;
+        let inner = Inner {
+            store,
+            top,
+            root: RwLock::new(Arc::new(root)),
+            clock,
+            tenants: Mutex::default(),
+            cache: cache::Cache::new(limits),
+            notices: Notices::default(),
+        };
+        let keyring = Self { inner: Arc::new(inner) };
+        if wants_cell {
+            keyring.bring_cell().await?;
+        }
+        keyring.inspect_cell().await?;
+        Ok(keyring)
     }
 
     /// The tenant's own keys: loaded, or made for a new tenant, once a process.
     pub async fn tenant(&self, tenant: TenantId) -> Result<Arc<TenantKeys>, KeyringError> {
-        let known = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
-        if let Some(keys) = known {
-            return Ok(keys);
-        }
-        let keys =
-            TenantKeys::load_or_make(&self.inner.store, &self.inner.root, tenant, self.inner.clock.now()).await?;
-        let keys = Arc::new(keys);
-        self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, keys.clone());
-        Ok(keys)
+        self.inner.tenant(tenant).await
+    }
+
+    /// The number of the root.
+    #[must_use]
+    pub fn epoch(&self) -> i64 {
+        self.inner.root().epoch
     }
 
     /// Wipes unwrapped data keys that are older than the limit. Called about once a minute.

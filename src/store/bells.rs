@@ -13,6 +13,7 @@ const CHANNEL: &str = "waxseal_lanes";
 /// Postgres takes less than 8,000 bytes at once. When more lanes are meant than fit, all are.
 const MOST: usize = 200;
 const ALL: &str = "*";
+const FORGOTTEN: &str = "forgotten";
 /// After so long a silence the connection is asked whether it is still there, and has so long to answer.
 const SILENCE: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(5);
@@ -24,6 +25,10 @@ pub enum Call {
     Some(Vec<Uuid>),
     /// Too many to name, or some were not heard.
     All,
+    /// Keys of these contacts are forgotten; none named: of many.
+    Forgotten(Vec<Uuid>),
+    /// The connection was gone for a while: anything may have been missed.
+    Missed,
 }
 
 impl Call {
@@ -34,7 +39,17 @@ impl Call {
         }
     }
 
+    /// A release that does not know the word takes it for a call of all lanes.
+    fn write_forgotten(contacts: &[Uuid]) -> String {
+        let some = if contacts.len() <= MOST { contacts } else { &[] };
+        std::iter::once(FORGOTTEN.to_owned()).chain(some.iter().map(|one| one.simple().to_string())).collect::<Vec<_>>().join(" ")
+    }
+
     fn read(text: &str) -> Self {
+        if let Some(contacts) = text.strip_prefix(FORGOTTEN) {
+            let contacts: Result<Vec<Uuid>, _> = contacts.split_ascii_whitespace().map(Uuid::parse_str).collect();
+            return Self::Forgotten(contacts.unwrap_or_default());
+        }
         let owners: Result<Vec<Uuid>, _> = text.split_ascii_whitespace().map(Uuid::parse_str).collect();
         owners.map_or(Self::All, Self::Some)
     }
@@ -67,7 +82,7 @@ impl LaneListener {
     pub async fn heard(&mut self) -> Result<Call, StoreError> {
         loop {
             if let Ok(call) = timeout(SILENCE, self.0.try_recv()).await {
-                return Ok(call?.map_or(Call::All, |call| Call::read(call.payload())));
+                return Ok(call?.map_or(Call::Missed, |call| Call::read(call.payload())));
             }
             timeout(ANSWER, self.0.execute("SELECT 1")).await.map_err(|_| StoreError::Unavailable)??;
         }
@@ -85,6 +100,12 @@ impl Store {
         sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, Call::write(owners)).execute(&self.data).await?;
         Ok(())
     }
+
+    /// Tells every process that keys of these contacts are forgotten; none named: of many.
+    pub async fn call_forgotten(&self, contacts: &[Uuid]) -> Result<(), StoreError> {
+        sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, Call::write_forgotten(contacts)).execute(&self.data).await?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -99,5 +120,7 @@ mod tests {
         assert_eq!(Call::read(&text), Call::Some(fits.to_vec()));
         assert_eq!(Call::read(&Call::write(&owners)), Call::All);
         assert_eq!(Call::read("what a later release says"), Call::All);
+        assert_eq!(Call::read(&Call::write_forgotten(&owners[..2])), Call::Forgotten(owners[..2].to_vec()));
+        assert_eq!(Call::read(&Call::write_forgotten(&owners)), Call::Forgotten(Vec::new()));
     }
 }

@@ -18,6 +18,8 @@ pub struct InstallationRow {
     pub root_share: Vec<u8>,
     /// Wrapped by the root.
     pub root_check: Vec<u8>,
+    /// When the epoch was last stepped.
+    pub stepped_at: Option<OffsetDateTime>,
 }
 
 /// A key wrapped by the one above it.
@@ -44,6 +46,19 @@ pub struct DekRow {
     pub bucket: i16,
     /// The key itself.
     pub key: WrappedKeyRow,
+    /// Whether it was forgotten and is there again, or should never have been made.
+    pub standing: Standing,
+}
+
+/// Whether a data key that is in its table may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Sound,
+    /// This very key was destroyed: somebody brought it back.
+    Forgotten,
+    /// It was made for a contact that was being forgotten at that moment. Nothing is sealed under it.
+    TooLate,
 }
 
 /// A data key as its table has it.
@@ -55,17 +70,24 @@ struct StoredDek {
     bucket: i16,
     bucket_key_id: Uuid,
     wrapped: Vec<u8>,
+    is_forgotten: bool,
+    is_too_late: bool,
 }
 
 impl From<StoredDek> for DekRow {
     fn from(row: StoredDek) -> Self {
         let key = WrappedKeyRow { id: row.dek_id, parent: row.bucket_key_id, wrapped: row.wrapped };
-        Self { scope: row.scope, subject: row.subject_id, month: row.month, bucket: row.bucket, key }
+        let standing = match (row.is_forgotten, row.is_too_late) {
+            (true, _) => Standing::Forgotten,
+            (false, true) => Standing::TooLate,
+            (false, false) => Standing::Sound,
+        };
+        Self { scope: row.scope, subject: row.subject_id, month: row.month, bucket: row.bucket, key, standing }
     }
 }
 
 impl Store {
-    fn key_pool(&self) -> &Bounded {
+    pub(super) fn key_pool(&self) -> &Bounded {
         &self.keys
     }
 
@@ -73,7 +95,7 @@ impl Store {
     pub async fn find_installation(&self) -> Result<Option<InstallationRow>, StoreError> {
         let row = sqlx::query_as!(
             InstallationRow,
-            "SELECT installation_id, epoch, root_share, root_check FROM waxseal_keys.installation"
+            "SELECT installation_id, epoch, root_share, root_check, stepped_at FROM waxseal_keys.installation"
         );
         Ok(row.fetch_optional(self.key_pool()).await?)
     }
@@ -93,18 +115,18 @@ impl Store {
         Ok(done.execute(self.key_pool()).await?.rows_affected() == 1)
     }
 
-    /// The tenant's current KEK; its parent is nil, the root.
-    pub async fn find_tenant_kek(&self, tenant: TenantId) -> Result<Option<WrappedKeyRow>, StoreError> {
-        let row = sqlx::query_as!(
-            WrappedKeyRow,
-            r#"SELECT kek_id AS id, '00000000-0000-0000-0000-000000000000'::uuid AS "parent!", wrapped
-               FROM waxseal_keys.tenant_kek WHERE tenant_id = $1 AND current"#,
+    /// The tenant's current KEK, and the epoch of the root that wraps it; its parent is nil, the root.
+    pub async fn find_tenant_kek(&self, tenant: TenantId) -> Result<Option<(WrappedKeyRow, i64)>, StoreError> {
+        let row = sqlx::query!(
+            "SELECT kek_id, epoch, wrapped FROM waxseal_keys.tenant_kek WHERE tenant_id = $1 AND current",
             tenant.uuid(),
         );
-        Ok(row.fetch_optional(self.key_pool()).await?)
+        let row = row.fetch_optional(self.key_pool()).await?;
+        Ok(row.map(|row| (WrappedKeyRow { id: row.kek_id, parent: Uuid::nil(), wrapped: row.wrapped }, row.epoch)))
     }
 
-    /// Adds the tenant's KEK unless another process was faster.
+    /// Adds the tenant's KEK unless another process was faster, or the root is no longer that of this epoch: whoever steps the epoch
+    /// has locked the installation and waits for this, or this for it.
     pub async fn insert_tenant_kek(
         &self,
         tenant: TenantId,
@@ -113,8 +135,9 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<(), StoreError> {
         sqlx::query!(
-            "INSERT INTO waxseal_keys.tenant_kek (tenant_id, kek_id, epoch, wrapped, current, created_at)
-             VALUES ($1, $2, $3, $4, true, $5)
+            "WITH root AS (SELECT epoch FROM waxseal_keys.installation WHERE epoch = $3 FOR SHARE)
+             INSERT INTO waxseal_keys.tenant_kek (tenant_id, kek_id, epoch, wrapped, current, created_at)
+             SELECT $1, $2, root.epoch, $4, true, $5 FROM root
              ON CONFLICT DO NOTHING",
             tenant.uuid(),
             key.id,
@@ -139,7 +162,7 @@ impl Store {
         Ok(row.map(|row| (row.kek_id, row.wrapped)))
     }
 
-    /// Adds an index key unless another process was faster.
+    /// Adds an index key unless another process was faster, or the KEK was replaced.
     pub async fn insert_index_key(
         &self,
         tenant: TenantId,
@@ -148,7 +171,11 @@ impl Store {
         wrapped: &[u8],
     ) -> Result<(), StoreError> {
         sqlx::query!(
-            "INSERT INTO waxseal_keys.index_key (tenant_id, purpose, version, kek_id, wrapped) VALUES ($1, $2, 1, $3, $4)
+            "WITH kek AS (
+                 SELECT kek_id FROM waxseal_keys.tenant_kek WHERE tenant_id = $1 AND kek_id = $3 AND current FOR SHARE
+             )
+             INSERT INTO waxseal_keys.index_key (tenant_id, purpose, version, kek_id, wrapped)
+             SELECT $1, $2, 1, kek.kek_id, $4 FROM kek
              ON CONFLICT DO NOTHING",
             tenant.uuid(),
             purpose,
@@ -178,21 +205,31 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.bucket, key(row.bucket_key_id, row.kek_id, row.wrapped))).collect())
     }
 
-    /// Adds bucket keys where there are none yet.
-    pub async fn insert_buckets(&self, tenant: TenantId, keys: &[(i16, WrappedKeyRow)]) -> Result<(), StoreError> {
+    /// Adds bucket keys where there are none yet, as far as the KEK that wraps them is still the tenant's: else what was sealed below them
+    /// would be lost with it.
+    pub async fn insert_buckets(
+        &self,
+        tenant: TenantId,
+        keys: &[(i16, WrappedKeyRow)],
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
         let buckets: Vec<i16> = keys.iter().map(|(bucket, _)| *bucket).collect();
         let ids: Vec<Uuid> = keys.iter().map(|(_, key)| key.id).collect();
         let parents: Vec<Uuid> = keys.iter().map(|(_, key)| key.parent).collect();
         let wrapped: Vec<Vec<u8>> = keys.iter().map(|(_, key)| key.wrapped.clone()).collect();
         sqlx::query!(
-            "INSERT INTO waxseal_keys.bucket_key (tenant_id, bucket, bucket_key_id, kek_id, wrapped)
-             SELECT $1, * FROM UNNEST($2::int2[], $3::uuid[], $4::uuid[], $5::bytea[])
+            "WITH kek AS (SELECT kek_id FROM waxseal_keys.tenant_kek WHERE tenant_id = $1 AND current FOR SHARE)
+             INSERT INTO waxseal_keys.bucket_key (tenant_id, bucket, bucket_key_id, kek_id, wrapped, made_at)
+             SELECT $1, new.bucket, new.id, kek.kek_id, new.wrapped, $6
+             FROM UNNEST($2::int2[], $3::uuid[], $4::uuid[], $5::bytea[]) AS new (bucket, id, kek_id, wrapped)
+             JOIN kek USING (kek_id)
              ON CONFLICT DO NOTHING",
             tenant.uuid(),
             &buckets,
             &ids,
             &parents,
             &wrapped,
+            now,
         )
         .execute(self.key_pool())
         .await?;
@@ -210,13 +247,17 @@ impl Store {
         let rows = sqlx::query_as!(
             StoredDek,
             // LATERAL with LIMIT: one index look-up each. A plain join may be planned to read every key of the tenant.
-            "SELECT d.scope, d.subject_id, d.month, d.dek_id, d.bucket, d.bucket_key_id, d.wrapped
+            r#"SELECT d.scope, d.subject_id, d.month, d.dek_id, d.bucket, d.bucket_key_id, d.wrapped,
+                    EXISTS (SELECT 1 FROM waxseal_keys.forgotten_key f
+                            WHERE f.tenant_id = $1 AND f.dek_id = d.dek_id) AS "is_forgotten!",
+                    EXISTS (SELECT 1 FROM waxseal_keys.forgotten_subject f
+                            WHERE f.tenant_id = $1 AND f.subject_id = d.subject_id) AS "is_too_late!"
              FROM UNNEST($2::int2[], $3::uuid[], $4::date[]) AS wanted (scope, subject_id, month)
              CROSS JOIN LATERAL (
                  SELECT * FROM waxseal_keys.dek k
                  WHERE k.tenant_id = $1 AND k.scope = wanted.scope AND k.subject_id = wanted.subject_id
                    AND k.month = wanted.month LIMIT 1
-             ) d",
+             ) d"#,
             tenant.uuid(),
             scopes,
             subjects,
@@ -232,11 +273,15 @@ impl Store {
         let rows = sqlx::query_as!(
             StoredDek,
             // As above.
-            "SELECT d.scope, d.subject_id, d.month, d.dek_id, d.bucket, d.bucket_key_id, d.wrapped
+            r#"SELECT d.scope, d.subject_id, d.month, d.dek_id, d.bucket, d.bucket_key_id, d.wrapped,
+                    EXISTS (SELECT 1 FROM waxseal_keys.forgotten_key f
+                            WHERE f.tenant_id = $1 AND f.dek_id = d.dek_id) AS "is_forgotten!",
+                    EXISTS (SELECT 1 FROM waxseal_keys.forgotten_subject f
+                            WHERE f.tenant_id = $1 AND f.subject_id = d.subject_id) AS "is_too_late!"
              FROM UNNEST($2::uuid[]) AS wanted (dek_id)
              CROSS JOIN LATERAL (
                  SELECT * FROM waxseal_keys.dek k WHERE k.tenant_id = $1 AND k.dek_id = wanted.dek_id LIMIT 1
-             ) d",
+             ) d"#,
             tenant.uuid(),
             ids,
         )
@@ -245,7 +290,8 @@ impl Store {
         Ok(rows.into_iter().map(DekRow::from).collect())
     }
 
-    /// Adds data keys where there are none yet.
+    /// Adds data keys where there are none yet, as far as the bucket keys that wrap them are still those of their buckets, and nobody is
+    /// forgotten to whom they belong.
     pub async fn insert_deks(&self, tenant: TenantId, rows: &[DekRow]) -> Result<(), StoreError> {
         let scopes: Vec<i16> = rows.iter().map(|row| row.scope).collect();
         let subjects: Vec<Uuid> = rows.iter().map(|row| row.subject).collect();
@@ -255,8 +301,16 @@ impl Store {
         let parents: Vec<Uuid> = rows.iter().map(|row| row.key.parent).collect();
         let wrapped: Vec<Vec<u8>> = rows.iter().map(|row| row.key.wrapped.clone()).collect();
         sqlx::query!(
-            "INSERT INTO waxseal_keys.dek (tenant_id, scope, subject_id, month, dek_id, bucket, bucket_key_id, wrapped)
-             SELECT $1, * FROM UNNEST($2::int2[], $3::uuid[], $4::date[], $5::uuid[], $6::int2[], $7::uuid[], $8::bytea[])
+            "WITH parent AS (
+                 SELECT bucket, bucket_key_id FROM waxseal_keys.bucket_key WHERE tenant_id = $1 AND bucket = ANY($6) FOR SHARE
+             )
+             INSERT INTO waxseal_keys.dek (tenant_id, scope, subject_id, month, dek_id, bucket, bucket_key_id, wrapped)
+             SELECT $1, new.scope, new.subject_id, new.month, new.id, parent.bucket, parent.bucket_key_id, new.wrapped
+             FROM UNNEST($2::int2[], $3::uuid[], $4::date[], $5::uuid[], $6::int2[], $7::uuid[], $8::bytea[])
+                  AS new (scope, subject_id, month, id, bucket, bucket_key_id, wrapped)
+             JOIN parent USING (bucket, bucket_key_id)
+             WHERE NOT EXISTS (SELECT 1 FROM waxseal_keys.forgotten_subject f
+                               WHERE f.tenant_id = $1 AND f.subject_id = new.subject_id)
              ON CONFLICT DO NOTHING",
             tenant.uuid(),
             &scopes,

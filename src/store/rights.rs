@@ -163,11 +163,17 @@ const DATA: &[Table] = &[
 
 /// The keys, which nobody who touches the data can read.
 const KEYS: &[Table] = &[
-    of_nobody("waxseal_keys.installation", &[(Keyring, "SELECT, INSERT")]),
-    of_tenants("waxseal_keys.tenant_kek", &[(Keyring, "SELECT, INSERT")]),
-    of_tenants("waxseal_keys.bucket_key", &[(Keyring, "SELECT, INSERT")]),
-    of_tenants("waxseal_keys.index_key", &[(Keyring, "SELECT, INSERT")]),
-    of_tenants("waxseal_keys.dek", &[(Keyring, "SELECT, INSERT")]),
+    of_nobody("waxseal_keys.installation", &[(Keyring, "SELECT, INSERT, UPDATE")]),
+    of_tenants("waxseal_keys.tenant_kek", &[(Keyring, "SELECT, INSERT, UPDATE")]),
+    of_tenants("waxseal_keys.bucket_key", &[(Keyring, "SELECT, INSERT, UPDATE")]),
+    of_tenants("waxseal_keys.index_key", &[(Keyring, "SELECT, INSERT, UPDATE")]),
+    of_tenants("waxseal_keys.dek", &[(Keyring, "SELECT, INSERT, UPDATE, DELETE")]),
+    of_tenants("waxseal_keys.forgotten_key", &[(Keyring, "SELECT, INSERT")]),
+    of_tenants("waxseal_keys.forgotten_subject", &[(Keyring, "SELECT, INSERT, UPDATE")]),
+    of_tenants("waxseal_keys.touched_bucket", &[(Keyring, "SELECT, INSERT, UPDATE, DELETE")]),
+    of_tenants("waxseal_keys.touched_tenant", &[(Keyring, "SELECT, INSERT, UPDATE, DELETE")]),
+    of_nobody("waxseal_keys.epoch_step", &[(Keyring, "SELECT, INSERT, UPDATE")]),
+    of_tenants("waxseal_keys.rotation", &[(Keyring, "SELECT, INSERT, UPDATE, DELETE")]),
 ];
 
 /// One of the two databases, which may be one.

@@ -88,6 +88,11 @@ async fn hear(worker: &Worker, look: &Notify, failing: &mut bool) -> Result<(), 
                 worker.deliverer.bells.ring_here(owner, false);
             }),
             Call::All => look.notify_one(),
+            Call::Forgotten(contacts) => worker.keyring.heard_of_forgotten(&contacts),
+            Call::Missed => {
+                worker.keyring.heard_of_forgotten(&[]);
+                look.notify_one();
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Small regular work: settings every half second, gauges and sums of the audit log every five, wiping of keys and of what nobody is owed every
+//! Small regular work: settings every half second, gauges and sums of the audit log every five, wiping of what nobody is owed every
 //! minute, partitions every hour.
 
 use std::time::Duration;
@@ -48,7 +48,6 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
         }
         warned = horizon(&worker, warned).await;
         if round.is_multiple_of(WIPE_EVERY) {
-            worker.keyring.sweep();
             worker.deliverer.client.sweep();
             if let Err(error) = worker.store.sweep_orphans(ORPHAN_BATCHES).await {
                 tracing::warn!(%error, "what removed endpoints were owed could not be swept");

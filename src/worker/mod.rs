@@ -2,6 +2,7 @@
 
 mod calls;
 mod housekeeping;
+mod key_tree;
 mod lanes;
 
 pub use lanes::Lease;
@@ -48,6 +49,8 @@ pub struct Worker {
     pub audit: Audit,
     /// Days that entries of the log are kept.
     pub audit_days: u16,
+    /// What was forgotten waits so long at most for a step of the key epoch.
+    pub epoch_step: std::time::Duration,
     /// Has the tree cosigned.
     pub witnessing: Witnessing,
     /// Refused callers, counted until there is an entry for them.
@@ -80,6 +83,7 @@ impl Worker {
         tasks.spawn(send::accounts::run(self.sender.clone(), stop.clone()));
         tasks.spawn(send::closing::run(self.sender.clone(), stop.clone()));
         tasks.spawn(send::accounts::keep_book(self.sender.clone(), stop.clone()));
+        tasks.spawn(key_tree::run(self.clone(), stop.clone()));
         tasks.spawn(housekeeping::settings(self.clone(), stop.clone()));
         tasks.spawn(housekeeping::cleaning(self.clone(), stop.clone()));
         tasks.spawn(lanes::run(self, look, stop.clone()));

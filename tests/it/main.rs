@@ -36,6 +36,7 @@ mod examples;
 mod faults;
 mod idempotency;
 mod identity;
+mod key_epoch;
 mod keys;
 mod listeners;
 mod media;

@@ -98,6 +98,7 @@ async fn every_table_of_tenants_has_policies_and_every_other_is_named_here() {
         "_sqlx_migrations",
         "settings_version",
         "waxseal_keys._sqlx_migrations",
+        "waxseal_keys.epoch_step",
         "waxseal_keys.installation",
         "worker",
     ];

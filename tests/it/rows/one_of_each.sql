@@ -50,3 +50,8 @@ INSERT INTO waxseal_keys.tenant_kek SELECT a, id, 1, wrapped, true, at FROM know
 INSERT INTO waxseal_keys.bucket_key SELECT a, 1, id, id, wrapped FROM known;
 INSERT INTO waxseal_keys.index_key SELECT a, 'x', 1, id, wrapped FROM known;
 INSERT INTO waxseal_keys.dek SELECT a, 0, id, '1970-01-01', id, 1, id, wrapped FROM known;
+INSERT INTO waxseal_keys.forgotten_key SELECT a, id, id, decode(repeat('00', 32), 'hex'), at FROM known;
+INSERT INTO waxseal_keys.forgotten_subject SELECT a, id, 1, at, false, NULL FROM known;
+INSERT INTO waxseal_keys.touched_bucket SELECT a, 1, 1, at FROM known;
+INSERT INTO waxseal_keys.touched_tenant SELECT a, 1, at FROM known;
+INSERT INTO waxseal_keys.rotation SELECT a, 1, 1, at FROM known;

@@ -1,0 +1,253 @@
+//! A step of the key epoch: everything that hangs from the root is wrapped anew, in one transaction that holds the installation.
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::keys::{InstallationRow, WrappedKeyRow};
+use super::{Store, StoreError, Transaction};
+use crate::ids::TenantId;
+
+/// The KEK of a tenant, and whether something was forgotten below it.
+#[derive(Debug)]
+pub struct TenantAtStep {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Its KEK, under the root.
+    pub kek: WrappedKeyRow,
+    /// Forgotten keys below it since the last step; `None`: nothing below it was replaced.
+    pub touched: Option<i64>,
+}
+
+/// What a step came to, for those who look later.
+#[derive(Debug, Clone)]
+pub struct EpochStepRow {
+    /// The new epoch.
+    pub epoch: i64,
+    /// When.
+    pub stepped_at: OffsetDateTime,
+    /// Keys that were forgotten since the step before.
+    pub keys_forgotten: i64,
+    /// Tenants with another KEK.
+    pub tenants: i32,
+    /// Places of the cell that were written.
+    pub places_written: i16,
+    /// Places that there are.
+    pub places: i16,
+}
+
+impl Store {
+    /// Begins a step: locks the installation, so that nobody else takes one, and allows for the time that files take.
+    pub async fn begin_epoch_step(&self) -> Result<Option<(Transaction, InstallationRow)>, StoreError> {
+        let mut transaction = self.key_pool().begin().await?;
+        sqlx::query!("SET LOCAL idle_in_transaction_session_timeout = '60s'").execute(&mut *transaction).await?;
+        let row = sqlx::query_as!(
+            InstallationRow,
+            "SELECT installation_id, epoch, root_share, root_check, stepped_at FROM waxseal_keys.installation FOR UPDATE"
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
+        Ok(row.map(|row| (transaction, row)))
+    }
+
+    /// Every tenant's KEK, locked: nobody makes a bucket below it until the step is over.
+    pub async fn tenants_at_step(&self, transaction: &mut Transaction) -> Result<Vec<TenantAtStep>, StoreError> {
+        sqlx::query!("SELECT kek_id FROM waxseal_keys.tenant_kek WHERE current ORDER BY tenant_id FOR UPDATE")
+            .fetch_all(&mut **transaction)
+            .await?;
+        // A statement of its own, behind the lock: it sees the marks of those whom the lock waited for.
+        let rows = sqlx::query!(
+            r#"SELECT k.tenant_id, k.kek_id, k.wrapped, t.keys AS "keys?"
+               FROM waxseal_keys.tenant_kek k LEFT JOIN waxseal_keys.touched_tenant t USING (tenant_id)
+               WHERE k.current ORDER BY k.tenant_id"#
+        )
+        .fetch_all(&mut **transaction)
+        .await?;
+        let row = |tenant, id, wrapped, touched| TenantAtStep {
+            tenant: TenantId::from_uuid(tenant),
+            kek: WrappedKeyRow { id, parent: Uuid::nil(), wrapped },
+            touched,
+        };
+        Ok(rows.into_iter().map(|one| row(one.tenant_id, one.kek_id, one.wrapped, one.keys)).collect())
+    }
+
+    /// The bucket keys of a tenant, by their numbers.
+    pub async fn buckets_at_step(
+        &self,
+        transaction: &mut Transaction,
+        tenant: TenantId,
+    ) -> Result<Vec<(i16, WrappedKeyRow)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT bucket, bucket_key_id, kek_id, wrapped FROM waxseal_keys.bucket_key WHERE tenant_id = $1 ORDER BY bucket",
+            tenant.uuid(),
+        )
+        .fetch_all(&mut **transaction)
+        .await?;
+        let key = |id, parent, wrapped| WrappedKeyRow { id, parent, wrapped };
+        Ok(rows.into_iter().map(|row| (row.bucket, key(row.bucket_key_id, row.kek_id, row.wrapped))).collect())
+    }
+
+    /// The index keys of a tenant, by their purposes.
+    pub async fn index_keys_at_step(
+        &self,
+        transaction: &mut Transaction,
+        tenant: TenantId,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT purpose, wrapped FROM waxseal_keys.index_key WHERE tenant_id = $1 AND version = 1 ORDER BY purpose",
+            tenant.uuid(),
+        )
+        .fetch_all(&mut **transaction)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.purpose, row.wrapped)).collect())
+    }
+
+    /// A KEK that stays what it is, under the new root.
+    pub async fn rewrap_kek(
+        &self,
+        transaction: &mut Transaction,
+        tenant: TenantId,
+        wrapped: &[u8],
+        epoch: i64,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE waxseal_keys.tenant_kek SET wrapped = $2, epoch = $3 WHERE tenant_id = $1 AND current",
+            tenant.uuid(),
+            wrapped,
+            epoch,
+        )
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+
+    /// Another KEK in the place of the tenant's, with what it wraps.
+    pub async fn replace_kek(
+        &self,
+        transaction: &mut Transaction,
+        tenant: TenantId,
+        kek: &WrappedKeyRow,
+        below: (&[(i16, Vec<u8>)], &[(String, Vec<u8>)]),
+        (epoch, now): (i64, OffsetDateTime),
+    ) -> Result<(), StoreError> {
+        let (buckets, index) = below;
+        // In place: whoever waits for the lock of the row finds the new KEK and not that there is none.
+        sqlx::query!(
+            "UPDATE waxseal_keys.tenant_kek SET kek_id = $2, epoch = $3, wrapped = $4, created_at = $5
+             WHERE tenant_id = $1 AND current",
+            tenant.uuid(),
+            kek.id,
+            epoch,
+            kek.wrapped,
+            now,
+        )
+        .execute(&mut **transaction)
+        .await?;
+        let (numbers, wrapped): (Vec<i16>, Vec<Vec<u8>>) = buckets.iter().cloned().unzip();
+        sqlx::query!(
+            "UPDATE waxseal_keys.bucket_key b SET kek_id = $2, wrapped = new.wrapped
+             FROM UNNEST($3::int2[], $4::bytea[]) AS new (bucket, wrapped) WHERE b.tenant_id = $1 AND b.bucket = new.bucket",
+            tenant.uuid(),
+            kek.id,
+            &numbers,
+            &wrapped,
+        )
+        .execute(&mut **transaction)
+        .await?;
+        let (purposes, wrapped): (Vec<String>, Vec<Vec<u8>>) = index.iter().cloned().unzip();
+        sqlx::query!(
+            "UPDATE waxseal_keys.index_key i SET kek_id = $2, wrapped = new.wrapped
+             FROM UNNEST($3::text[], $4::bytea[]) AS new (purpose, wrapped)
+             WHERE i.tenant_id = $1 AND i.purpose = new.purpose AND i.version = 1",
+            tenant.uuid(),
+            kek.id,
+            &purposes,
+            &wrapped,
+        )
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+
+    /// Puts the new root in its place; false when it is not the one after the root in force. The caller commits.
+    pub async fn finish_epoch_step(
+        &self,
+        transaction: &mut Transaction,
+        root: (&[u8], &[u8]),
+        step: &EpochStepRow,
+    ) -> Result<bool, StoreError> {
+        let (share, check) = root;
+        let done = sqlx::query!(
+            "UPDATE waxseal_keys.installation SET epoch = $1, root_share = $2, root_check = $3, stepped_at = $4 WHERE epoch + 1 = $1",
+            step.epoch,
+            share,
+            check,
+            step.stepped_at,
+        )
+        .execute(&mut **transaction)
+        .await?;
+        if done.rows_affected() != 1 {
+            return Ok(false);
+        }
+        sqlx::query!("DELETE FROM waxseal_keys.touched_tenant").execute(&mut **transaction).await?;
+        sqlx::query!(
+            "UPDATE waxseal_keys.forgotten_subject SET epoch = $1 WHERE epoch IS NULL AND replaced",
+            step.epoch,
+        )
+        .execute(&mut **transaction)
+        .await?;
+        sqlx::query!(
+            "INSERT INTO waxseal_keys.epoch_step (epoch, stepped_at, keys_forgotten, tenants, places_written, places)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+            step.epoch,
+            step.stepped_at,
+            step.keys_forgotten,
+            step.tenants,
+            step.places_written,
+            step.places,
+        )
+        .execute(&mut **transaction)
+        .await?;
+        Ok(true)
+    }
+
+    /// Another wrapping of the same root share; false when the root was replaced meanwhile.
+    pub async fn rewrap_share(&self, before: &[u8], share: &[u8]) -> Result<bool, StoreError> {
+        let done = sqlx::query!(
+            "UPDATE waxseal_keys.installation SET root_share = $2 WHERE root_share = $1",
+            before,
+            share,
+        );
+        Ok(done.execute(self.key_pool()).await?.rows_affected() == 1)
+    }
+
+    /// Since when something waits for a step.
+    pub async fn waits_for_step_since(&self) -> Result<Option<OffsetDateTime>, StoreError> {
+        let since = sqlx::query_scalar!(
+            "SELECT min(since) FROM (SELECT since FROM waxseal_keys.touched_bucket
+                                     UNION ALL SELECT since FROM waxseal_keys.touched_tenant) AS waiting"
+        );
+        Ok(since.fetch_one(self.key_pool()).await?)
+    }
+
+    /// Steps of which the audit log has no entry yet.
+    pub async fn unnoted_steps(&self) -> Result<Vec<EpochStepRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            EpochStepRow,
+            "SELECT epoch, stepped_at, keys_forgotten, tenants, places_written, places
+             FROM waxseal_keys.epoch_step WHERE noted_at IS NULL ORDER BY epoch LIMIT 100"
+        );
+        Ok(rows.fetch_all(self.key_pool()).await?)
+    }
+
+    /// The audit log has the entry of this step.
+    pub async fn note_step(&self, epoch: i64, now: OffsetDateTime) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE waxseal_keys.epoch_step SET noted_at = $2 WHERE epoch = $1 AND noted_at IS NULL",
+            epoch,
+            now,
+        )
+        .execute(self.key_pool())
+        .await?;
+        Ok(())
+    }
+}

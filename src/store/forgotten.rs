@@ -1,0 +1,190 @@
+//! Data keys that were destroyed: their rows are gone, and what is left is a value that cannot be turned back, a mark on
+//! their buckets, and the contacts for whom no key is ever made again.
+
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{Store, StoreError, Transaction};
+use crate::ids::TenantId;
+
+/// A destroyed key: its id, and a value that whoever has the key could compute.
+pub type CheckValue = (Uuid, Vec<u8>);
+
+/// Which keys of one bucket are destroyed.
+#[derive(Debug, Clone, Copy)]
+pub struct OldMonths<'a> {
+    /// The bucket.
+    pub bucket: i16,
+    /// Keys of months before this one, given by its first day.
+    pub before: Date,
+    /// Whose keys stay.
+    pub except: &'a [Uuid],
+}
+
+impl Store {
+    /// Destroys a contact's keys and marks their bucket. `keys` are all that there are: false, and nothing is changed, when others are found.
+    /// Again and again does no harm.
+    pub async fn forget_subject(
+        &self,
+        tenant: TenantId,
+        subject: Uuid,
+        bucket: i16,
+        keys: &[CheckValue],
+        now: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.key_pool().begin().await?;
+        lock_bucket(&mut transaction, tenant, bucket).await?;
+        let mut gone: Vec<Uuid> = sqlx::query_scalar!(
+            "DELETE FROM waxseal_keys.dek WHERE tenant_id = $1 AND scope IN (1, 2) AND subject_id = $2 RETURNING dek_id",
+            tenant.uuid(),
+            subject,
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        let (mut ids, checks): (Vec<Uuid>, Vec<Vec<u8>>) = keys.iter().cloned().unzip();
+        let traced = ids.clone();
+        gone.sort_unstable();
+        ids.sort_unstable();
+        if gone != ids {
+            return Ok(false);
+        }
+        // Where there was no key, there is nothing that an old copy could give back.
+        sqlx::query!(
+            "INSERT INTO waxseal_keys.forgotten_subject AS s (tenant_id, subject_id, bucket, forgotten_at, epoch)
+             SELECT $1, $2, $3, $4, CASE WHEN $5 THEN NULL ELSE i.epoch END FROM waxseal_keys.installation i
+             ON CONFLICT (tenant_id, subject_id) DO UPDATE SET replaced = false, epoch = NULL WHERE $5",
+            tenant.uuid(),
+            subject,
+            bucket,
+            now,
+            !gone.is_empty(),
+        )
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query!(
+            "INSERT INTO waxseal_keys.forgotten_key (tenant_id, dek_id, subject_id, check_value, forgotten_at)
+             SELECT $1, gone.id, $2, gone.check_value, $3 FROM UNNEST($4::uuid[], $5::bytea[]) AS gone (id, check_value)
+             ON CONFLICT DO NOTHING",
+            tenant.uuid(),
+            subject,
+            now,
+            &traced,
+            &checks,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        touch(&mut transaction, tenant, bucket, gone.len(), now).await?;
+        Self::commit(transaction).await?;
+        Ok(true)
+    }
+
+    /// The data keys of a contact.
+    pub async fn deks_of(&self, tenant: TenantId, subject: Uuid) -> Result<Vec<(i16, Date, Uuid)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT scope, month, dek_id FROM waxseal_keys.dek WHERE tenant_id = $1 AND scope IN (1, 2) AND subject_id = $2",
+            tenant.uuid(),
+            subject,
+        )
+        .fetch_all(self.key_pool())
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.scope, row.month, row.dek_id)).collect())
+    }
+
+    /// What is left of a contact's destroyed keys, by their ids.
+    pub async fn forgotten_keys_of(&self, tenant: TenantId, subject: Uuid) -> Result<Vec<CheckValue>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT dek_id, check_value FROM waxseal_keys.forgotten_key WHERE tenant_id = $1 AND subject_id = $2 ORDER BY dek_id",
+            tenant.uuid(),
+            subject,
+        )
+        .fetch_all(self.key_pool())
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.dek_id, row.check_value)).collect())
+    }
+
+    /// Which of these are forgotten, each with the epoch from which on no copy of before opens its keys, when it has come.
+    pub async fn forgotten_among(
+        &self,
+        tenant: TenantId,
+        subjects: &[Uuid],
+    ) -> Result<Vec<(Uuid, Option<i64>)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT subject_id, epoch FROM waxseal_keys.forgotten_subject WHERE tenant_id = $1 AND subject_id = ANY($2)",
+            tenant.uuid(),
+            subjects,
+        )
+        .fetch_all(self.key_pool())
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.subject_id, row.epoch)).collect())
+    }
+
+    /// Buckets with keys of months before this one. Reads every such key: for once a day.
+    pub async fn buckets_with_old_months(&self, tenant: TenantId, before: Date) -> Result<Vec<i16>, StoreError> {
+        let rows = sqlx::query_scalar!(
+            "SELECT DISTINCT bucket FROM waxseal_keys.dek WHERE tenant_id = $1 AND scope IN (2, 3) AND month < $2 ORDER BY bucket",
+            tenant.uuid(),
+            before,
+        );
+        Ok(rows.fetch_all(self.key_pool()).await?)
+    }
+
+    /// Destroys the keys of old months in one bucket, and marks it. Returns how many there were.
+    pub async fn forget_old_months(
+        &self,
+        tenant: TenantId,
+        which: OldMonths<'_>,
+        now: OffsetDateTime,
+    ) -> Result<usize, StoreError> {
+        let mut transaction = self.key_pool().begin().await?;
+        lock_bucket(&mut transaction, tenant, which.bucket).await?;
+        let gone = sqlx::query!(
+            "DELETE FROM waxseal_keys.dek
+             WHERE tenant_id = $1 AND bucket = $2 AND scope IN (2, 3) AND month < $3 AND subject_id <> ALL($4)",
+            tenant.uuid(),
+            which.bucket,
+            which.before,
+            which.except,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        let gone = usize::try_from(gone.rows_affected()).unwrap_or(usize::MAX);
+        touch(&mut transaction, tenant, which.bucket, gone, now).await?;
+        Self::commit(transaction).await?;
+        Ok(gone)
+    }
+}
+
+/// Whoever makes a key in this bucket has locked it too, and so comes before this or after it.
+async fn lock_bucket(transaction: &mut Transaction, tenant: TenantId, bucket: i16) -> Result<(), StoreError> {
+    sqlx::query!(
+        "SELECT bucket_key_id FROM waxseal_keys.bucket_key WHERE tenant_id = $1 AND bucket = $2 FOR UPDATE",
+        tenant.uuid(),
+        bucket,
+    )
+    .fetch_optional(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn touch(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    bucket: i16,
+    keys: usize,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    if keys == 0 {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO waxseal_keys.touched_bucket AS t (tenant_id, bucket, keys, since) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (tenant_id, bucket) DO UPDATE SET keys = t.keys + EXCLUDED.keys",
+        tenant.uuid(),
+        bucket,
+        i64::try_from(keys).unwrap_or(i64::MAX),
+        now,
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Looks after the key tree: steps the epoch when something that was forgotten has waited for long enough, and has every step noted in
+//! the audit log; once a minute wipes old keys from memory and looks at the places of the epoch cell.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Worker;
+use crate::ids::TenantId;
+use crate::telemetry::{self, Trouble};
+
+const LOOK: Duration = Duration::from_secs(5);
+const CARE_EVERY: u32 = 12;
+
+pub(super) async fn run(worker: Worker, stop: CancellationToken) {
+    let mut cell = Trouble::none("the places of the epoch cell cannot be looked at", "the places can be looked at again");
+    let mut step = Trouble::none("the key epoch cannot be stepped", "the key epoch can be stepped again");
+    let mut round = 0_u32;
+    loop {
+        let alarms = worker.refusals.alarms();
+        alarms.note_forgotten_keys(TenantId::DEFAULT, worker.keyring.take_forgotten_seen());
+        if round.is_multiple_of(CARE_EVERY) {
+            worker.keyring.sweep();
+            cell.note(&worker.keyring.inspect_cell().await);
+        }
+        let stepped = worker.keyring.step_when_due(worker.epoch_step).await;
+        step.note(&stepped);
+        if (matches!(stepped, Ok(Some(_))) || round.is_multiple_of(CARE_EVERY))
+            && let Err(error) = worker.audit.note_key_steps().await
+        {
+            tracing::debug!(%error, "a step of the key epoch is not in the audit log yet");
+        }
+        alarms.watch_cell(TenantId::DEFAULT, &worker.keyring.cell());
+        gauges(&worker).await;
+        round = round.wrapping_add(1);
+        if stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn gauges(worker: &Worker) {
+    let cell = worker.keyring.cell();
+    metrics::gauge!(telemetry::CELL_PLACES, "state" => "whole").set(cell.whole() as f64);
+    metrics::gauge!(telemetry::CELL_PLACES, "state" => "lost").set((cell.places.len() - cell.whole()) as f64);
+    metrics::gauge!(telemetry::KEY_EPOCH).set(worker.keyring.epoch() as f64);
+    if let Ok(since) = worker.keyring.waits_for_step_since().await {
+        let age = since.map_or(0.0, |since| (worker.clock.now() - since).as_seconds_f64().max(0.0));
+        metrics::gauge!(telemetry::KEY_STEP_WAIT_SECONDS).set(age);
+    }
+}
