@@ -1,6 +1,7 @@
 //! The command line: what the binary can be asked to do.
 
 mod audit;
+mod breach;
 mod contact;
 mod dead_letters;
 mod dev;
@@ -101,6 +102,8 @@ enum Verb {
     /// Who read or changed what, and the proofs.
     #[command(subcommand)]
     Audit(audit::AuditVerb),
+    /// How far a breach went: what was reached in a time, and how many people it is about.
+    Breach(breach::BreachArgs),
     /// Check what the audit log gave out: offline, with files alone.
     #[command(subcommand)]
     Verify(verify::VerifyVerb),
@@ -174,6 +177,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Message(verb) => Box::pin(send::message(&config()?, verb, out)).await?,
         Verb::Tail(args) => tail::run(&config()?, args, out).await?,
         Verb::Audit(verb) => return audit::run(&config()?, verb, out).await,
+        Verb::Breach(args) => breach::run(&config()?, args, out).await?,
         Verb::Verify(verb) => return verify::run(verb, out),
         Verb::Witness(args) => return witness::run(args, out).await,
     }

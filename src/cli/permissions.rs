@@ -70,7 +70,7 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         Verb::Send(_) | Verb::Message(MessageVerb::Cancel { .. }) => Permission::MessagesSend,
         Verb::Message(MessageVerb::Show { .. } | MessageVerb::List(_)) => Permission::MessagesRead,
         Verb::Contact(ContactVerb::Decoy { .. }) => Permission::DecoysManage,
-        Verb::Audit(_) => Permission::AuditRead,
+        Verb::Audit(_) | Verb::Breach(_) => Permission::AuditRead,
         Verb::Tail(_) => Permission::EventsRead,
     })
 }
@@ -135,6 +135,7 @@ mod tests {
         ("dev postgres", "-- true"),
         ("audit proof", "1"),
         ("audit export", "x"),
+        ("breach", "--from 1h"),
         ("verify checkpoint", "x --key x"),
         ("verify inclusion", "x --key x"),
         ("verify consistency", "x x --bundle x --key x"),

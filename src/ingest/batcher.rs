@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Parts;
 use super::queue::{Batch, Queue, Submission};
+use super::windows::Windows;
 use super::write::Writer;
 use crate::domain::event::Item;
 use crate::ids::TenantId;
@@ -30,15 +31,20 @@ pub struct Limits {
 }
 
 /// Runs a batcher and starts it again if it panics: what it held is answered 503, and Meta keeps it.
-pub(super) async fn supervise(parts: Parts, limits: Limits, queue: Arc<Queue>, stop: CancellationToken) {
-    let run = || AssertUnwindSafe(run(parts.clone(), limits, queue.clone(), stop.clone())).catch_unwind();
+pub(super) async fn supervise(
+    (parts, windows): (Parts, Arc<Windows>),
+    limits: Limits,
+    queue: Arc<Queue>,
+    stop: CancellationToken,
+) {
+    let writer = || Writer::new(parts.clone(), windows.clone());
+    let run = || AssertUnwindSafe(run(writer(), limits, queue.clone(), stop.clone())).catch_unwind();
     while run().await.is_err() {
         tracing::error!("a batcher panicked; it starts again");
     }
 }
 
-async fn run(parts: Parts, limits: Limits, queue: Arc<Queue>, stop: CancellationToken) {
-    let writer = Writer::new(parts);
+async fn run(writer: Writer, limits: Limits, queue: Arc<Queue>, stop: CancellationToken) {
     loop {
         let batch = tokio::select! {
             biased;

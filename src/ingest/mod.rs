@@ -7,6 +7,7 @@ mod consent;
 mod file;
 mod hasten;
 mod queue;
+mod windows;
 mod write;
 
 pub use backpressure::Coming;
@@ -80,8 +81,10 @@ impl Ingest {
     #[must_use]
     pub fn start(parts: &Parts, limits: Limits, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
         let queue = Arc::new(Queue::new(limits.queue_bytes, limits.writers * limits.batch_bytes));
+        let windows = Arc::new(windows::Windows::new());
         for _ in 0..limits.writers {
-            tasks.spawn(batcher::supervise(parts.clone(), limits, queue.clone(), stop.clone()));
+            let parts = (parts.clone(), windows.clone());
+            tasks.spawn(batcher::supervise(parts, limits, queue.clone(), stop.clone()));
         }
         Self { directory: parts.directory.clone(), queue, commit_timeout: limits.commit_timeout }
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::callback::{self, Kept};
 use super::consent::{self, Saying};
+use super::windows::{Opened, Windows};
 use super::{Parts, file, hasten};
 use crate::audit::Action;
 use crate::crypto::envelope;
@@ -72,13 +73,21 @@ impl WriteError {
 
 pub(super) struct Writer {
     parts: Parts,
+    windows: Arc<Windows>,
+}
+
+/// What is to be done once a batch is committed.
+struct Done {
+    /// Owners of lanes that have something to do.
+    owed: Vec<Uuid>,
+    opened: Opened,
 }
 
 type Written<'a> = Pin<Box<dyn Future<Output = Result<(), WriteError>> + Send + 'a>>;
 
 impl Writer {
-    pub(super) const fn new(parts: Parts) -> Self {
-        Self { parts }
+    pub(super) const fn new(parts: Parts, windows: Arc<Windows>) -> Self {
+        Self { parts, windows }
     }
 
     /// Writes the items of one tenant. `Ok` means committed.
@@ -149,8 +158,8 @@ impl Writer {
         }
         // Nobody new: the one statement is its own transaction, and saves two round trips.
         let mut connection = self.timed(self.parts.store.ingest_connection()).await?;
-        let owed = self.write_events(&mut connection, &filing, &filed, &Resolved::default()).await?;
-        self.ring(&owed);
+        let done = self.write_events(&mut connection, &filing, &filed, &Resolved::default()).await?;
+        self.committed(&done);
         Ok(())
     }
 
@@ -184,22 +193,23 @@ impl Writer {
         for (slot, contact) in slots.into_iter().zip(&resolved.contacts) {
             *slot = Some(*contact);
         }
-        let owed = self.write_events(&mut transaction, filing, &filed, &resolved).await?;
+        let done = self.write_events(&mut transaction, filing, &filed, &resolved).await?;
         Store::commit(transaction).await?;
         self.parts.contacts.remember(filing.tenant, &resolved);
-        self.ring(&owed);
+        self.committed(&done);
         Ok(())
     }
 
-    /// Seals and inserts. Returns whom to wake once this is committed.
+    /// Seals and inserts. Returns what is to be done once this is committed.
     async fn write_events(
         &self,
         connection: &mut Connection,
         filing: &Filing<'_>,
         filed: &[Filed<'_>],
         resolved: &Resolved,
-    ) -> Result<Vec<Uuid>, WriteError> {
+    ) -> Result<Done, WriteError> {
         let mut batch = self.seal(filing, filed).await?;
+        let opened = self.windows.sift(filing.tenant, &mut batch);
         let said = filed.iter().zip(&batch).filter_map(|(one, event)| Saying::new(event, one.consent));
         let said: Vec<Saying> = said.collect();
         batch.extend(self.seal_merges(filing, resolved).await?);
@@ -212,7 +222,8 @@ impl Writer {
             batch.iter().flat_map(|event| &event.owed_to).map(|(owner, _)| owner.uuid()).chain(told).collect();
         owed.sort_unstable();
         owed.dedup();
-        Ok(owed)
+        let all_are_new = stored.len() == batch.len();
+        Ok(Done { owed, opened: if all_are_new { opened } else { opened.only(&stored) } })
     }
 
     async fn timed<T>(&self, waiting: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
@@ -258,8 +269,9 @@ impl Writer {
         Ok(batch)
     }
 
-    fn ring(&self, owners: &[Uuid]) {
-        for owner in owners {
+    fn committed(&self, done: &Done) {
+        self.windows.remember(&done.opened);
+        for owner in &done.owed {
             self.parts.bells.ring(*owner);
         }
         self.parts.bells.ring_for_events();

@@ -198,7 +198,7 @@ impl Store {
 }
 
 /// The day inside an id, as far as Postgres has such days.
-fn day_of(id: Uuid) -> Date {
+pub(super) fn day_of(id: Uuid) -> Date {
     const FIRST: Date = time::macros::date!(1970 - 01 - 01);
     const LAST: Date = time::macros::date!(9999 - 12 - 31);
     if id == Uuid::max() {

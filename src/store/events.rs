@@ -67,6 +67,20 @@ fn owed(events: &[NewEvent]) -> Vec<(Uuid, i16, Uuid, Date)> {
         .collect()
 }
 
+/// Event, contact, channel and end, of each window. Arrays of their own: most events open none.
+fn opening(events: &[NewEvent]) -> Vec<(Uuid, Uuid, Uuid, OffsetDateTime)> {
+    let window = |event: &NewEvent| {
+        Some((event.event_id.uuid(), event.contact?.uuid(), event.channel?.uuid(), event.opens_until?))
+    };
+    events.iter().filter_map(window).collect()
+}
+
+/// Event, day and channel, of each file.
+fn with_media(events: &[NewEvent]) -> Vec<(Uuid, Date, Uuid)> {
+    let file = |event: &NewEvent| Some((event.event_id.uuid(), event.part_day, event.channel?.uuid()));
+    events.iter().filter(|event| event.has_media).filter_map(file).collect()
+}
+
 /// Stores events, their content, their deliveries and the windows that they open. Returns the ids of those that were new; the others had been
 /// stored before. One statement, so that outside a transaction it is one. `events` come sorted by
 /// `(part_day, subject, variant)`, so that two batches cannot wait for each other.
@@ -76,19 +90,17 @@ pub async fn insert_batch(
     events: &[NewEvent],
     received_at: OffsetDateTime,
 ) -> Result<Vec<EventId>, StoreError> {
-    fn column<'a, T>(events: &'a [NewEvent], pick: impl Fn(&'a NewEvent) -> T) -> Vec<T> {
-        events.iter().map(pick).collect()
+    fn column<'a, R, T>(rows: &'a [R], pick: impl Fn(&'a R) -> T) -> Vec<T> {
+        rows.iter().map(pick).collect()
     }
-    let owed = owed(events);
-    let with_media = events.iter().filter(|event| event.has_media).map(|event| event.event_id.uuid());
-    let with_media: Vec<Uuid> = with_media.collect();
+    let (owed, opening, with_media) = (owed(events), opening(events), with_media(events));
     let ids = sqlx::query_scalar!(
         r#"
         WITH input AS (
             SELECT * FROM UNNEST($3::date[], $4::bytea[], $5::bytea[], $6::bool[], $7::uuid[], $8::text[], $9::uuid[],
-                                 $10::uuid[], $11::uuid[], $12::int2[], $13::int4[], $14::timestamptz[], $15::bytea[], $20::timestamptz[])
+                                 $10::uuid[], $11::uuid[], $12::int2[], $13::int4[], $14::timestamptz[], $15::bytea[])
                 AS t (part_day, subject, variant, in_ledger, event_id, type, channel_id,
-                      contact_id, message_id, status_rank, error_code, occurred_at, payload, opens_until)
+                      contact_id, message_id, status_rank, error_code, occurred_at, payload)
         ), unseen AS (
             INSERT INTO event_ledger (tenant_id, subject, variant, seen_on)
             SELECT $1, subject, variant, ($2::timestamptz AT TIME ZONE 'UTC')::date FROM input WHERE in_ledger
@@ -113,18 +125,17 @@ pub async fn insert_batch(
         ), opened AS (
             -- Begins when all events are stored, and goes in one order, so that two batches cannot wait for each other.
             INSERT INTO service_window (tenant_id, contact_id, channel_id, closes_at, closing_hour)
-            SELECT $1, i.contact_id, i.channel_id, max(i.opens_until), date_trunc('hour', max(i.opens_until), 'UTC')
-            FROM input i JOIN stored USING (event_id)
-            WHERE i.opens_until IS NOT NULL AND i.contact_id IS NOT NULL AND i.channel_id IS NOT NULL
-            GROUP BY i.contact_id, i.channel_id ORDER BY i.contact_id, i.channel_id
+            SELECT $1, w.contact_id, w.channel_id, max(w.until), date_trunc('hour', max(w.until), 'UTC')
+            FROM UNNEST($20::uuid[], $21::uuid[], $22::uuid[], $23::timestamptz[]) AS w (event_id, contact_id, channel_id, until)
+            JOIN stored USING (event_id)
+            GROUP BY w.contact_id, w.channel_id ORDER BY w.contact_id, w.channel_id
             ON CONFLICT (tenant_id, contact_id, channel_id) DO UPDATE
             SET closes_at = EXCLUDED.closes_at, closing_hour = EXCLUDED.closing_hour
             WHERE service_window.closes_at < EXCLUDED.closes_at
         ), media AS (
             INSERT INTO media_fetch (tenant_id, media_id, part_day, channel_id, contact_id, next_at)
-            SELECT $1, event_id, input.part_day, input.channel_id, stored.contact_id, $2
-            FROM UNNEST($21::uuid[]) AS m (event_id) JOIN stored USING (event_id) JOIN input USING (event_id)
-            WHERE input.channel_id IS NOT NULL
+            SELECT $1, event_id, m.part_day, m.channel_id, stored.contact_id, $2
+            FROM UNNEST($24::uuid[], $25::date[], $26::uuid[]) AS m (event_id, part_day, channel_id) JOIN stored USING (event_id)
         )
         -- One row, however many events: they are read one by one.
         SELECT COALESCE(array_agg(event_id), '{}') AS "ids!" FROM stored
@@ -144,12 +155,17 @@ pub async fn insert_batch(
         &column(events, |e| e.error_code) as _,
         &column(events, |e| e.occurred_at),
         &column(events, |e| e.payload.as_bytes()) as _,
-        &owed.iter().map(|row| row.0).collect::<Vec<_>>(),
-        &owed.iter().map(|row| row.1).collect::<Vec<_>>(),
-        &owed.iter().map(|row| row.2).collect::<Vec<_>>(),
-        &owed.iter().map(|row| row.3).collect::<Vec<_>>(),
-        &column(events, |e| e.opens_until) as _,
-        &with_media,
+        &column(&owed, |row| row.0),
+        &column(&owed, |row| row.1),
+        &column(&owed, |row| row.2),
+        &column(&owed, |row| row.3),
+        &column(&opening, |row| row.0),
+        &column(&opening, |row| row.1),
+        &column(&opening, |row| row.2),
+        &column(&opening, |row| row.3),
+        &column(&with_media, |row| row.0),
+        &column(&with_media, |row| row.1),
+        &column(&with_media, |row| row.2),
     )
     .fetch_one(connection)
     .await?;

@@ -10,6 +10,7 @@ pub mod audit_checkpoints;
 pub mod audit_entries;
 pub mod audit_reads;
 pub mod audit_retention;
+pub mod audit_scope;
 pub mod audit_tree;
 pub mod bells;
 pub mod bucket_keys;

@@ -5,6 +5,7 @@ mod cosigned;
 mod damage;
 mod independent;
 mod pruning;
+mod scope;
 mod tree;
 mod verify;
 mod witness;

@@ -82,6 +82,19 @@ async fn a_day_after_their_last_message_a_person_gets_templates_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_window_is_told_to_end_at_most_a_minute_early_however_much_is_said() {
+    let (app, clock) = TestApp::spawn_with_clock().await;
+    let begin = clock.now() - Duration::minutes(5);
+    for (number, second) in [0_i64, 20, 45, 60, 61, 100, 130].into_iter().enumerate() {
+        let at = begin + Duration::seconds(second);
+        says(&app, ANA, &format!("wamid.g{number}"), at, json!({})).await;
+        let true_end = (at + Duration::hours(24)).unix_timestamp();
+        let told = end(&window(&app).await);
+        assert!((0..=60).contains(&(true_end - told)), "{second}: {told} for {true_end}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_template_that_was_given_along_goes_in_the_place_of_what_is_too_late() {
     let (app, clock) = TestApp::spawn_with_clock().await;
     says(&app, ANA, "wamid.f1", clock.now(), json!({})).await;

@@ -26,7 +26,7 @@ const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 /// The key that verifies the checkpoint.
 const VERIFIER_KEY: HeaderName = HeaderName::from_static("x-audit-key");
 /// Below which index entries may have been dropped with age.
-const PRUNED: HeaderName = HeaderName::from_static("x-audit-pruned");
+pub(super) const PRUNED: HeaderName = HeaderName::from_static("x-audit-pruned");
 
 /// An entry of the audit log.
 #[derive(Serialize, ToSchema)]

@@ -3,6 +3,7 @@
 mod apps;
 mod attempts;
 mod audit;
+mod audit_scope;
 mod auth;
 mod body;
 mod channel_state;

@@ -100,6 +100,8 @@ id_cursors! {
     ReplayCursor = b'r',
     /// In the list of messages, newest first.
     MessageCursor = b'o',
+    /// In a list of contacts whom audit entries are about, by their ids.
+    ScopeCursor = b'p',
 }
 
 macro_rules! time_cursors {

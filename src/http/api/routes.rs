@@ -11,8 +11,9 @@ use utoipa_axum::routes;
 use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
-    apps, attempts, audit, channel_state, channels, consent, contacts, dead_letters, decoys, docs, endpoints, events,
-    key_changes, keys, media, media_links, messages, registration, replays, sending, stream, templates, uploads, windows,
+    apps, attempts, audit, audit_scope, channel_state, channels, consent, contacts, dead_letters, decoys, docs,
+    endpoints, events, key_changes, keys, media, media_links, messages, registration, replays, sending, stream, templates,
+    uploads, windows,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -131,6 +132,8 @@ pub(super) fn table() -> impl Iterator<Item = Route> {
         needs(Permission::AuditRead, routes!(audit::checkpoint)),
         needs(Permission::AuditRead, routes!(audit::proof)),
         needs(Permission::AuditRead, routes!(audit::tile)),
+        needs(Permission::AuditRead, routes!(audit_scope::show)),
+        needs(Permission::AuditRead, routes!(audit_scope::contacts)),
         needs(Permission::KeysRead, routes!(keys::list)),
         needs(Permission::KeysManage, routes!(keys::create)),
         needs(Permission::KeysManage, routes!(keys::revoke)),
