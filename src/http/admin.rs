@@ -54,7 +54,8 @@ pub(super) async fn readyz(State(state): State<AppState>) -> Response {
     ];
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let concerns = if state.door.cell_is_whole() { Vec::new() } else { vec!["cell_places"] };
+    let concerns = [("cell_places", state.door.cell_is_whole()), ("kms", state.door.kms_is_in_time())];
+    let concerns = concerns.into_iter().filter(|(_, is_well)| !is_well).map(|(name, _)| name).collect();
     (status, Json(Readiness { ready, checks, concerns })).into_response()
 }
 
