@@ -47,6 +47,8 @@ secrets! {
     Dsn,
     /// What an endpoint wants to see from us beside a signature: the value of a header, a token, a password, a private key.
     EndpointSecret,
+    /// What opens a KMS: a token, or the PIN of a hardware token.
+    KmsToken,
     /// What is presented to the object store beside the id of an access key.
     ObjectStoreSecret,
     /// The PIN of a number's two-step verification.

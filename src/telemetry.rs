@@ -111,6 +111,8 @@ pub const TLS_RELOADS: &str = "waxseal_tls_reloads_total";
 pub const CACHED_KEYS: &str = "waxseal_cached_keys";
 /// Places of the epoch cell by `state`: whole, lost.
 pub const CELL_PLACES: &str = "waxseal_cell_places";
+/// 1 while the KMS was heard of lately enough for what is stored to be opened, else 0.
+pub const KMS_IN_TIME: &str = "waxseal_kms_in_time";
 /// Number of the root of the key tree.
 pub const KEY_EPOCH: &str = "waxseal_key_epoch";
 /// How long the oldest forgotten key waits for a step of the epoch.
@@ -182,6 +184,7 @@ fn describe() {
     describe_counter!(TLS_REFUSED, "Connections that came to nothing before TLS was agreed, by listener.");
     describe_counter!(TLS_RELOADS, "Readings of changed certificate files, by listener and outcome.");
     describe_gauge!(CACHED_KEYS, "Unwrapped data keys in memory.");
+    describe_gauge!(KMS_IN_TIME, "1 while the KMS was heard of lately enough for what is stored to be opened.");
     describe_gauge!(CELL_PLACES, "Places of the epoch cell by state.");
     describe_gauge!(KEY_EPOCH, "Number of the root of the key tree.");
     describe_gauge!(KEY_STEP_WAIT_SECONDS, "How long the oldest forgotten key waits for a step of the epoch.");

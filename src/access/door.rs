@@ -119,6 +119,12 @@ impl Door {
         cell.places.len() - cell.whole()
     }
 
+    /// Whether the KMS was heard of lately enough for what is stored to be opened.
+    #[must_use]
+    pub fn kms_is_in_time(&self) -> bool {
+        self.keyring.kms_is_in_time()
+    }
+
     /// The next events in commit order. Polled with the cursor of the page before, it yields each event once and none is
     /// skipped, whatever commits late. A page may be empty although there is more: where a filter is rare, it ends after
     /// twenty thousand events, and the next goes on from there.

@@ -5,25 +5,21 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::clock::SharedClock;
-use crate::config::{Config, KmsSource, read_key_file};
+use crate::config::{Config, KmsSource, LocalSecret, OpenBaoConfig, read_key_file};
 use crate::crypto::kms::{Kms, LocalKms};
 use crate::keyring::{CacheLimits, Cell, Keyring, Top};
+use crate::kms::openbao::{OpenBao, OpenBaoSettings};
 use crate::store::Store;
 
 /// Opens the key tree, or founds one.
 pub(super) async fn open(store: &Store, config: &Config, clock: &SharedClock) -> anyhow::Result<Keyring> {
     let keys = &config.keys;
-    let name = match keys.kms {
-        KmsSource::File { .. } => "file",
-        KmsSource::Env { .. } => "env",
-    };
-    let secret = keys.kms.read_secret().context("the key of this installation cannot be used")?;
     let previous = match &keys.previous {
         Some(path) => Some(read_key_file(path).context("keys.previous_secret_file cannot be used")?),
         None => None,
     };
     let top = Top {
-        kms: Arc::new(LocalKms::new(name, &secret)),
+        kms: kms(&keys.kms).await?,
         previous: previous.map(|secret| Arc::new(LocalKms::new("file", &secret)) as Arc<dyn Kms>),
         cell: Cell::new(keys.cell_files.clone(), keys.cell_needed),
     };
@@ -32,4 +28,44 @@ pub(super) async fn open(store: &Store, config: &Config, clock: &SharedClock) ->
     }
     let limits = CacheLimits { entries: keys.cache_entries, ttl: keys.cache_ttl };
     Keyring::open(store.clone(), top, clock.clone(), limits).await.context("the key tree cannot be opened")
+}
+
+async fn kms(source: &KmsSource) -> anyhow::Result<Arc<dyn Kms>> {
+    Ok(match source {
+        KmsSource::Local(local) => {
+            let name = match local {
+                LocalSecret::File { .. } => "file",
+                LocalSecret::Env { .. } => "env",
+            };
+            let secret = local.read().context("the key of this installation cannot be used")?;
+            Arc::new(LocalKms::new(name, &secret))
+        }
+        KmsSource::OpenBao(settings) => Arc::new(OpenBao::new(openbao(settings)?)?),
+        #[cfg(feature = "kms-aws")]
+        KmsSource::Aws(settings) => {
+            use crate::kms::aws::{AwsKms, AwsSettings};
+            let settings = AwsSettings { key: settings.key.clone(), region: settings.region.clone() };
+            Arc::new(AwsKms::new(settings).await)
+        }
+        #[cfg(not(feature = "kms-aws"))]
+        KmsSource::Aws(_) => anyhow::bail!("keys.kms = \"aws\" needs a build with the feature kms-aws"),
+        #[cfg(feature = "kms-pkcs11")]
+        KmsSource::Pkcs11(settings) => {
+            use crate::kms::pkcs11::{Pkcs11Kms, Pkcs11Settings};
+            let settings = settings.clone();
+            let (module, token, key, pin) = (settings.module, settings.token, settings.key, settings.pin);
+            Arc::new(Pkcs11Kms::new(Pkcs11Settings { module, token, key, pin })?)
+        }
+        #[cfg(not(feature = "kms-pkcs11"))]
+        KmsSource::Pkcs11(_) => anyhow::bail!("keys.kms = \"pkcs11\" needs a build with the feature kms-pkcs11"),
+    })
+}
+
+fn openbao(config: &OpenBaoConfig) -> anyhow::Result<OpenBaoSettings> {
+    let authorities = match &config.authorities {
+        Some(path) => std::fs::read_to_string(path).context("keys.openbao_ca_file cannot be read")?,
+        None => String::new(),
+    };
+    let OpenBaoConfig { url, mount, key, namespace, token, .. } = config.clone();
+    Ok(OpenBaoSettings { url, mount, key, namespace, token, authorities })
 }

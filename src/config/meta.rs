@@ -46,7 +46,7 @@ impl MetaConfig {
     }
 }
 
-struct GraphUrl(Url);
+pub(super) struct GraphUrl(pub(super) Url);
 
 impl FromStr for GraphUrl {
     type Err = ();

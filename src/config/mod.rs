@@ -11,6 +11,7 @@ mod graph;
 mod ingest;
 mod key_file;
 mod keys;
+mod kms;
 mod layers;
 mod log;
 mod media;
@@ -36,7 +37,8 @@ pub use fault::{ConfigError, Fault};
 pub use graph::{AllowedCall, GraphConfig};
 pub use ingest::IngestConfig;
 pub use key_file::{KeyFileError, create_key_file, decode, open_key_file, read_key_file};
-pub use keys::{KeysConfig, KmsSecret, KmsSource};
+pub use keys::KeysConfig;
+pub use kms::{AwsConfig, KmsSecret, KmsSource, LocalSecret, OpenBaoConfig, Pkcs11Config};
 pub use layers::{DEFAULT_TOML, environment};
 pub use log::{LogConfig, LogFormat};
 pub use media::{MediaConfig, MediaPlace};
@@ -86,7 +88,7 @@ pub struct Config {
 impl Config {
     /// Merges the compiled-in defaults, `file` and `env` (see [`environment`]), and validates the outcome.
     ///
-    /// Reads the files that secrets and certificates were said to be in, but not the one of [`KmsSource::File`]: that is read when the
+    /// Reads the files that secrets and certificates were said to be in, but not the one of [`LocalSecret::File`]: that is read when the
     /// key is needed.
     pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let env: BTreeMap<String, String> = env.collect();

@@ -56,13 +56,39 @@ fn faults(extra: &[(&str, &str)]) -> Vec<String> {
     }
 }
 
+/// The secret on this machine.
+fn local(config: &Config) -> &LocalSecret {
+    match &config.keys.kms {
+        KmsSource::Local(secret) => secret,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_kms_elsewhere_tells_what_it_lacks() {
+    let lacking = faults(env(&[("WAXSEAL_KEYS__KMS", "openbao"), ("WAXSEAL_KEYS__SECRET_FILE", "")]));
+    for key in ["keys.openbao_url", "keys.openbao_token"] {
+        assert!(lacking.iter().any(|fault| fault.contains(key)), "{key}: {lacking:?}");
+    }
+    let remote = [
+        ("WAXSEAL_KEYS__KMS", "openbao"),
+        ("WAXSEAL_KEYS__SECRET", ""),
+        ("WAXSEAL_KEYS__SECRET_FILE", ""),
+        ("WAXSEAL_KEYS__OPENBAO_URL", "https://bao.example:8200"),
+        ("WAXSEAL_KEYS__OPENBAO_TOKEN", "s.4711abcdefghij"),
+    ];
+    let config = Config::load(None, env(&remote)).unwrap();
+    assert!(matches!(config.keys.kms, KmsSource::OpenBao(_)));
+    assert!(!format!("{config:?}").contains("4711"), "the token prints");
+}
+
 #[test]
 fn the_least_configuration_is_a_database_and_a_key() {
     let config = Config::load(None, env(&[])).unwrap();
     assert_eq!(config.server.public_listen.port(), 8080);
     assert_eq!(config.ingest.queue_bytes, 32 << 20);
     assert!(config.bootstrap.is_none() && config.keys.url.is_none() && config.keys.cell_files.is_empty());
-    assert_eq!(config.keys.kms.read_secret().unwrap()[1], 0x11);
+    assert_eq!(local(&config).read().unwrap()[1], 0x11);
 }
 
 #[test]
@@ -310,7 +336,7 @@ fn the_file_kms_reads_its_file_when_asked() {
         ("WAXSEAL_KEYS__SECRET_FILE", path.to_str().unwrap()),
     ];
     let config = Config::load(None, env(&extra)).unwrap();
-    assert_eq!(config.keys.kms.read_secret().unwrap()[15], 0xff);
+    assert_eq!(local(&config).read().unwrap()[15], 0xff);
     assert_eq!(faults(&[("WAXSEAL_KEYS__KMS", "file")]), ["keys.secret"]);
     assert_eq!(faults(&[("WAXSEAL_KEYS__KMS", "file"), ("WAXSEAL_KEYS__SECRET", "")]), ["keys.secret_file"]);
 }

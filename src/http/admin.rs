@@ -38,6 +38,12 @@ struct Warning {
     count: i64,
 }
 
+impl Warning {
+    fn of_token((trouble, count): (String, i64)) -> Self {
+        Self { name: format!("token_{trouble}"), count }
+    }
+}
+
 #[derive(Clone, Copy, Serialize)]
 struct Check {
     name: &'static str,
@@ -64,12 +70,11 @@ pub(super) async fn readyz(State(state): State<AppState>) -> Response {
     ];
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let warning = |(trouble, count)| Warning { name: format!("token_{trouble}"), count };
-    let mut warnings: Vec<Warning> = tokens.into_iter().flatten().map(warning).collect();
+    let mut warnings: Vec<Warning> = tokens.into_iter().flatten().map(Warning::of_token).collect();
     let lost = i64::try_from(state.door.cell_places_lost()).unwrap_or(i64::MAX);
-    if lost > 0 {
-        warnings.push(Warning { name: "cell_places".to_owned(), count: lost });
-    }
+    let silent = i64::from(!state.door.kms_is_in_time());
+    let others = [("cell_places", lost), ("kms", silent)].into_iter().filter(|(_, count)| *count > 0);
+    warnings.extend(others.map(|(name, count)| Warning { name: name.to_owned(), count }));
     (status, Json(Readiness { ready, checks, warnings })).into_response()
 }
 

@@ -190,12 +190,13 @@ impl Keyring {
         Ok(found)
     }
 
-    /// The keys with these ids, as far as they still exist.
+    /// The keys with these ids, as far as they still exist. Refused while the KMS has been silent for too long (`kms_watch.rs`).
     pub async fn for_opening(
         &self,
         tenant: TenantId,
         ids: impl IntoIterator<Item = Uuid>,
     ) -> Result<HashMap<Uuid, Arc<OwnedDek>>, KeyringError> {
+        self.allow_opening().await?;
         let (now, cache) = (self.inner.clock.now(), &self.inner.cache);
         let (mut found, mut missing) = (HashMap::new(), HashSet::new());
         for id in ids {

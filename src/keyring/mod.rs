@@ -8,6 +8,7 @@ mod cell;
 mod deks;
 mod forget;
 mod installation;
+mod kms_watch;
 mod notices;
 pub mod places;
 mod rotate;
@@ -57,6 +58,7 @@ struct Inner {
     tenants: Mutex<HashMap<TenantId, Arc<TenantKeys>>>,
     cache: cache::Cache,
     notices: Notices,
+    kms: kms_watch::KmsWatch,
 }
 
 impl Inner {
@@ -75,6 +77,7 @@ impl Keyring {
     pub async fn open(store: Store, top: Top, clock: SharedClock, limits: CacheLimits) -> Result<Self, KeyringError> {
         let root = top.open_or_found(&store, clock.now()).await?;
         let wants_cell = top.cell.places() > 0 && !root.has_cell;
+        let kms = kms_watch::KmsWatch::begin(clock.now(), limits.ttl);
         let inner = Inner {
             store,
             top,
@@ -83,6 +86,7 @@ impl Keyring {
             tenants: Mutex::default(),
             cache: cache::Cache::new(limits),
             notices: Notices::default(),
+            kms,
         };
         let keyring = Self { inner: Arc::new(inner) };
         if wants_cell {

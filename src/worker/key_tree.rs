@@ -11,9 +11,12 @@ use crate::telemetry::{self, Trouble};
 
 const LOOK: Duration = Duration::from_secs(5);
 const CARE_EVERY: u32 = 12;
+/// Often enough for the shortest time that makes sense for opened keys.
+const ASK_KMS_EVERY: u32 = 3;
 
 pub(super) async fn run(worker: Worker, stop: CancellationToken) {
     let mut cell = Trouble::none("the places of the epoch cell cannot be looked at", "the places can be looked at again");
+    let mut kms = Trouble::none("the KMS does not open the root share", "the KMS opens the root share again");
     let mut step = Trouble::none("the key epoch cannot be stepped", "the key epoch can be stepped again");
     let mut round = 0_u32;
     loop {
@@ -22,6 +25,9 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
         if round.is_multiple_of(CARE_EVERY) {
             worker.keyring.sweep();
             cell.note(&worker.keyring.inspect_cell().await);
+        }
+        if round.is_multiple_of(ASK_KMS_EVERY) {
+            kms.note(&worker.keyring.ask_kms().await);
         }
         let stepped = worker.keyring.step_when_due(worker.epoch_step).await;
         step.note(&stepped);
@@ -43,6 +49,7 @@ async fn gauges(worker: &Worker) {
     let cell = worker.keyring.cell();
     metrics::gauge!(telemetry::CELL_PLACES, "state" => "whole").set(cell.whole() as f64);
     metrics::gauge!(telemetry::CELL_PLACES, "state" => "lost").set((cell.places.len() - cell.whole()) as f64);
+    metrics::gauge!(telemetry::KMS_IN_TIME).set(f64::from(u8::from(worker.keyring.kms_is_in_time())));
     metrics::gauge!(telemetry::KEY_EPOCH).set(worker.keyring.epoch() as f64);
     if let Ok(since) = worker.keyring.waits_for_step_since().await {
         let age = since.map_or(0.0, |since| (worker.clock.now() - since).as_seconds_f64().max(0.0));
