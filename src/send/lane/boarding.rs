@@ -14,7 +14,7 @@ use crate::store::StoreError;
 
 /// Requests are listed so long before their moment, and lists follow each other no faster: each costs a statement, and what it names
 /// is in doubt when the process dies before their moment.
-pub(super) const AHEAD: Duration = Duration::from_millis(25);
+pub(super) const AHEAD: Duration = Duration::from_millis(50);
 /// So many are worth a list at once, so that a channel without a limit does not wait; fewer where few have room on the wire.
 const WORTH_A_LIST: usize = 32;
 const OF_THE_WIRE: usize = 8;
