@@ -111,12 +111,14 @@ pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: Cancell
         if stopping || work.slowed_until > now {
             work.put_all_back(now.max(work.slowed_until));
         }
-        work.start_what_may(stopping, now);
+        // One moment for both: what it does not find due is rested for, however long it took to look.
+        let instant = Instant::now();
+        work.start_what_may(stopping, now, instant);
         if stopping && work.is_at_rest() {
             return;
         }
         // While it cannot look it waits for what keeps it from it: a look that is overdue would not let it rest.
-        let (rest, look, may_look) = (work.rests_until(), work.look, !stopping && work.has_time());
+        let (rest, look, may_look) = (work.rests_until(instant), work.look, !stopping && work.has_time());
         let happened = tokio::select! {
             Some(flown) = work.flying.next() => Happened::Flown(flown),
             listed = wait_for(&mut work.listing) => Happened::Listed(listed),
@@ -214,8 +216,8 @@ impl<'a> Work<'a> {
         self.ended.extend(new);
     }
 
-    fn start_what_may(&mut self, stopping: bool, now: OffsetDateTime) {
-        let (sender, instant) = (self.sender, Instant::now());
+    fn start_what_may(&mut self, stopping: bool, now: OffsetDateTime, instant: Instant) {
+        let sender = self.sender;
         self.board(instant);
         if !stopping {
             self.start_uploads();
@@ -273,8 +275,7 @@ impl<'a> Work<'a> {
     }
 
     /// When what waits for a moment may begin.
-    fn rests_until(&self) -> Option<Instant> {
-        let instant = Instant::now();
+    fn rests_until(&self, instant: Instant) -> Option<Instant> {
         let room = self.flying.len() < self.sender.max_in_flight;
         let [send, list] = self.boarding.wakes();
         let board = self.turns.wake().and_then(|at| at.checked_sub(AHEAD));
