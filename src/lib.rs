@@ -21,6 +21,7 @@ pub mod directory;
 pub mod keyring;
 
 pub mod egress;
+pub mod kms;
 pub mod media;
 pub mod meta;
 pub mod store;

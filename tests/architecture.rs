@@ -16,7 +16,7 @@ const RINGS: &[&[&str]] = &[
     &["access", "deliver", "ingest", "media", "send"],
     &["audit", "directory"],
     &["keyring"],
-    &["egress", "meta", "store"],
+    &["egress", "kms", "meta", "store"],
     &["crypto", "domain", "tlog"],
     &["clock", "config", "ids", "secret", "telemetry"],
 ];
@@ -35,7 +35,8 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("axum::", &["http", "simulator", "cli"]),
     ("sqlx::", &["store", "app", "cli"]),
-    ("reqwest::", &["meta", "egress", "simulator", "cli"]),
+    ("reqwest::", &["meta", "egress", "kms", "simulator", "cli"]),
+    ("cryptoki::", &["kms"]),
     ("async_nats::", &["egress"]),
     ("lapin::", &["egress"]),
     ("krafka::", &["egress"]),

@@ -19,7 +19,7 @@ pub(super) async fn open(store: &Store, config: &Config, clock: &SharedClock) ->
         None => None,
     };
     let top = Top {
-        kms: kms(&keys.kms).await?,
+        kms: kms(&keys.kms)?,
         previous: previous.map(|secret| Arc::new(LocalKms::new("file", &secret)) as Arc<dyn Kms>),
         cell: Cell::new(keys.cell_files.clone(), keys.cell_needed),
     };
@@ -30,7 +30,7 @@ pub(super) async fn open(store: &Store, config: &Config, clock: &SharedClock) ->
     Keyring::open(store.clone(), top, clock.clone(), limits).await.context("the key tree cannot be opened")
 }
 
-async fn kms(source: &KmsSource) -> anyhow::Result<Arc<dyn Kms>> {
+fn kms(source: &KmsSource) -> anyhow::Result<Arc<dyn Kms>> {
     Ok(match source {
         KmsSource::Local(local) => {
             let name = match local {
@@ -41,14 +41,6 @@ async fn kms(source: &KmsSource) -> anyhow::Result<Arc<dyn Kms>> {
             Arc::new(LocalKms::new(name, &secret))
         }
         KmsSource::OpenBao(settings) => Arc::new(OpenBao::new(openbao(settings)?)?),
-        #[cfg(feature = "kms-aws")]
-        KmsSource::Aws(settings) => {
-            use crate::kms::aws::{AwsKms, AwsSettings};
-            let settings = AwsSettings { key: settings.key.clone(), region: settings.region.clone() };
-            Arc::new(AwsKms::new(settings).await)
-        }
-        #[cfg(not(feature = "kms-aws"))]
-        KmsSource::Aws(_) => anyhow::bail!("keys.kms = \"aws\" needs a build with the feature kms-aws"),
         #[cfg(feature = "kms-pkcs11")]
         KmsSource::Pkcs11(settings) => {
             use crate::kms::pkcs11::{Pkcs11Kms, Pkcs11Settings};

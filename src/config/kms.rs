@@ -19,8 +19,6 @@ pub enum KmsSource {
     Local(LocalSecret),
     /// The transit engine of an OpenBao or Vault.
     OpenBao(OpenBaoConfig),
-    /// AWS KMS.
-    Aws(AwsConfig),
     /// A hardware security module.
     Pkcs11(Pkcs11Config),
 }
@@ -77,15 +75,6 @@ pub struct OpenBaoConfig {
     pub authorities: Option<PathBuf>,
 }
 
-/// Which key at AWS. Credentials come from where AWS's tools look for them.
-#[derive(Debug, Clone)]
-pub struct AwsConfig {
-    /// Id, ARN or alias.
-    pub key: String,
-    /// Region; empty: as AWS's tools find it.
-    pub region: String,
-}
-
 /// Which key of which token.
 #[derive(Debug, Clone)]
 pub struct Pkcs11Config {
@@ -104,7 +93,6 @@ enum Kind {
     File,
     Env,
     OpenBao,
-    Aws,
     Pkcs11,
 }
 
@@ -116,7 +104,6 @@ impl FromStr for Kind {
             "file" => Ok(Self::File),
             "env" => Ok(Self::Env),
             "openbao" => Ok(Self::OpenBao),
-            "aws" => Ok(Self::Aws),
             "pkcs11" => Ok(Self::Pkcs11),
             _ => Err(()),
         }
@@ -125,7 +112,7 @@ impl FromStr for Kind {
 
 /// Every key is read whatever the kind, so that the unknown-key check and the printed configuration know them.
 pub(super) fn source(reader: &mut Reader) -> Option<KmsSource> {
-    let kind = reader.parsed("keys.kms", "\"file\", \"env\", \"openbao\", \"aws\" or \"pkcs11\"");
+    let kind = reader.parsed("keys.kms", "\"file\", \"env\", \"openbao\" or \"pkcs11\"");
     let (text, path) = (reader.shown_secret("keys.secret"), reader.path("keys.secret_file"));
     let remote = Remote::read(reader);
     match kind? {
@@ -190,7 +177,6 @@ struct Remote {
     openbao: Option<(Option<Url>, String, String, String)>,
     openbao_token: Option<KmsToken>,
     openbao_authorities: Option<PathBuf>,
-    aws: Option<(String, String)>,
     pkcs11: Option<(String, String)>,
     pkcs11_module: Option<PathBuf>,
     pkcs11_pin: Option<KmsToken>,
@@ -204,13 +190,11 @@ impl Remote {
         );
         let mut word = |key: &str| reader.parsed::<String>(key, "a name");
         let (mount, key, namespace) = (word("keys.openbao_mount"), word("keys.openbao_key"), word("keys.openbao_namespace"));
-        let (aws_key, aws_region) = (word("keys.aws_key"), word("keys.aws_region"));
         let (token_label, key_label) = (word("keys.pkcs11_token"), word("keys.pkcs11_key"));
         Self {
             openbao: url.map(|url| url.0).zip(mount).zip(key).zip(namespace).map(|(((a, b), c), d)| (a, b, c, d)),
             openbao_token: reader.secret("keys.openbao_token").map(KmsToken::new),
             openbao_authorities: reader.path("keys.openbao_ca_file"),
-            aws: aws_key.zip(aws_region),
             pkcs11: token_label.zip(key_label),
             pkcs11_module: reader.path("keys.pkcs11_module"),
             pkcs11_pin: reader.secret("keys.pkcs11_pin").map(KmsToken::new),
@@ -231,14 +215,6 @@ impl Remote {
                 let (url, token) = url.zip(self.openbao_token)?;
                 let authorities = self.openbao_authorities;
                 Some(KmsSource::OpenBao(OpenBaoConfig { url, mount, key, namespace, token, authorities }))
-            }
-            Kind::Aws => {
-                let (key, region) = self.aws?;
-                if key.is_empty() {
-                    missing("keys.aws_key", "id, ARN or alias of the key");
-                    return None;
-                }
-                Some(KmsSource::Aws(AwsConfig { key, region }))
             }
             Kind::Pkcs11 => {
                 let (token, key) = self.pkcs11?;

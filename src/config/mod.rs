@@ -38,7 +38,7 @@ pub use graph::{AllowedCall, GraphConfig};
 pub use ingest::IngestConfig;
 pub use key_file::{KeyFileError, create_key_file, decode, open_key_file, read_key_file};
 pub use keys::KeysConfig;
-pub use kms::{AwsConfig, KmsSecret, KmsSource, LocalSecret, OpenBaoConfig, Pkcs11Config};
+pub use kms::{KmsSecret, KmsSource, LocalSecret, OpenBaoConfig, Pkcs11Config};
 pub use layers::{DEFAULT_TOML, environment};
 pub use log::{LogConfig, LogFormat};
 pub use media::{MediaConfig, MediaPlace};

@@ -1,8 +1,6 @@
 //! KMS providers that are reached from this machine: each wraps the root share of the key tree with a secret that never leaves it
 //! (`crypto::kms`). The secret in a file or in the environment needs no provider of its own.
 
-#[cfg(feature = "kms-aws")]
-pub mod aws;
 pub mod openbao;
 #[cfg(feature = "kms-pkcs11")]
 pub mod pkcs11;
