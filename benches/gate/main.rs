@@ -1,7 +1,7 @@
 //! `make bench`: how many webhooks a second this build proves, seals, stores and answers, and how many events it delivers, on a
 //! Postgres that is made for it and deleted afterwards. `docs/performance.md` says what is measured and what is not. Nothing
 //! else is written. The argument `in` measures the way in alone, `out` the way out to apps
-//! alone, `audit` the audit log alone, `send` the way out to Meta alone.
+//! alone, `audit` the audit log alone, `send` the way out to Meta alone; `keys` the key tree, which no other run measures.
 
 mod audit;
 mod bench;
@@ -12,6 +12,7 @@ mod gateway;
 mod histogram;
 mod history;
 mod http1;
+mod keys;
 mod load;
 mod machine;
 mod open;
@@ -75,6 +76,12 @@ async fn measure() -> anyhow::Result<()> {
     let alone = |part| std::env::args().any(|argument| argument == part);
     let (mut report, mut targets) = (format!("\n\n{machine}\n"), Vec::new());
     let (only_audit, only_sending) = (alone("audit"), alone("send"));
+    if alone("keys") {
+        let findings = keys::run(&bench, &server).await?;
+        report.push_str(&keys::render(&findings));
+        report.push_str(&table::verdicts(&keys::judge(&findings)));
+        return Ok(std::io::stdout().write_all(report.as_bytes())?);
+    }
     if !alone("out") && !only_audit && !only_sending {
         let findings = scenario::run(&bench, &server).await?;
         report.push_str(&table::render(&findings, sizes));

@@ -108,7 +108,7 @@ actions! {
     ReplayCreated = "replay.created",
     /// A replay was ended.
     ReplayCancelled = "replay.cancelled",
-    /// The key epoch was stepped; `details` says from which to which, and how many places of the cell were written.
+    /// The key epoch was stepped; `details` says from which to which, and how many of the places of the cell were written.
     KeysStepped = "keys.stepped",
     /// Keys of the key tree are about to be replaced; `details` says of which level.
     KeysRotated = "keys.rotated",

@@ -11,8 +11,8 @@ impl Audit {
         let store = &self.inner.store;
         for step in store.unnoted_steps().await? {
             let act = Act::new(TenantId::DEFAULT, Actor::GATEWAY, Action::KeysStepped, Object::several("key_epoch"));
-            let epochs = format!("epoch {} to {}", step.epoch - 1, step.epoch);
-            let places = format!("places {} of {}", step.places_written, step.places);
+            let epochs = format!("epoch={}..{}", step.epoch - 1, step.epoch);
+            let places = format!("places={}/{}", step.places_written, step.places);
             let count = usize::try_from(step.keys_forgotten).unwrap_or_default();
             self.record(act.times(count).with(&[&epochs, &places])).await?;
             store.note_step(step.epoch, self.inner.clock.now()).await?;

@@ -91,7 +91,8 @@ async fn rotate(base: &Base, level: Level, out: &mut (dyn Write + Send)) -> anyh
         Level::Tenant => keyring.replace_tenant_keys().await?,
         Level::Bucket => {
             let rotated = keyring.rotate_buckets(TENANT);
-            let (replaced, step) = rotated.await.context("what is done stays done; the same call goes on with the rest")?;
+            let (replaced, step) =
+                rotated.await.context("what is done stays done; the same call goes on with the rest")?;
             writeln!(out, "{replaced} bucket keys were replaced")?;
             step
         }
@@ -107,7 +108,10 @@ fn tell(step: &EpochStep, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     )?;
     let (written, places) = step.places;
     if places == 0 {
-        writeln!(out, "there is no epoch cell (keys.cell_files): the KMS secret and an old copy of the key tables still open what was forgotten")?;
+        writeln!(
+            out,
+            "there is no epoch cell (keys.cell_files): the KMS secret and an old copy of the key tables still open what was forgotten"
+        )?;
     } else {
         writeln!(out, "{written} of {places} places of the epoch cell were overwritten, {} are needed", step.needed)?;
     }

@@ -41,7 +41,6 @@ const fn needed(verb: &Verb) -> Option<Permission> {
             | ChannelVerb::Remove { .. },
         ) => Permission::ChannelsManage,
         Verb::Channel(ChannelVerb::Pin { .. } | ChannelVerb::Register { .. }) => Permission::NumbersManage,
-        Verb::Keys(KeyTreeVerb::Status) => Permission::AuditRead,
         Verb::Keys(KeyTreeVerb::Step | KeyTreeVerb::Rotate { .. } | KeyTreeVerb::Rewrap) => Permission::KeyTreeManage,
         Verb::Media(MediaVerb::List(_) | MediaVerb::Show { .. } | MediaVerb::Get(_) | MediaVerb::Link { .. }) => {
             Permission::MediaRead
@@ -70,7 +69,7 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         Verb::Send(_) | Verb::Message(MessageVerb::Cancel { .. }) => Permission::MessagesSend,
         Verb::Message(MessageVerb::Show { .. } | MessageVerb::List(_)) => Permission::MessagesRead,
         Verb::Contact(ContactVerb::Decoy { .. }) => Permission::DecoysManage,
-        Verb::Audit(_) | Verb::Breach(_) => Permission::AuditRead,
+        Verb::Audit(_) | Verb::Breach(_) | Verb::Keys(KeyTreeVerb::Status) => Permission::AuditRead,
         Verb::Tail(_) => Permission::EventsRead,
     })
 }

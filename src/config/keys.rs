@@ -75,7 +75,10 @@ fn cell(reader: &mut Reader) -> Option<(Vec<PathBuf>, u8)> {
         return None;
     }
     if needed > all.max(1) || (needed == all && all > 1) {
-        reader.fault("keys.cell_needed", "must be fewer than there are places, so that one can be lost without everything being lost");
+        reader.fault(
+            "keys.cell_needed",
+            "must be fewer than there are places, so that one can be lost without everything being lost",
+        );
         return None;
     }
     Some((places, needed))

@@ -92,7 +92,10 @@ impl Cell {
 
     /// All shares that the places hold, whatever their epoch.
     pub(super) fn read(&self) -> Vec<Result<Vec<Slot>, PlaceFault>> {
-        self.places.iter().map(|path| open_key_file(path, false).map_err(PlaceFault::from).and_then(|file| slots(&file))).collect()
+        self.places
+            .iter()
+            .map(|path| open_key_file(path, false).map_err(PlaceFault::from).and_then(|file| slots(&file)))
+            .collect()
     }
 
     /// How each place stands, for the epoch in force.
@@ -107,8 +110,10 @@ impl Cell {
         }
         let current = sets.iter().max_by_key(|(_, count)| *count).map(|(set, _)| *set);
         let is_current = |slot: &Slot| is_of(slot, installation, epoch) && Some(slot.set) == current;
-        let needed = read.iter().flatten().flatten().find(|slot| is_current(slot)).map_or(self.needed, |one| one.needed);
-        let has_leftovers = read.iter().flatten().flatten().any(|slot| is_ours(slot, installation) && slot.epoch != epoch);
+        let needed =
+            read.iter().flatten().flatten().find(|slot| is_current(slot)).map_or(self.needed, |one| one.needed);
+        let has_leftovers =
+            read.iter().flatten().flatten().any(|slot| is_ours(slot, installation) && slot.epoch != epoch);
         let fault = |read: &Result<Vec<Slot>, PlaceFault>| match read {
             Err(fault) => Some(fault.to_string()),
             Ok(slots) if slots.iter().any(is_current) => None,
@@ -155,8 +160,7 @@ impl HeldCell {
         let all = u8::try_from(self.files.len()).unwrap_or(u8::MAX);
         let shares = sharing::split(cell, self.needed, all);
         for ((file, share), number) in self.files.iter_mut().zip(shares).zip(1..) {
-            let slot =
-                Slot { installation, epoch, set, needed: self.needed, places: all, number, share: Share(share) };
+            let slot = Slot { installation, epoch, set, needed: self.needed, places: all, number, share: Share(share) };
             if let Ok(open) = file
                 && let Err(fault) = put(open, &slot)
             {
@@ -200,7 +204,9 @@ fn hold(path: &Path, make: bool, deadline: Instant) -> Result<File, PlaceFault> 
 /// Not the folder: what is missing there may be a disk that was not mounted.
 fn create(path: &Path) -> Result<File, PlaceFault> {
     let file = match create_key_file(path) {
-        Err(KeyFileError::Unreadable(error)) if error.kind() == io::ErrorKind::AlreadyExists => open_key_file(path, true)?,
+        Err(KeyFileError::Unreadable(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+            open_key_file(path, true)?
+        }
         result => result?,
     };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {

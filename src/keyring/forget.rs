@@ -109,9 +109,9 @@ impl Inner {
         let mut checks = Vec::with_capacity(ids.len());
         for id in ids {
             let check = match self.opened_by_id(tenant, &[id]).await {
-                Ok(opened) => opened.first().map_or([0; 32], |(_, dek)| {
-                    HashKey::of_dek(&dek.dek, "forgotten").hash::<32>(&[id.as_bytes()])
-                }),
+                Ok(opened) => opened
+                    .first()
+                    .map_or([0; 32], |(_, dek)| HashKey::of_dek(&dek.dek, "forgotten").hash::<32>(&[id.as_bytes()])),
                 Err(error) if error.is_retryable() => return Err(error),
                 // It opens nothing any more; that does not keep its row.
                 Err(_) => [0; 32],

@@ -18,7 +18,7 @@ use crate::crypto::keys::{KeyBytes, WrappingKey, random_key, random_key_id};
 use crate::crypto::wrap;
 use crate::ids::TenantId;
 use crate::store::bucket_keys::NewBucket;
-use crate::store::epoch_steps::{EpochStepRow, TenantAtStep};
+use crate::store::epoch_steps::{BelowKek, EpochStepRow, TenantAtStep};
 use crate::store::keys::WrappedKeyRow;
 use crate::store::{Store, StoreError, Transaction};
 
@@ -245,24 +245,23 @@ impl Inner {
         };
         let (id, bytes) = (random_key_id(), random_key());
         let kek = WrappingKey::new(&bytes);
-        let mut buckets = Vec::new();
+        let mut below = BelowKek::default();
         for (number, row) in self.store.buckets_at_step(transaction, tenant).await? {
             let (name, key) = (number.to_be_bytes(), row.id);
             let context = bucket_context(tenant, key, &name);
             match wrap::unwrap(&old, &context, &row.wrapped) {
-                Ok(bucket) => buckets.push((number, wrap::wrap(&kek, &context, &bucket))),
+                Ok(bucket) => below.buckets.push((number, wrap::wrap(&kek, &context, &bucket))),
                 Err(_) => tracing::error!(bucket = number, "a bucket key does not open, and is left behind"),
             }
         }
-        let mut index = Vec::new();
         for (purpose, wrapped) in self.store.index_keys_at_step(transaction, tenant).await? {
             let context = context("index", tenant, purpose_id(&purpose));
             let key = wrap::unwrap(&old, &context, &wrapped).map_err(|_| KeyringError::Damaged { level: "index" })?;
-            index.push((purpose, wrap::wrap(&kek, &context, &key)));
+            below.index.push((purpose, wrap::wrap(&kek, &context, &key)));
         }
         let wrapped = wrap::wrap(&new.root.key, &context("tenant", tenant, id), &bytes);
         let kek = WrappedKeyRow { id, parent: uuid::Uuid::nil(), wrapped };
-        Ok(self.store.replace_kek(transaction, tenant, &kek, (&buckets, &index), (epoch, now)).await?)
+        Ok(self.store.replace_kek(transaction, tenant, &kek, &below, (epoch, now)).await?)
     }
 
     /// Shares the cell of `epoch` out. Refused when too few places take theirs; nothing is left of it then.

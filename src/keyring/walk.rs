@@ -7,11 +7,11 @@ use std::sync::Arc;
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
+use super::Inner;
 use super::cache::Bucket;
 use super::deks::{DekName, OwnedDek};
 use super::installation::KeyringError;
 use super::tenant::TenantKeys;
-use super::Inner;
 use crate::crypto::keys::{Dek, WrappingKey, random_key, random_key_id};
 use crate::crypto::wrap::{self, WrapContext};
 use crate::ids::TenantId;
@@ -67,7 +67,9 @@ impl Inner {
         again: bool,
     ) -> Result<(), KeyringError> {
         if again {
-            names.iter().for_each(|name| self.cache.drop_bucket(tenant, name.bucket()));
+            for name in names {
+                self.cache.drop_bucket(tenant, name.bucket());
+            }
         }
         let buckets = self.buckets_for_making(tenant, names.iter().map(DekName::bucket), now).await?;
         let mut rows = Vec::with_capacity(names.len());

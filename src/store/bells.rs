@@ -42,7 +42,10 @@ impl Call {
     /// A release that does not know the word takes it for a call of all lanes.
     fn write_forgotten(contacts: &[Uuid]) -> String {
         let some = if contacts.len() <= MOST { contacts } else { &[] };
-        std::iter::once(FORGOTTEN.to_owned()).chain(some.iter().map(|one| one.simple().to_string())).collect::<Vec<_>>().join(" ")
+        std::iter::once(FORGOTTEN.to_owned())
+            .chain(some.iter().map(|one| one.simple().to_string()))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     fn read(text: &str) -> Self {

@@ -18,6 +18,15 @@ pub struct TenantAtStep {
     pub touched: Option<i64>,
 }
 
+/// What a KEK wraps, wrapped anew.
+#[derive(Debug, Default)]
+pub struct BelowKek {
+    /// Bucket keys by their numbers.
+    pub buckets: Vec<(i16, Vec<u8>)>,
+    /// Index keys by their purposes.
+    pub index: Vec<(String, Vec<u8>)>,
+}
+
 /// What a step came to, for those who look later.
 #[derive(Debug, Clone)]
 pub struct EpochStepRow {
@@ -126,10 +135,9 @@ impl Store {
         transaction: &mut Transaction,
         tenant: TenantId,
         kek: &WrappedKeyRow,
-        below: (&[(i16, Vec<u8>)], &[(String, Vec<u8>)]),
+        below: &BelowKek,
         (epoch, now): (i64, OffsetDateTime),
     ) -> Result<(), StoreError> {
-        let (buckets, index) = below;
         // In place: whoever waits for the lock of the row finds the new KEK and not that there is none.
         sqlx::query!(
             "UPDATE waxseal_keys.tenant_kek SET kek_id = $2, epoch = $3, wrapped = $4, created_at = $5
@@ -142,7 +150,7 @@ impl Store {
         )
         .execute(&mut **transaction)
         .await?;
-        let (numbers, wrapped): (Vec<i16>, Vec<Vec<u8>>) = buckets.iter().cloned().unzip();
+        let (numbers, wrapped): (Vec<i16>, Vec<Vec<u8>>) = below.buckets.iter().cloned().unzip();
         sqlx::query!(
             "UPDATE waxseal_keys.bucket_key b SET kek_id = $2, wrapped = new.wrapped
              FROM UNNEST($3::int2[], $4::bytea[]) AS new (bucket, wrapped) WHERE b.tenant_id = $1 AND b.bucket = new.bucket",
@@ -153,7 +161,7 @@ impl Store {
         )
         .execute(&mut **transaction)
         .await?;
-        let (purposes, wrapped): (Vec<String>, Vec<Vec<u8>>) = index.iter().cloned().unzip();
+        let (purposes, wrapped): (Vec<String>, Vec<Vec<u8>>) = below.index.iter().cloned().unzip();
         sqlx::query!(
             "UPDATE waxseal_keys.index_key i SET kek_id = $2, wrapped = new.wrapped
              FROM UNNEST($3::text[], $4::bytea[]) AS new (purpose, wrapped)
@@ -212,11 +220,8 @@ impl Store {
 
     /// Another wrapping of the same root share; false when the root was replaced meanwhile.
     pub async fn rewrap_share(&self, before: &[u8], share: &[u8]) -> Result<bool, StoreError> {
-        let done = sqlx::query!(
-            "UPDATE waxseal_keys.installation SET root_share = $2 WHERE root_share = $1",
-            before,
-            share,
-        );
+        let done =
+            sqlx::query!("UPDATE waxseal_keys.installation SET root_share = $2 WHERE root_share = $1", before, share,);
         Ok(done.execute(self.key_pool()).await?.rows_affected() == 1)
     }
 

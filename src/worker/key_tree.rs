@@ -15,7 +15,8 @@ const CARE_EVERY: u32 = 12;
 const ASK_KMS_EVERY: u32 = 3;
 
 pub(super) async fn run(worker: Worker, stop: CancellationToken) {
-    let mut cell = Trouble::none("the places of the epoch cell cannot be looked at", "the places can be looked at again");
+    let mut cell =
+        Trouble::none("the places of the epoch cell cannot be looked at", "the places can be looked at again");
     let mut kms = Trouble::none("the KMS does not open the root share", "the KMS opens the root share again");
     let mut step = Trouble::none("the key epoch cannot be stepped", "the key epoch can be stepped again");
     let mut round = 0_u32;

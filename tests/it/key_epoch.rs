@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use time::Duration;
@@ -36,7 +35,9 @@ impl Places {
     fn new(name: &str) -> Self {
         let folder = Folder::new(name);
         let files = (1..=3).map(|number| folder.0.join(number.to_string()).join("cell")).collect::<Vec<_>>();
-        files.iter().for_each(|file| std::fs::create_dir_all(file.parent().unwrap()).unwrap());
+        for file in &files {
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        }
         Self { _folder: folder, files }
     }
 
@@ -49,7 +50,9 @@ impl Places {
     }
 
     fn put(&self, bytes: &[Vec<u8>]) {
-        self.files.iter().zip(bytes).for_each(|(file, bytes)| std::fs::write(file, bytes).unwrap());
+        for (file, bytes) in self.files.iter().zip(bytes) {
+            std::fs::write(file, bytes).unwrap();
+        }
     }
 
     async fn app(&self) -> TestApp {
@@ -210,7 +213,8 @@ async fn no_older_copy_of_the_key_tables_opens_what_was_forgotten() {
     let opened = keyring(&app).for_opening(TENANT, [forgotten]).await;
     assert!(matches!(opened, Err(KeyringError::Damaged { level: "bucket" })), "{opened:?}");
     // And the KEK of before beside it: it hangs from a root that is no more.
-    let deepest = "UPDATE waxseal_keys.bucket_key b SET kek_id = o.kek_id FROM older.bucket_key o WHERE o.bucket = b.bucket;
+    let deepest =
+        "UPDATE waxseal_keys.bucket_key b SET kek_id = o.kek_id FROM older.bucket_key o WHERE o.bucket = b.bucket;
                    UPDATE waxseal_keys.tenant_kek k SET kek_id = o.kek_id, wrapped = o.wrapped FROM older.tenant_kek o";
     database::sabotage(&database, deepest).await;
     let opened = keyring(&app).for_opening(TENANT, [forgotten]).await;
@@ -495,9 +499,8 @@ async fn what_was_forgotten_waits_for_a_day_at_most_and_the_audit_log_has_the_st
         entry.is_object()
     })
     .await;
-    let entry = entry.to_string();
-    assert!(entry.contains("epoch 0 to 1") && entry.contains("places 0 of 0"), "{entry}");
-    assert_eq!(app.api(Method::GET, "/v1/events").send().await.unwrap().status().as_u16(), 200);
+    let said = entry.to_string();
+    assert!(said.contains("epoch=0..1,places=0/0"), "{said}");
 }
 
 async fn said(words: &[&str], environment: &[(String, String)]) -> (bool, String) {
@@ -540,9 +543,13 @@ async fn an_operator_sees_the_tree_rotates_every_level_and_changes_the_kms_secre
     secret(&old, &before);
     let mut renewed = environment.clone();
     renewed.retain(|(name, _)| name != "WAXSEAL_KEYS__SECRET");
-    renewed.push(("WAXSEAL_KEYS__SECRET".to_owned(), "9b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e91f".to_owned()));
+    renewed.push((
+        "WAXSEAL_KEYS__SECRET".to_owned(),
+        "9b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e91f".to_owned(),
+    ));
     assert!(!said(&["keys", "status"], &renewed).await.0, "not its secret");
-    let both = [renewed.clone(), vec![("WAXSEAL_KEYS__PREVIOUS_SECRET_FILE".to_owned(), old.display().to_string())]].concat();
+    let both =
+        [renewed.clone(), vec![("WAXSEAL_KEYS__PREVIOUS_SECRET_FILE".to_owned(), old.display().to_string())]].concat();
     assert!(said(&["keys", "status"], &both).await.0);
     let (done, text) = said(&["keys", "rewrap"], &both).await;
     assert!(done && text.contains("may go"), "{text}");
@@ -572,11 +579,13 @@ async fn a_second_implementation_opens_the_tree_with_two_places_of_the_cell_and_
     keyring(&app).replace_tenant_keys().await.unwrap();
 
     let text = async |statement: String| database::text(&database, &statement).await;
-    let hex = async |column: &str, rest: &str| text(format!("SELECT encode({column}, 'hex') FROM waxseal_keys.{rest}")).await;
+    let hex =
+        async |column: &str, rest: &str| text(format!("SELECT encode({column}, 'hex') FROM waxseal_keys.{rest}")).await;
     let nil = Uuid::nil();
     let unwrap = |key: &str, level: &str, id: &str, name: &str, wrapped: &str| {
         let tenant = if level == "share" { nil } else { TENANT.uuid() };
-        let request = json!({ "key": key, "level": level, "tenant": tenant, "id": id, "name": name, "wrapped": wrapped });
+        let request =
+            json!({ "key": key, "level": level, "tenant": tenant, "id": id, "name": name, "wrapped": wrapped });
         python("unwrap", &request)["content"].as_str().expect(level).to_owned()
     };
     let installation = text("SELECT installation_id::text FROM waxseal_keys.installation".to_owned()).await;

@@ -91,7 +91,7 @@ async fn a_secret_that_is_missing_exposed_or_spoiled_is_refused_in_one_line() {
     installation.refuses("the key is not 64 hex digits").await;
     write(&installation.secret(), &RIGHT[..62], 0o600);
     installation.refuses("the key is not 64 hex digits").await;
-    write(&installation.secret(), &"a".repeat(64), 0o600);
+    write(&installation.secret(), "a".repeat(64), 0o600);
     installation.refuses("the key is an example").await;
 }
 
