@@ -35,7 +35,7 @@ async fn a_message_that_was_taken_back_is_never_sent_and_endpoints_are_told() {
     let answer = cancel(&app, &id).await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert!(answer.headers().contains_key("x-audit-index"), "it leaves an entry");
-    assert_eq!(answer.json::<Value>().await.unwrap(), json!({ "id": id, "state": "cancelled" }));
+    assert_eq!(answer.json::<Value>().await.unwrap(), json!({ "id": id, "state": "cancelled", "queue": null }));
     problem(cancel(&app, &id).await, StatusCode::CONFLICT, "message_not_queued").await;
     let told = receiver.wait_for(1).await[0].json();
     assert_eq!((&told["type"], &told["data"]["message_id"]), (&json!("message.cancelled"), &json!(id)));
