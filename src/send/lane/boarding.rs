@@ -87,11 +87,12 @@ impl Boarding {
     /// The list is kept, or it is not, and what was to be on it must not be sent.
     pub(super) fn was_listed(&mut self, is_kept: bool, pause_until: Instant) {
         self.is_listing = false;
-        let leaving = std::mem::take(&mut self.leaving);
+        let mut leaving = std::mem::take(&mut self.leaving);
         if !is_kept {
             // It may be kept all the same, so that these stay named until they end.
             self.from = pause_until;
-            self.waiting.extend(leaving);
+            leaving.append(&mut self.waiting);
+            self.waiting = leaving;
             return;
         }
         self.has_list = true;
