@@ -1,4 +1,4 @@
-//! Deletes files: at Meta, in the object store, and what is known of them. Whoever is killed on the way has another finish it.
+//! Deletes files: in the object store, at Meta, and what is known of them. Whoever is killed on the way has another finish it.
 
 use std::sync::Arc;
 
@@ -45,12 +45,13 @@ impl Fetcher {
         if !self.store.begin_deleting_media(tenant, media, self.clock.now()).await? {
             return Ok(false);
         }
+        // What lies here goes first: it is ours to remove, whether Meta can be asked or not.
+        if let Some(shelf) = &self.shelf {
+            shelf.remove(Place { tenant, media, contact }).await?;
+        }
         for (channel, sealed) in self.store.everywhere_at_meta(tenant, media).await? {
             self.delete_at_meta((tenant, channel), media, &sealed).await?;
             self.store.forget_at_meta((tenant, channel), media).await?;
-        }
-        if let Some(shelf) = &self.shelf {
-            shelf.remove(Place { tenant, media, contact }).await?;
         }
         self.store.finish_deleting_media(tenant, media, self.clock.now()).await?;
         Ok(true)

@@ -265,11 +265,16 @@ impl Store {
     ) -> Result<(), StoreError> {
         sqlx::query!(
             "UPDATE outbox SET next_at = $4
-             WHERE tenant_id = $1 AND channel_id = $2 AND message_id = ANY($3) AND sending_epoch IS NULL AND next_at > $4",
+             WHERE tenant_id = $1 AND channel_id = $2 AND message_id = ANY($3) AND sending_epoch IS NULL AND next_at > $4
+               AND EXISTS (
+                   SELECT 1 FROM lane
+                   WHERE tenant_id = $1 AND kind = 2 AND owner_id = $2 AND shard = $5 AND epoch = $6)",
             lane.tenant.uuid(),
             lane.owner,
             &messages.iter().map(|message| message.uuid()).collect::<Vec<_>>(),
             now,
+            lane.shard,
+            lane.epoch,
         )
         .execute(&self.data)
         .await?;

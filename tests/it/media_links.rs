@@ -21,7 +21,7 @@ struct Scene {
     app: TestApp,
     clock: Arc<ManualClock>,
     media: String,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Scene {
@@ -30,7 +30,7 @@ impl Scene {
         let app = TestApp::spawn_with(clock.clone(), &[("WAXSEAL_MEDIA__URL", &folder.url())]).await;
         let request = app.api(Method::POST, "/v1/media").header(CONTENT_TYPE, "text/plain").body(FILE);
         let made: Value = request.send().await.unwrap().json().await.unwrap();
-        Self { app, clock, media: made["id"].as_str().unwrap().to_owned(), _folder: folder }
+        Self { app, clock, media: made["id"].as_str().unwrap().to_owned(), folder }
     }
 
     async fn link(&self, key: &str, body: Value) -> String {
@@ -121,7 +121,7 @@ async fn an_operator_puts_a_file_reads_it_links_it_and_deletes_it() {
     let folder = Folder::new();
     std::fs::create_dir_all(folder.path()).unwrap();
     let mut environment = app::variables(&scene.app.database, scene.app.simulator.base_url());
-    environment.push(("WAXSEAL_MEDIA__URL".to_owned(), scene._folder.url()));
+    environment.push(("WAXSEAL_MEDIA__URL".to_owned(), scene.folder.url()));
     let says = async |words: &[&str]| {
         let output = waxseal(words, &environment).output().await.unwrap();
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));

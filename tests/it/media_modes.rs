@@ -106,7 +106,7 @@ async fn an_application_is_told_when_a_file_is_there_and_where_and_not_where_met
     app.endpoint(&receiver, "standard").await;
     let id = inbound(&app, "document", "application/pdf", b"the bytes").await;
     let told = receiver.wait_for(2).await;
-    let stored = told.iter().map(|one| one.json()).find(|one| one["type"] == "media.stored").unwrap();
+    let stored = told.iter().find(|one| one.json()["type"] == "media.stored").unwrap().json();
     let item = &stored["data"]["item"];
     assert_eq!((&item["media_id"], &item["event_id"]), (&json!(id), &json!(id)), "{stored}");
     assert_eq!((&item["state"], &item["kind"], &item["bytes"]), (&json!("stored"), &json!("document"), &json!(9)));
