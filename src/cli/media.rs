@@ -11,6 +11,7 @@ use time::Duration;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::health::reachable;
 use super::moment::shown as shown_time;
 use super::progress::{self, Progress};
 use super::settings::base;
@@ -310,7 +311,7 @@ async fn link(base: &Base, config: &Config, (id, minutes): (MediaId, u8), out: O
     let who = operator(Permission::MediaRead);
     let token = base.door().link_media(&who, &Errand::operation(), id, until).await?.context("no such file")?;
     let scheme = if config.tls.internal.is_some() { "https" } else { "http" };
-    let at = config.server.internal_listen;
+    let at = reachable(config.server.internal_listen);
     writeln!(out, "{scheme}://{at}/v1/media-links?token={token}")?;
     Ok(writeln!(out, "good until {}; whoever has it reads the file", shown_time(until))?)
 }
