@@ -6,6 +6,7 @@ mod incoming;
 mod keys;
 mod listeners;
 mod media;
+mod privacy;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -218,6 +219,7 @@ impl Gateway {
         let parts = base.ingest_parts(contacts.clone(), bells.clone(), words(config), keeps_media);
         let ingest = Ingest::start(&parts, incoming::limits(config), &ingest_stage.tasks, &ingest_stage.stop);
         let deliverer = Deliverer { bells: bells.clone(), ..base.deliverer(config)? };
+        let privacy = base.privacy_with(config, contacts.clone(), bells.clone(), files.shelf.clone());
         let sender = base.sender_with(
             config,
             contacts,
@@ -234,6 +236,7 @@ impl Gateway {
             keyring,
             deliverer: deliverer.clone(),
             files: files.clone(),
+            privacy: privacy.clone(),
             sender: sender.clone(),
             audit: base.audit.clone(),
             audit_days: config.audit.retention_days,
@@ -256,6 +259,7 @@ impl Gateway {
             readers: http::Readers::new(lookout.clone()),
             mirror: base.mirror(config, sender.graph.clone()),
             files,
+            privacy,
             sender,
             egress: deliverer.client.clone(),
             deliveries: Deliveries::new(deliverer),

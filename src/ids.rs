@@ -124,8 +124,12 @@ own_ids! {
     ContactId,
     /// An internal application that receives events.
     EndpointId,
+    /// A person to be forgotten.
+    ErasureId,
     /// Something that happened.
     EventId,
+    /// Data of a person that must stay.
+    HoldId,
     /// A file. One that somebody sent has the id of the event that brought it.
     MediaId,
     /// A message that an application handed to us for Meta.

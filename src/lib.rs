@@ -13,6 +13,7 @@ pub mod worker;
 pub mod access;
 pub mod deliver;
 pub mod ingest;
+pub mod privacy;
 pub mod send;
 
 pub mod audit;

@@ -61,6 +61,8 @@ pub const DEAD: &str = "waxseal_dead_total";
 pub const REDRIVEN: &str = "waxseal_redriven_total";
 /// Events of replays that are owed once more.
 pub const REPLAYED: &str = "waxseal_replayed_total";
+/// Erasures that are not certified yet.
+pub const ERASURES_RUNNING: &str = "waxseal_erasures_running";
 /// Replays that are not at their end.
 pub const REPLAYS_RUNNING: &str = "waxseal_replays_running";
 /// Channels whose access token needs attention. Label `reason`: `invalid`, `missing_scopes`, `expires_soon`.
@@ -163,6 +165,7 @@ fn describe() {
     describe_counter!(DEAD, "Deliveries given up, by reason.");
     describe_counter!(REDRIVEN, "Dead letters that are owed again.");
     describe_counter!(REPLAYED, "Events of replays that are owed once more.");
+    describe_gauge!(ERASURES_RUNNING, "Erasures that are not certified yet.");
     describe_gauge!(REPLAYS_RUNNING, "Replays that are not at their end.");
     describe_gauge!(TOKEN_TROUBLES, "Channels whose access token needs attention, by reason.");
     describe_gauge!(BREAKERS_OPEN, "Endpoints that accept nothing and are only probed.");

@@ -61,6 +61,9 @@ impl Door {
 
     /// Counts the people against the caller's budget, leaves an entry and commits it. A reading that found nothing leaves none: there is nothing to be opened.
     pub(super) async fn record(&self, who: &Caller, errand: &Errand, reading: Reading) -> Result<Recorded, DoorError> {
+        if self.withholds(who, &reading.people) {
+            return Err(DoorError::Held);
+        }
         if reading.count > 0 {
             self.spend(who, errand, &reading.people).await?;
             self.refusals.alarms.watch(who, errand, &reading.people).await?;
@@ -68,6 +71,17 @@ impl Door {
             errand.keep(self.audit.record_about(act, reading.people).await?);
         }
         Ok(Recorded(who.tenant))
+    }
+}
+
+impl Door {
+    /// Whether one of these people's data are held, and the caller is not one who may read them all the same.
+    pub(super) fn withholds(&self, who: &Caller, people: &[Uuid]) -> bool {
+        if who.require(Permission::HeldRead).is_ok() {
+            return false;
+        }
+        let (snapshot, now) = (self.directory.snapshot(), self.clock.now());
+        people.iter().any(|contact| snapshot.is_held(who.tenant, contact, now))
     }
 }
 

@@ -16,7 +16,7 @@ impl Door {
     pub(super) async fn spend(&self, who: &Caller, errand: &Errand, contacts: &[Uuid]) -> Result<(), DoorError> {
         let Some(budget) = who.budget.filter(|_| !contacts.is_empty()) else { return Ok(()) };
         let keys = self.keyring.tenant(who.tenant).await?;
-        let hash = |contact: &Uuid| keys.requests.hash(&[b"read", who.key.uuid().as_bytes(), contact.as_bytes()]);
+        let hash = |contact: &Uuid| keys.shown_to(who.key, contact);
         let hashes: Vec<[u8; 16]> = contacts.iter().map(hash).collect();
         match self.store.spend(who.tenant, who.key, &hashes, budget, self.directory.now()).await? {
             Spent::Yes { left } => {

@@ -40,6 +40,9 @@ pub enum DoorError {
     /// No entry, no plaintext.
     #[error("the read could not be recorded")]
     Audit(#[from] AuditError),
+    /// Somebody holds the person's data, and the caller is not one who may read them all the same.
+    #[error("the contact's data are held")]
+    Held,
     /// The caller was shown as many contacts as its key may be shown in an hour. The key is locked.
     #[error("the read budget of the key is exceeded")]
     Spent,
@@ -50,7 +53,7 @@ impl DoorError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Denied(_) | Self::Spent => false,
+            Self::Denied(_) | Self::Held | Self::Spent => false,
             Self::Store(error) => error.is_retryable(),
             Self::Keys(error) => error.is_retryable(),
             Self::Audit(_) => true,
@@ -150,7 +153,8 @@ impl Door {
         };
         let after = (query.after.xid, query.after.event);
         let scan = self.store.page_of_events(who.tenant, after, filter, one_more(query.limit)).await?;
-        let page = scan.into_page(after, query.limit);
+        let mut page = scan.into_page(after, query.limit);
+        page.rows.retain(|row| row.contact_id.is_none_or(|contact| !self.withholds(who, &[contact])));
         let (xid, event) = page.end;
         let reading =
             Reading::several(Action::EventsRead, "event").of(query.channel, page.rows.len(), people_in(&page.rows));
@@ -182,6 +186,7 @@ impl Door {
         if let Some(met) = self.met(who, &ids).await? {
             rows.retain(|row| met.contains(&row.contact_id));
         }
+        rows.retain(|row| !self.withholds(who, &[row.contact_id]));
         let ids = rows.iter().map(|row| row.contact_id).collect();
         let recorded = self
             .record(who, errand, Reading::several(Action::ContactsRead, "contact").of(None, rows.len(), ids))

@@ -82,7 +82,9 @@ const fn roles(permission: Permission) -> &'static [Role] {
         | Permission::GraphAny => &[Admin],
         Permission::AppsRead => &[Owner, Admin, Auditor],
         Permission::AuditRead | Permission::KeysRead => &[Owner, Admin, Auditor, PrivacyOfficer],
-        Permission::DecoysManage => &[Owner, PrivacyOfficer],
+        Permission::DecoysManage | Permission::PrivacyErase | Permission::PrivacyHold => &[Owner, PrivacyOfficer],
+        Permission::PrivacyRead => &[Owner, Auditor, PrivacyOfficer],
+        Permission::HeldRead => &[PrivacyOfficer],
         Permission::ChannelsManage
         | Permission::AppsManage
         | Permission::KeysManage

@@ -78,6 +78,14 @@ permissions! {
     AuditRead = "audit:read",
     /// Make contacts decoys, which nobody has a reason to look at. Whoever may can switch the alarm off.
     DecoysManage = "decoys:manage",
+    /// See what is being erased, what was, and what is held. Certificates name nobody.
+    PrivacyRead = "privacy:read",
+    /// Have people forgotten, for good.
+    PrivacyErase = "privacy:erase",
+    /// Have data kept that would be removed, and put such a hold in force that another key asked for.
+    PrivacyHold = "privacy:hold",
+    /// Read data that are held, and why.
+    HeldRead = "held:read",
     /// Replace keys of the key tree and step the key epoch.
     KeyTreeManage = "key_tree:manage",
     /// See which API keys there are. Their secrets are never shown again.

@@ -108,6 +108,26 @@ actions! {
     ReplayCreated = "replay.created",
     /// A replay was ended.
     ReplayCancelled = "replay.cancelled",
+    /// The erasure of a person was asked for.
+    ErasureRequested = "erasure.requested",
+    /// An erasure has to wait, because somebody holds the data.
+    ErasureHeld = "erasure.held",
+    /// An erasure went a step further; `details` names it.
+    ErasureMoved = "erasure.moved",
+    /// An erasure is over; `details` is the SHA-256 of its certificate.
+    ErasureCertified = "erasure.certified",
+    /// Somebody looked whether consent of a forgotten person is proven.
+    ConsentProofRead = "consent_proof.read",
+    /// A hold was asked for.
+    HoldRequested = "hold.requested",
+    /// A hold was put in force.
+    HoldApproved = "hold.approved",
+    /// A hold was taken back.
+    HoldReleased = "hold.released",
+    /// Why somebody's data are held was read.
+    HoldsRead = "holds.read",
+    /// What was older than is kept was removed, and how old the oldest is that is there; `details` names the classes.
+    RetentionAttested = "retention.attested",
     /// The key epoch was stepped; `details` says from which to which, and how many of the places of the cell were written.
     KeysStepped = "keys.stepped",
     /// Keys of the key tree are about to be replaced; `details` says of which level.

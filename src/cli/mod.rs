@@ -7,7 +7,9 @@ mod dead_letters;
 mod dev;
 mod dev_postgres;
 mod endpoint;
+mod erase;
 mod health;
+mod hold;
 mod key_tree;
 mod keys;
 mod media;
@@ -97,6 +99,15 @@ enum Verb {
     /// Messages that were handed over.
     #[command(subcommand)]
     Message(send::MessageVerb),
+    /// Have a person forgotten, with everything that is stored about them.
+    Erase(erase::EraseArgs),
+    /// Show people who are being forgotten, and get certificates.
+    Erasures(erase::ErasuresArgs),
+    /// Data that must stay.
+    #[command(subcommand)]
+    Hold(hold::HoldVerb),
+    /// Show how old the oldest data are.
+    Retention,
     /// Print events as they come.
     Tail(tail::TailArgs),
     /// Who read or changed what, and the proofs.
@@ -175,6 +186,10 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::DeadLetters(verb) => dead_letters::run(&config()?, verb, out).await?,
         Verb::Send(args) => return send::send(&config()?, args, out).await,
         Verb::Message(verb) => Box::pin(send::message(&config()?, verb, out)).await?,
+        Verb::Erase(args) => erase::erase(&config()?, args, out).await?,
+        Verb::Erasures(args) => erase::erasures(&config()?, args, out).await?,
+        Verb::Hold(verb) => hold::run(&config()?, verb, out).await?,
+        Verb::Retention => hold::retention(&config()?, out).await?,
         Verb::Tail(args) => tail::run(&config()?, args, out).await?,
         Verb::Audit(verb) => return audit::run(&config()?, verb, out).await,
         Verb::Breach(args) => breach::run(&config()?, args, out).await?,

@@ -4,6 +4,7 @@
 use super::contact::ContactVerb;
 use super::dead_letters::DeadLetterVerb;
 use super::endpoint::EndpointVerb;
+use super::hold::HoldVerb;
 use super::key_tree::KeyTreeVerb;
 use super::keys::KeyVerb;
 use super::media::MediaVerb;
@@ -70,6 +71,12 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         Verb::Message(MessageVerb::Show { .. } | MessageVerb::List(_)) => Permission::MessagesRead,
         Verb::Contact(ContactVerb::Decoy { .. }) => Permission::DecoysManage,
         Verb::Audit(_) | Verb::Breach(_) | Verb::Keys(KeyTreeVerb::Status) => Permission::AuditRead,
+        Verb::Erase(_) => Permission::PrivacyErase,
+        Verb::Erasures(_) | Verb::Retention => Permission::PrivacyRead,
+        Verb::Hold(HoldVerb::List) => Permission::HeldRead,
+        Verb::Hold(HoldVerb::Add { .. } | HoldVerb::Approve { .. } | HoldVerb::Release { .. }) => {
+            Permission::PrivacyHold
+        }
         Verb::Tail(_) => Permission::EventsRead,
     })
 }
@@ -128,6 +135,10 @@ mod tests {
         ("dead-letters list", "ID"),
         ("dead-letters redrive", "ID --all"),
         ("dead-letters purge", "ID --all"),
+        ("erase", "--phone 4915199900011"),
+        ("hold add", "--contact-id ID --reason x --until 90d"),
+        ("hold approve", "ID"),
+        ("hold release", "ID"),
         ("send", "--to 1 --text x"),
         ("message show", "ID"),
         ("message cancel", "ID"),
@@ -139,6 +150,7 @@ mod tests {
         ("verify inclusion", "x --key x"),
         ("verify consistency", "x x --bundle x --key x"),
         ("verify bundle", "x --key x"),
+        ("verify certificate", "x --key x"),
         ("witness", "--name x --key-file x --state x --log x"),
     ];
 

@@ -1,5 +1,7 @@
 //! `waxseal verify`: checks what the audit log gave out, offline: files alone, no network, no database, no configuration.
 
+mod certificate;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,10 +9,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
 use super::audit::Line;
 use crate::audit::{Entry, SALT, commitment};
+use crate::privacy::Named;
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::merkle::{Hash, Head, fold, leaf_hash, perfect, subtrees};
 use crate::tlog::note::{Note, VerifierKey};
@@ -47,6 +50,19 @@ pub(super) enum VerifyVerb {
         /// An exported log that reaches at least as far.
         #[arg(long, value_name = "DIR")]
         bundle: PathBuf,
+        #[command(flatten)]
+        trust: Trust,
+    },
+    /// Check the certificate of an erasure.
+    Certificate {
+        /// What `waxseal erasures ID --certificate FILE` wrote, or the API gave.
+        certificate: PathBuf,
+        /// A phone number, user id, handle or contact id that it should be about.
+        #[arg(long, requires = "salt")]
+        subject: Option<String>,
+        /// The salt that the requester was given, in hexadecimal digits.
+        #[arg(long, requires = "subject")]
+        salt: Option<String>,
         #[command(flatten)]
         trust: Trust,
     },
@@ -125,6 +141,11 @@ pub(super) fn run(verb: VerifyVerb, out: &mut (dyn Write + Send)) -> anyhow::Res
             let (policy, old, new) = (trust.policy()?, read(&old)?, read(&new)?);
             consistency(&policy, [&old, &new], &bundle)
         }
+        VerifyVerb::Certificate { certificate, subject, salt, trust } => {
+            let (policy, text) = (trust.policy()?, read(&certificate)?);
+            let subject = subject.zip(salt).map(|(name, salt)| named(&name, &salt)).transpose()?;
+            certificate::check(&policy, &text, subject.as_ref())
+        }
         VerifyVerb::Bundle { bundle, trust } => whole(&trust.policy()?, &bundle),
     };
     let verdict = verdict.map_or_else(|verdict| verdict, Verdict::Ok);
@@ -141,6 +162,15 @@ impl Trust {
             (None, None) => anyhow::bail!("give --key or --policy"),
         }
     }
+}
+
+/// Whom a certificate should be about.
+fn named(name: &str, salt: &str) -> anyhow::Result<certificate::Subject> {
+    let salt = HEXLOWER_PERMISSIVE.decode(salt.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+    let salt = salt.context("--salt must be 64 hexadecimal digits")?;
+    let id = name.parse().ok().map(Named::Contact);
+    let named = id.or_else(|| Named::user_id(name)).or_else(|| Named::phone(name)).or_else(|| Named::username(name));
+    Ok(certificate::Subject { named: named.context("--subject is no name of a person")?, salt })
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

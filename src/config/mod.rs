@@ -18,6 +18,7 @@ mod media;
 mod meta;
 mod placeholder;
 mod reader;
+mod retention;
 mod roles;
 mod send;
 mod server;
@@ -44,6 +45,7 @@ pub use log::{LogConfig, LogFormat};
 pub use media::{MediaConfig, MediaPlace};
 pub use meta::MetaConfig;
 pub use placeholder::looks_like_an_example;
+pub use retention::RetentionConfig;
 pub use roles::{RolePrefix, RoleUse};
 pub use send::{ConsentCheck, SendConfig, Throughput, WindowCheck};
 pub use server::ServerConfig;
@@ -78,6 +80,8 @@ pub struct Config {
     pub media: MediaConfig,
     /// The audit log.
     pub audit: AuditConfig,
+    /// What goes with age.
+    pub retention: RetentionConfig,
     /// Logging.
     pub log: LogConfig,
     /// A number set up from the environment.
@@ -124,6 +128,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
     let graph = GraphConfig::read(reader);
     let media = MediaConfig::read(reader);
     let audit = AuditConfig::read(reader);
+    let retention = RetentionConfig::read(reader);
     let log = LogConfig::read(reader);
     let bootstrap = Bootstrap::read(env).map_err(|faults| reader.faults.extend(faults)).ok();
     reader.refuse_unknown();
@@ -139,6 +144,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
         graph: graph?,
         media: media?,
         audit: audit?,
+        retention: retention?,
         log: log?,
         bootstrap: bootstrap?,
         effective: reader.effective(),

@@ -94,7 +94,9 @@ impl Deliverer {
             contact: row.contact_id.map(ContactId::from_uuid),
             message: row.message_id.map(MessageId::from_uuid),
         };
-        let predicate = endpoint.filter.predicate.as_ref();
+        // Whoever may know a person has to be told that they were erased, whatever else it asks for.
+        let is_owed = meta.event_type == EventType::ContactErased.as_str();
+        let predicate = endpoint.filter.predicate.as_ref().filter(|_| !is_owed);
         if predicate.is_some_and(|wanted| !wanted.holds(&event_json::value(&meta, Payload::Opened(content)))) {
             return Ready::Skip;
         }

@@ -56,8 +56,8 @@ impl Statement<'_> {
         let id = ConsentId::new(now);
         let wording = match self.wording {
             Some(text) => {
-                let name = DekName::month(self.tenant, Some(self.contact), id.day());
-                let key = keyring.one_for_sealing(self.tenant, name).await?;
+                // Kept longer than what was said: a proof that nobody can read proves nothing.
+                let key = keyring.one_for_sealing(self.tenant, DekName::profile(self.tenant, self.contact)).await?;
                 let place = places::consent_wording(self.tenant, id, self.contact);
                 Some(envelope::seal(&key.dek, &place, text.as_bytes()))
             }

@@ -2,17 +2,12 @@
 
 use super::{Directory, SaveError};
 use crate::ids::{ContactId, TenantId};
-use crate::keyring::{KeyringError, TenantKeys};
-
-/// How a decoy is written down.
-fn hash(keys: &TenantKeys, contact: ContactId) -> [u8; 16] {
-    keys.requests.hash(&[b"decoy", contact.uuid().as_bytes()])
-}
+use crate::keyring::KeyringError;
 
 impl Directory {
     /// Makes a contact a decoy, or an ordinary one again. It does not matter what it was.
     pub async fn set_decoy(&self, tenant: TenantId, contact: ContactId, is_decoy: bool) -> Result<(), SaveError> {
-        let contact = hash(&*self.keyring.tenant(tenant).await?, contact);
+        let contact = self.keyring.tenant(tenant).await?.decoy(contact);
         self.store.set_decoy(tenant, &contact, is_decoy).await?;
         Ok(self.reload().await?)
     }
@@ -25,7 +20,7 @@ impl Directory {
         }
         let keys = self.keyring.tenant(tenant).await?;
         let mut found: Vec<ContactId> =
-            contacts.iter().copied().filter(|contact| snapshot.is_decoy(tenant, hash(&keys, *contact))).collect();
+            contacts.iter().copied().filter(|contact| snapshot.is_decoy(tenant, keys.decoy(*contact))).collect();
         found.sort_unstable();
         found.dedup();
         Ok(found)

@@ -97,6 +97,8 @@ impl Directory {
         snapshot.keys = keys.into_iter().filter_map(api_key).map(|key| (key.lookup.clone(), Arc::new(key))).collect();
         let decoys = self.store.all_decoys().await?.into_iter();
         snapshot.decoys = decoys.map(|(tenant, hash)| (TenantId::from_uuid(tenant), hash)).collect();
+        let held = self.store.everyone_held(self.clock.now()).await?.into_iter();
+        snapshot.held = held.map(|(tenant, contact, until)| ((TenantId::from_uuid(tenant), contact), until)).collect();
         self.replace(snapshot);
         Ok(())
     }

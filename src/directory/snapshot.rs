@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::domain::channel::Channel;
 use crate::domain::endpoint::{Endpoint, State};
@@ -111,6 +112,7 @@ pub struct Snapshot {
     pub(super) endpoints: HashMap<EndpointId, Arc<Endpoint>>,
     pub(super) keys: HashMap<String, Arc<ApiKey>>,
     pub(super) decoys: HashSet<(TenantId, [u8; 16])>,
+    pub(super) held: HashMap<(TenantId, Uuid), OffsetDateTime>,
 }
 
 impl Snapshot {
@@ -192,6 +194,12 @@ impl Snapshot {
     #[must_use]
     pub fn is_decoy(&self, tenant: TenantId, contact: [u8; 16]) -> bool {
         self.decoys.contains(&(tenant, contact))
+    }
+
+    /// Whether somebody's data are held now.
+    #[must_use]
+    pub fn is_held(&self, tenant: TenantId, contact: &Uuid, now: OffsetDateTime) -> bool {
+        self.held.get(&(tenant, *contact)).is_some_and(|until| *until > now)
     }
 
     /// An API key by its public part. Whether it is valid is for the caller to see.

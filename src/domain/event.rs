@@ -76,6 +76,8 @@ event_types! {
     ContactChanged = "contact.changed",
     /// Two contacts turned out to be one person (our own event).
     ContactMerged = "contact.merged",
+    /// A person was erased: whoever was told of them has to forget them too (our own event, to every endpoint that may know them).
+    ContactErased = "contact.erased",
     /// A person allowed or stopped marketing messages.
     ContactPreference = "contact.preference",
     /// A person allowed marketing messages or forbade them, by whichever way (our own event).

@@ -19,6 +19,7 @@ use crate::egress::client::EgressClient;
 use crate::ids::TenantId;
 use crate::ingest::Ingest;
 use crate::media::Fetcher;
+use crate::privacy::Privacy;
 use crate::send::Sender;
 use crate::store::Store;
 use crate::telemetry;
@@ -38,6 +39,8 @@ pub struct AppState {
     pub readers: Readers,
     /// Files: where they are kept, and how they get from and to Meta.
     pub files: Fetcher,
+    /// Forgets people, and holds what must stay.
+    pub privacy: Privacy,
     /// Takes messages for Meta.
     pub sender: Sender,
     /// Passes other calls on to Meta.
@@ -124,6 +127,7 @@ parts! {
     door: Door,
     audit: Audit,
     files: Fetcher,
+    privacy: Privacy,
     sender: Sender,
     deliveries: Deliveries,
     egress: EgressClient,

@@ -35,6 +35,9 @@ pub(super) enum WriteError {
     Store(#[from] StoreError),
     #[error("the batch could not be sealed")]
     Keys(#[from] KeyringError),
+    /// Somebody in the batch was erased since this process remembered them.
+    #[error("somebody in the batch was erased meanwhile")]
+    Erased,
 }
 
 impl From<ResolveError> for WriteError {
@@ -62,7 +65,13 @@ impl WriteError {
             Self::Store(error) => !error.is_retryable(),
             Self::Keys(KeyringError::Damaged { level }) => *level == "dek",
             Self::Keys(error) => matches!(error, KeyringError::Gone | KeyringError::Forgotten),
+            Self::Erased => false,
         }
+    }
+
+    /// Whether people may have been erased that this process remembers: their keys are gone, or the fence is up.
+    const fn may_tell_of_erasure(&self) -> bool {
+        matches!(self, Self::Erased | Self::Keys(KeyringError::Gone | KeyringError::Forgotten))
     }
 
     /// Whether the same batch may succeed at once. It dedupes itself, so that one that was committed all the same is no matter.
@@ -126,6 +135,14 @@ impl Writer {
         match self.write_once(tenant, items, false).await {
             Err(error) if error.is_broken_off() => {
                 self.parts.store.drop_idle_connections();
+                self.write_once(tenant, items, false).await
+            }
+            // Whoever was erased and writes again is somebody new. What was stored of the batch is not stored twice.
+            Err(error) if error.may_tell_of_erasure() => {
+                let keys = self.parts.keyring.tenant(tenant).await?;
+                let people: Vec<Hashed<'_>> =
+                    items.iter().filter_map(|item| Some(Contacts::hash(&keys, item.person.as_ref()?))).collect();
+                self.parts.contacts.let_go(&self.parts.store, tenant, &people).await?;
                 self.write_once(tenant, items, false).await
             }
             result => result,
@@ -213,11 +230,14 @@ impl Writer {
         let said = filed.iter().zip(&batch).filter_map(|(one, event)| Saying::new(event, one.consent));
         let said: Vec<Saying> = said.collect();
         batch.extend(self.seal_merges(filing, resolved).await?);
-        let stored = insert(connection, filing, &mut batch).await?;
+        let events::Inserted { stored, erased } = insert(connection, filing, &mut batch).await?;
         let about = (filing.tenant, filing.snapshot, filing.now);
         let told = consent::record(connection, &self.parts, about, &said, &stored).await?;
         count(&batch, &stored);
         self.parts.audit.add(filing.tenant, Action::EventsStored, "event", Uuid::nil(), stored.len());
+        if !erased.is_empty() {
+            return Err(WriteError::Erased);
+        }
         let mut owed: Vec<Uuid> =
             batch.iter().flat_map(|event| &event.owed_to).map(|(owner, _)| owner.uuid()).chain(told).collect();
         owed.sort_unstable();
@@ -373,9 +393,9 @@ async fn insert(
     connection: &mut Connection,
     filing: &Filing<'_>,
     batch: &mut [NewEvent],
-) -> Result<Vec<EventId>, StoreError> {
+) -> Result<events::Inserted, StoreError> {
     batch.sort_unstable_by_key(|event| (event.part_day, event.subject, event.variant));
-    let stored = events::insert_batch(connection, filing.tenant, batch, filing.now).await?;
+    let stored = events::insert_about(connection, filing.tenant, batch, filing.now).await?;
     let proof =
         |event: &NewEvent| Some(Proof { message: event.message?, channel: event.channel?, subject: event.subject });
     let doubts: Vec<Proof> = batch.iter().filter_map(proof).collect();

@@ -10,7 +10,7 @@ use super::installation::{KeyringError, Root};
 use crate::crypto::keyed_hash::HashKey;
 use crate::crypto::keys::{WrappingKey, random_key, random_key_id};
 use crate::crypto::wrap::{self, WrapContext};
-use crate::ids::TenantId;
+use crate::ids::{ApiKeyId, ContactId, TenantId};
 use crate::store::Store;
 use crate::store::keys::WrappedKeyRow;
 
@@ -38,6 +38,24 @@ impl TenantKeys {
     #[must_use]
     pub fn message_subject(&self, phone_number_id: &str, wamid: &str) -> [u8; 16] {
         self.events.hash(&[b"message", phone_number_id.as_bytes(), wamid.as_bytes()])
+    }
+
+    /// The keyed hash of a contact among the decoys.
+    #[must_use]
+    pub fn decoy(&self, contact: ContactId) -> [u8; 16] {
+        self.requests.hash(&[b"decoy", contact.uuid().as_bytes()])
+    }
+
+    /// The keyed hash of a contact among those whom a key was shown.
+    #[must_use]
+    pub fn shown_to(&self, key: ApiKeyId, contact: &Uuid) -> [u8; 16] {
+        self.requests.hash(&[b"read", key.uuid().as_bytes(), contact.as_bytes()])
+    }
+
+    /// The keyed hash under which the consent of somebody who was forgotten stays proven, by the hash that found them.
+    #[must_use]
+    pub fn consent_proof(&self, kind: i16, identifier: &[u8]) -> [u8; 16] {
+        self.requests.hash(&[b"consent proof", &kind.to_be_bytes(), identifier])
     }
 
     /// Reads them below `root`, and makes those that are missing. `None`: they are being replaced at this moment, or are wrapped by

@@ -75,7 +75,7 @@ impl Fetcher {
             return due.media.uuid();
         };
         match self.fetch(shelf, &channel, token, &due).await {
-            Ok(end) => self.settle(lane, &due, &end).await,
+            Ok(end) => self.settle(shelf, lane, &due, &end).await,
             Err(failure) => {
                 tracing::warn!(media = %due.media, error = %failure, attempts = due.attempts, "a file could not be fetched");
                 match failure.loss(due.attempts) {
@@ -91,7 +91,7 @@ impl Fetcher {
     async fn give_up(&self, shelf: &Shelf, lane: OwnedLane, due: &DueMedia, reason: &'static str) -> Uuid {
         let place = Place { tenant: lane.tenant, media: due.media, contact: due.contact };
         match shelf.remove(place).await {
-            Ok(()) => self.settle(lane, due, &MediaEnd::Lost(reason)).await,
+            Ok(()) => self.settle(shelf, lane, due, &MediaEnd::Lost(reason)).await,
             Err(error) => {
                 tracing::warn!(media = %due.media, %error, "a file that is given up could not be removed yet");
                 self.postpone(lane, due).await;
@@ -101,16 +101,26 @@ impl Fetcher {
     }
 
     /// What cannot be recorded now is fetched again.
-    async fn settle(&self, lane: OwnedLane, due: &DueMedia, end: &MediaEnd) {
+    async fn settle(&self, shelf: &Shelf, lane: OwnedLane, due: &DueMedia, end: &MediaEnd) {
         let outcome = if matches!(end, MediaEnd::Lost(_)) { "lost" } else { "stored" };
         match self.tell(lane, due, end).await {
             Ok(true) => metrics::counter!(telemetry::MEDIA_FETCHES, "outcome" => outcome).increment(1),
-            // Somebody else's lane by now, who sees to it.
-            Ok(false) => {}
+            // Somebody else's lane by now, who sees to it; or the person was erased meanwhile, and nobody will.
+            Ok(false) => self.remove_unowed(shelf, lane, due).await,
             Err(error) => {
                 tracing::warn!(media = %due.media, %error, "what became of a file could not be recorded yet");
                 tokio::time::sleep(PAUSE).await;
             }
+        }
+    }
+
+    /// Removes what was fetched for a row that is gone.
+    async fn remove_unowed(&self, shelf: &Shelf, lane: OwnedLane, due: &DueMedia) {
+        let place = Place { tenant: lane.tenant, media: due.media, contact: due.contact };
+        if let Ok(None) = self.store.find_media(lane.tenant, due.media).await
+            && let Err(error) = shelf.remove(place).await
+        {
+            tracing::warn!(media = %due.media, %error, "a file that nobody is owed any more could not be removed");
         }
     }
 

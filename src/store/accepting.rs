@@ -42,22 +42,33 @@ pub struct NewMessage {
     pub key: Option<ApiKeyId>,
 }
 
+/// What became of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// All of them are stored.
+    All,
+    /// None, because a channel is no more.
+    NoChannel,
+    /// None, because somebody among those they go to was erased meanwhile.
+    Erased,
+}
+
 /// Stores messages and that they are owed, to be committed together: one statement, so that outside a transaction it is one. All of
-/// them, or none and false: then a channel is no more. None can be removed between this and the commit. What is stored
+/// them, or none. None can be removed between this and the commit. What is stored
 /// already stays as it is, so that a repetition does no harm.
 pub async fn insert(
     connection: &mut Connection,
     tenant: TenantId,
     new: &[NewMessage],
     now: OffsetDateTime,
-) -> Result<bool, StoreError> {
+) -> Result<Accepted, StoreError> {
     fn column<'a, T>(new: &'a [NewMessage], pick: impl Fn(&'a NewMessage) -> T) -> Vec<T> {
         new.iter().map(pick).collect()
     }
     let mut channels: Vec<Uuid> = column(new, |one| one.channel.uuid());
     channels.sort_unstable();
     channels.dedup();
-    let all_there = sqlx::query_scalar!(
+    let whole = sqlx::query!(
         r#"WITH input AS (
             SELECT * FROM UNNEST($4::date[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::bytea[],
                                  $11::bytea[], $12::timestamptz[], $13::int8[], $14::timestamptz[], $15::timestamptz[],
@@ -66,8 +77,14 @@ pub async fn insert(
                       fallback, next_at, sending_epoch, send_at, expires_at, priority, on_doubt, api_key_id)
         ), there AS (
             SELECT 1 FROM channel WHERE tenant_id = $1 AND channel_id = ANY($3) FOR KEY SHARE
+        ), fenced AS MATERIALIZED (
+            -- Nothing is stored about somebody who was erased (store/erasing.rs). One index look-up each.
+            SELECT 1 FROM (SELECT DISTINCT contact_id FROM input) one CROSS JOIN LATERAL (
+                SELECT 1 FROM erased_contact WHERE tenant_id = $1 AND contact_id = one.contact_id LIMIT 1
+            ) x
         ), whole AS (
-            SELECT count(*) = cardinality($3::uuid[]) AS is_whole FROM there
+            SELECT all_there, EXISTS (SELECT 1 FROM fenced) AS is_fenced, all_there AND NOT EXISTS (SELECT 1 FROM fenced) AS is_whole
+            FROM (SELECT count(*) = cardinality($3::uuid[]) AS all_there FROM there) channels
         ), kept AS (
             INSERT INTO message (tenant_id, part_day, message_id, channel_id, contact_id, origin, kind, state, request,
                                  fallback, created_at, send_at, expires_at, priority, on_doubt)
@@ -83,7 +100,7 @@ pub async fn insert(
                    api_key_id, contact_id
             FROM input JOIN kept USING (message_id)
         )
-        SELECT is_whole AS "all_there!" FROM whole"#,
+        SELECT all_there AS "all_there!", is_fenced AS "is_fenced!" FROM whole"#,
         tenant.uuid(),
         now,
         &channels,
@@ -105,5 +122,9 @@ pub async fn insert(
     )
     .fetch_one(connection)
     .await?;
-    Ok(all_there)
+    Ok(match (whole.all_there, whole.is_fenced) {
+        (false, _) => Accepted::NoChannel,
+        (true, true) => Accepted::Erased,
+        (true, false) => Accepted::All,
+    })
 }

@@ -40,9 +40,13 @@ pub async fn add(
                ORDER BY occurred_at DESC, consent_id DESC LIMIT 1
            ), added AS (
                INSERT INTO consent (tenant_id, contact_id, consent_id, channel_id, purpose, state, source, wording, occurred_at, recorded_at)
-               VALUES ($1, $2, $3, $4, 'marketing', $5, $6, $7::bytea, $8, $9)
+               SELECT $1, $2, $3, $4, 'marketing', $5, $6, $7::bytea, $8, $9
+               -- Nothing is stored about somebody who was erased.
+               WHERE NOT EXISTS (SELECT 1 FROM erased_contact WHERE tenant_id = $1 AND contact_id = $2)
+               RETURNING 1
            )
-           SELECT NOT EXISTS (SELECT 1 FROM newest WHERE state = $5 OR occurred_at > $8) AS "changes!""#,
+           SELECT EXISTS (SELECT 1 FROM added)
+                  AND NOT EXISTS (SELECT 1 FROM newest WHERE state = $5 OR occurred_at > $8) AS "changes!""#,
         tenant.uuid(),
         new.contact.uuid(),
         new.id.uuid(),

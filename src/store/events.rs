@@ -81,26 +81,53 @@ fn with_media(events: &[NewEvent]) -> Vec<(Uuid, Date, Uuid)> {
     events.iter().filter(|event| event.has_media).filter_map(file).collect()
 }
 
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Inserted {
+    /// Those that were new; the others had been stored before, or are about somebody who was erased.
+    pub stored: Vec<EventId>,
+    /// Contacts of the batch that were erased: nothing about them was stored.
+    pub erased: Vec<Uuid>,
+}
+
 /// Stores events, their content, their deliveries and the windows that they open. Returns the ids of those that were new; the others had been
-/// stored before. One statement, so that outside a transaction it is one. `events` come sorted by
-/// `(part_day, subject, variant)`, so that two batches cannot wait for each other.
+/// stored before, or are about somebody who was erased meanwhile. One statement, so that outside a transaction it is one. `events` come
+/// sorted by `(part_day, subject, variant)`, so that two batches cannot wait for each other.
 pub async fn insert_batch(
     connection: &mut Connection,
     tenant: TenantId,
     events: &[NewEvent],
     received_at: OffsetDateTime,
 ) -> Result<Vec<EventId>, StoreError> {
+    Ok(insert_about(connection, tenant, events, received_at).await?.stored)
+}
+
+/// The same for those who can file what is about an erased contact under another.
+pub async fn insert_about(
+    connection: &mut Connection,
+    tenant: TenantId,
+    events: &[NewEvent],
+    received_at: OffsetDateTime,
+) -> Result<Inserted, StoreError> {
     fn column<'a, R, T>(rows: &'a [R], pick: impl Fn(&'a R) -> T) -> Vec<T> {
         rows.iter().map(pick).collect()
     }
     let (owed, opening, with_media) = (owed(events), opening(events), with_media(events));
-    let ids = sqlx::query_scalar!(
+    let inserting = sqlx::query!(
         r#"
-        WITH input AS (
+        WITH given AS (
             SELECT * FROM UNNEST($3::date[], $4::bytea[], $5::bytea[], $6::bool[], $7::uuid[], $8::text[], $9::uuid[],
                                  $10::uuid[], $11::uuid[], $12::int2[], $13::int4[], $14::timestamptz[], $15::bytea[])
                 AS t (part_day, subject, variant, in_ledger, event_id, type, channel_id,
                       contact_id, message_id, status_rank, error_code, occurred_at, payload)
+        ), erased AS MATERIALIZED (
+            -- The fence: nothing is stored about somebody who was erased (store/erasing.rs). One index look-up each.
+            SELECT x.contact_id FROM (SELECT DISTINCT contact_id FROM given WHERE contact_id IS NOT NULL) one
+            CROSS JOIN LATERAL (
+                SELECT contact_id FROM erased_contact WHERE tenant_id = $1 AND contact_id = one.contact_id LIMIT 1
+            ) x
+        ), input AS (
+            SELECT * FROM given WHERE contact_id IS NULL OR contact_id NOT IN (SELECT contact_id FROM erased)
         ), unseen AS (
             INSERT INTO event_ledger (tenant_id, subject, variant, seen_on)
             SELECT $1, subject, variant, ($2::timestamptz AT TIME ZONE 'UTC')::date FROM input WHERE in_ledger
@@ -138,7 +165,7 @@ pub async fn insert_batch(
             FROM UNNEST($24::uuid[], $25::date[], $26::uuid[]) AS m (event_id, part_day, channel_id) JOIN stored USING (event_id)
         )
         -- One row, however many events: they are read one by one.
-        SELECT COALESCE(array_agg(event_id), '{}') AS "ids!" FROM stored
+        SELECT COALESCE(array_agg(event_id), '{}') AS "ids!", ARRAY(SELECT contact_id FROM erased) AS "erased!" FROM stored
         "#,
         tenant.uuid(),
         received_at,
@@ -166,10 +193,9 @@ pub async fn insert_batch(
         &column(&with_media, |row| row.0),
         &column(&with_media, |row| row.1),
         &column(&with_media, |row| row.2),
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(ids.into_iter().map(EventId::from_uuid).collect())
+    );
+    let row = inserting.fetch_one(connection).await?;
+    Ok(Inserted { stored: row.ids.into_iter().map(EventId::from_uuid).collect(), erased: row.erased })
 }
 
 /// Where an event would lie: its day, what it is about, and what is said of it.

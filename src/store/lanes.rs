@@ -21,6 +21,8 @@ pub enum Kind {
     Replay = 3,
     /// Entries of the audit log that are not in its tree yet; the owner is the tenant.
     Audit = 4,
+    /// A person to be forgotten; the owner is the erasure.
+    Privacy = 5,
     /// Files that people sent through a channel.
     Media = 6,
 }
@@ -31,6 +33,7 @@ impl Kind {
             2 => Self::Channel,
             3 => Self::Replay,
             4 => Self::Audit,
+            5 => Self::Privacy,
             6 => Self::Media,
             _ => Self::Endpoint,
         }

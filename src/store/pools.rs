@@ -50,6 +50,8 @@ pub struct Store {
     ingest: Bounded,
     /// As [`Role::Janitor`].
     pub(super) janitor: Bounded,
+    /// As [`Role::Eraser`].
+    pub(super) eraser: Bounded,
     /// As [`Role::Keyring`].
     pub(super) keys: Bounded,
     /// Owns the tables of the data, and is bound by no policy: for migrations and partitions.
@@ -73,6 +75,8 @@ const PLANNING: [(&str, &str); 3] =
 const KEY_CONNECTIONS: u32 = 3;
 /// Connections that own the tables: they are used when a day begins.
 const OWNER_CONNECTIONS: u32 = 2;
+/// Connections that remove what is erased.
+const ERASER_CONNECTIONS: u32 = 2;
 /// How long such a connection stays open when nobody uses it.
 const OWNER_IDLE: Duration = Duration::from_secs(30);
 /// How much longer than Postgres itself we wait for a statement: its refusal has to arrive.
@@ -103,6 +107,10 @@ impl Store {
             let seldom = self::pool(pools, OWNER_CONNECTIONS).idle_timeout(OWNER_IDLE);
             Ok::<_, StoreError>(bounded(seldom.connect_lazy_with(options(dsn)?)))
         };
+        // Used for moments, and not at all on most days.
+        let owned_by = |options: PgConnectOptions| {
+            bounded(self::pool(pools, ERASER_CONNECTIONS).idle_timeout(OWNER_IDLE).connect_lazy_with(options))
+        };
         let readers = readers::Limits {
             connections: pools.max_connections,
             acquire: pools.acquire_timeout,
@@ -113,6 +121,7 @@ impl Store {
             readers: Readers::new(role(&pools.data, Role::Reader)?, readers),
             ingest: bounded(pool(role(&pools.data, Role::Ingest)?, pools.writers)),
             janitor: bounded(pool(role(&pools.data, Role::Janitor)?, 1)),
+            eraser: owned_by(role(&pools.data, Role::Eraser)?),
             keys: bounded(pool(role(keys, Role::Keyring)?, KEY_CONNECTIONS)),
             owner: owned(owner)?,
             key_owner: owned(key_owner)?,
@@ -196,8 +205,8 @@ impl Store {
         self.readers.close().await;
     }
 
-    const fn pools(&self) -> [&Bounded; 6] {
-        [&self.data, &self.ingest, &self.janitor, &self.keys, &self.owner, &self.key_owner]
+    const fn pools(&self) -> [&Bounded; 7] {
+        [&self.data, &self.ingest, &self.janitor, &self.eraser, &self.keys, &self.owner, &self.key_owner]
     }
 }
 

@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::readers::SETTING;
-use super::roles::Role::{self, Ingest, Janitor, Keyring, Reader, Worker};
+use super::roles::Role::{self, Eraser, Ingest, Janitor, Keyring, Reader, Worker};
 use crate::config::RolePrefix;
 
 /// A table, and who may do what with it. Privileges are written as SQL has them: of the whole table, or of columns.
@@ -25,7 +25,8 @@ const fn of_nobody(name: &'static str, grants: &'static [(Role, &'static str)]) 
     Table { name, of_tenants: false, grants }
 }
 
-/// The data. Nobody updates an event or an entry of the audit log, and nobody but the owner, who does not work here, removes one.
+/// The data. Nobody updates an event or an entry of the audit log; nobody but the owner, who does not work here, removes an entry,
+/// and nobody but the eraser an event.
 /// `UPDATE` of a column that is never written is what `FOR UPDATE` asks for.
 const DATA: &[Table] = &[
     of_tenants("tenant", &[(Worker, "SELECT, INSERT")]),
@@ -37,7 +38,14 @@ const DATA: &[Table] = &[
             (Reader, "SELECT (tenant_id, channel_id, messages_per_second, pace_limit)"),
         ],
     ),
-    of_tenants("endpoint", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Janitor, "SELECT (tenant_id, endpoint_id)")]),
+    of_tenants(
+        "endpoint",
+        &[
+            (Worker, "SELECT, INSERT, UPDATE, DELETE"),
+            (Janitor, "SELECT (tenant_id, endpoint_id)"),
+            (Eraser, "SELECT (tenant_id, endpoint_id)"),
+        ],
+    ),
     of_tenants("api_key", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT (tenant_id, key_id, last_used_on)")]),
     of_tenants(
         "key_read",
@@ -46,7 +54,12 @@ const DATA: &[Table] = &[
     of_nobody("settings_version", &[(Worker, "SELECT, UPDATE")]),
     of_tenants(
         "contact",
-        &[(Ingest, "SELECT, INSERT, UPDATE"), (Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT")],
+        &[
+            (Ingest, "SELECT, INSERT, UPDATE"),
+            (Worker, "SELECT, INSERT, UPDATE"),
+            (Reader, "SELECT"),
+            (Eraser, "SELECT (tenant_id, contact_id), DELETE"),
+        ],
     ),
     of_tenants(
         "contact_identifier",
@@ -61,6 +74,7 @@ const DATA: &[Table] = &[
             ),
             (Worker, "SELECT, INSERT, UPDATE (closes_at, closing_hour, told_of)"),
             (Reader, "SELECT"),
+            (Eraser, "SELECT (tenant_id, contact_id), DELETE"),
         ],
     ),
     of_tenants(
@@ -69,6 +83,7 @@ const DATA: &[Table] = &[
             (Ingest, "SELECT (tenant_id, contact_id, consent_id, channel_id, purpose, state, occurred_at), INSERT"),
             (Worker, "SELECT, INSERT"),
             (Reader, "SELECT"),
+            (Eraser, "SELECT (tenant_id, contact_id), DELETE"),
         ],
     ),
     of_tenants("poll", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
@@ -81,15 +96,25 @@ const DATA: &[Table] = &[
             (Ingest, "SELECT (tenant_id, part_day, subject, variant, event_id, contact_id), INSERT"),
             (Worker, "SELECT, INSERT"),
             (Reader, "SELECT"),
+            (Eraser, "SELECT (tenant_id, part_day, subject, variant, event_id, contact_id, status_rank), DELETE"),
         ],
     ),
-    of_tenants("event_payload", &[(Ingest, "INSERT"), (Worker, "SELECT, INSERT"), (Reader, "SELECT")]),
+    of_tenants(
+        "event_payload",
+        &[
+            (Ingest, "INSERT"),
+            (Worker, "SELECT, INSERT"),
+            (Reader, "SELECT"),
+            (Eraser, "SELECT (tenant_id, part_day, event_id), DELETE"),
+        ],
+    ),
     of_tenants(
         "event_ledger",
         &[
             (Ingest, "SELECT (tenant_id, subject, variant), INSERT"),
             (Worker, "SELECT, INSERT"),
             (Janitor, "SELECT (seen_on), DELETE"),
+            (Eraser, "INSERT"),
         ],
     ),
     of_nobody("worker", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Janitor, "SELECT (lease_until), DELETE")]),
@@ -101,6 +126,7 @@ const DATA: &[Table] = &[
             (Worker, "SELECT, INSERT, DELETE"),
             (Reader, "SELECT"),
             (Janitor, "SELECT (ctid, tenant_id, endpoint_id), UPDATE (shard), DELETE"),
+            (Eraser, "SELECT (tenant_id, endpoint_id, shard, event_id), DELETE"),
         ],
     ),
     of_tenants(
@@ -109,6 +135,7 @@ const DATA: &[Table] = &[
             (Worker, "SELECT, INSERT, DELETE"),
             (Reader, "SELECT"),
             (Janitor, "SELECT (ctid, tenant_id, endpoint_id), UPDATE (shard), DELETE"),
+            (Eraser, "SELECT (tenant_id, endpoint_id, shard, event_id), DELETE"),
         ],
     ),
     of_tenants(
@@ -117,9 +144,17 @@ const DATA: &[Table] = &[
             (Worker, "SELECT, INSERT, UPDATE, DELETE"),
             (Reader, "SELECT"),
             (Janitor, "SELECT (ctid, tenant_id, endpoint_id), DELETE"),
+            (Eraser, "SELECT (ctid, tenant_id, endpoint_id, event_id, died_at), DELETE"),
         ],
     ),
-    of_tenants("attempt", &[(Worker, "SELECT, INSERT"), (Reader, "SELECT")]),
+    of_tenants(
+        "attempt",
+        &[
+            (Worker, "SELECT, INSERT"),
+            (Reader, "SELECT"),
+            (Eraser, "SELECT (tenant_id, part_day, endpoint_id, event_id), DELETE"),
+        ],
+    ),
     of_tenants(
         "message",
         &[
@@ -129,12 +164,35 @@ const DATA: &[Table] = &[
             ),
             (Worker, "SELECT, INSERT, UPDATE"),
             (Reader, "SELECT"),
+            (Eraser, "SELECT (tenant_id, part_day, message_id, channel_id, contact_id), DELETE"),
         ],
     ),
-    of_tenants("media_fetch", &[(Ingest, "INSERT"), (Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT")]),
-    of_tenants("media", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT")]),
+    of_tenants(
+        "media_fetch",
+        &[
+            (Ingest, "INSERT"),
+            (Worker, "SELECT, INSERT, UPDATE, DELETE"),
+            (Reader, "SELECT"),
+            (Eraser, "SELECT (tenant_id, media_id), DELETE"),
+        ],
+    ),
+    of_tenants(
+        "media",
+        &[
+            (Worker, "SELECT, INSERT, UPDATE, DELETE"),
+            (Reader, "SELECT"),
+            (Eraser, "SELECT (tenant_id, media_id), DELETE"),
+        ],
+    ),
+    of_tenants(
+        "outbox",
+        &[
+            (Worker, "SELECT, INSERT, UPDATE, DELETE"),
+            (Reader, "SELECT"),
+            (Eraser, "SELECT (tenant_id, channel_id, message_id), DELETE"),
+        ],
+    ),
     of_tenants("media_at_meta", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
-    of_tenants("outbox", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT")]),
     of_tenants("on_the_wire", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
     of_tenants("channel_pace", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT")]),
     of_tenants(
@@ -142,18 +200,26 @@ const DATA: &[Table] = &[
         &[
             (Worker, "SELECT, INSERT, UPDATE"),
             (Janitor, "SELECT (ctid, taken_until, promised_until), UPDATE (refused), DELETE"),
+            (Eraser, "SELECT (tenant_id, channel_id, contact_id), DELETE"),
         ],
     ),
     of_tenants(
         "idempotency",
-        &[(Worker, "SELECT, INSERT, UPDATE"), (Janitor, "SELECT (ctid, created_at), UPDATE (created_at), DELETE")],
+        &[
+            (Worker, "SELECT, INSERT, UPDATE"),
+            (Janitor, "SELECT (ctid, created_at), UPDATE (created_at), DELETE"),
+            (Eraser, "SELECT (tenant_id, message_id), DELETE"),
+        ],
     ),
     of_tenants(
         "replay",
         &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT"), (Janitor, "SELECT (ended_at), DELETE")],
     ),
     of_tenants("audit_entry", &[(Worker, "SELECT, INSERT"), (Reader, "SELECT")]),
-    of_tenants("audit_subject", &[(Worker, "INSERT"), (Reader, "SELECT")]),
+    of_tenants(
+        "audit_subject",
+        &[(Worker, "INSERT"), (Reader, "SELECT"), (Eraser, "SELECT (tenant_id, part_day, contact_id), DELETE")],
+    ),
     of_tenants("audit_log", &[(Worker, "SELECT, INSERT, UPDATE"), (Janitor, "SELECT (tenant_id)")]),
     of_tenants("audit_leaf", &[(Worker, "SELECT, INSERT"), (Reader, "SELECT")]),
     of_tenants("audit_tile", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT")]),
@@ -166,6 +232,22 @@ const DATA: &[Table] = &[
             (Janitor, "SELECT (ctid, tenant_id, size, made_at, published), DELETE"),
         ],
     ),
+    of_tenants("erasure", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT")]),
+    of_tenants(
+        "erasure_count",
+        &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT"), (Eraser, "SELECT, INSERT, UPDATE")],
+    ),
+    of_tenants("erasure_receipt", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT")]),
+    of_tenants(
+        "erased_contact",
+        &[
+            (Ingest, "SELECT (tenant_id, contact_id)"),
+            (Worker, "SELECT, INSERT"),
+            (Eraser, "SELECT (erased_at), DELETE"),
+        ],
+    ),
+    of_tenants("consent_proof", &[(Worker, "INSERT"), (Reader, "SELECT"), (Eraser, "SELECT (kept_until), DELETE")]),
+    of_tenants("hold", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT")]),
     of_nobody("_sqlx_migrations", &[(Worker, "SELECT")]),
 ];
 

@@ -13,13 +13,15 @@ pub(super) enum Role {
     Reader,
     /// Removes what is over, of any tenant. Reads nothing that is sealed.
     Janitor,
+    /// Removes what people have to do with who are erased, and what is older than is kept, of any tenant. Reads ids, and nothing that is sealed.
+    Eraser,
     /// The key tree, and nothing else.
     Keyring,
 }
 
 impl Role {
     /// Those that have to do with the data.
-    pub(super) const OF_DATA: [Self; 4] = [Self::Ingest, Self::Worker, Self::Reader, Self::Janitor];
+    pub(super) const OF_DATA: [Self; 5] = [Self::Ingest, Self::Worker, Self::Reader, Self::Janitor, Self::Eraser];
     /// Those that have to do with the keys.
     pub(super) const OF_KEYS: [Self; 1] = [Self::Keyring];
 
@@ -30,6 +32,7 @@ impl Role {
             Self::Worker => "worker",
             Self::Reader => "reader",
             Self::Janitor => "janitor",
+            Self::Eraser => "eraser",
             Self::Keyring => "keyring",
         };
         format!("{prefix}_{what}")

@@ -26,6 +26,8 @@ const HELD_BACK_LONG: time::Duration = time::Duration::minutes(1);
 const LEDGER_DAYS: i64 = 400;
 /// Replays are remembered for so many days after their end.
 const REPLAY_DAYS: i64 = 90;
+/// Nobody remembers for so long a contact that was erased.
+const FENCE_DAYS: i64 = 40;
 /// Checkpoints of so many days are all kept, for those who compare; of older days the last.
 const CHECKPOINT_DAYS: i64 = 7;
 
@@ -38,7 +40,7 @@ pub(super) async fn settings(worker: Worker, stop: CancellationToken) {
 }
 
 pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
-    let (mut round, mut warned) = (0_u32, false);
+    let (mut round, mut warned, mut retained) = (0_u32, false, None);
     loop {
         gauges(&worker).await;
         worker.refusals.flush().await;
@@ -47,6 +49,7 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
             tracing::debug!(%error, "on which day keys were used is not stored yet");
         }
         warned = horizon(&worker, warned).await;
+        retain(&worker, &mut retained).await;
         if round.is_multiple_of(WIPE_EVERY) {
             worker.deliverer.client.sweep();
             if let Err(error) = worker.store.sweep_orphans(ORPHAN_BATCHES).await {
@@ -85,6 +88,9 @@ async fn gauges(worker: &Worker) {
     metrics::gauge!(telemetry::POOL_CONNECTIONS, "state" => "open").set(open);
     metrics::gauge!(telemetry::CACHED_KEYS).set(worker.keyring.cached_keys() as f64);
     metrics::gauge!(telemetry::INGEST_QUEUE_BYTES).set(worker.ingest.waiting_bytes() as f64);
+    if let Ok(running) = worker.store.running_erasures().await {
+        metrics::gauge!(telemetry::ERASURES_RUNNING).set(running as f64);
+    }
     if let Ok(running) = worker.store.running_replays().await {
         metrics::gauge!(telemetry::REPLAYS_RUNNING).set(running as f64);
     }
@@ -139,6 +145,8 @@ async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {
     worker.store.sweep_idempotency(worker.clock.now()).await?;
     worker.store.sweep_key_reads(worker.clock.now(), KEY_READ_BATCHES).await?;
     worker.store.sweep_replays(worker.clock.now() - time::Duration::days(REPLAY_DAYS)).await?;
+    let now = worker.clock.now();
+    worker.store.sweep_fences(now - time::Duration::days(FENCE_DAYS), now).await?;
     worker.store.sweep_dead_orphans().await?;
     worker.store.thin_audit_checkpoints(today - time::Duration::days(CHECKPOINT_DAYS)).await?;
     worker.store.sweep_workers().await
@@ -149,6 +157,21 @@ async fn prune(worker: &Worker) {
     let end = worker.clock.now().date() - time::Duration::days(worker.audit_days.into());
     if let Err(error) = worker.audit.prune(end).await {
         tracing::warn!(%error, "old entries of the audit log could not be dropped yet");
+    }
+}
+
+/// Removes what is older than is kept, once a day: again five seconds later when it does not succeed.
+async fn retain(worker: &Worker, done: &mut Option<time::Date>) {
+    let today = worker.clock.now().date();
+    if *done == Some(today) {
+        return;
+    }
+    match worker.privacy.enforce_retention(today).await {
+        Ok(()) => *done = Some(today),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(%error, cause, "what is older than is kept could not be removed yet");
+        }
     }
 }
 

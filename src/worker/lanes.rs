@@ -17,7 +17,7 @@ use crate::directory::bells::Bell;
 use crate::store::StoreError;
 use crate::store::lanes::{Census, ClaimedLane, Kind, OwnedLane};
 use crate::telemetry;
-use crate::{audit, deliver, media, send};
+use crate::{audit, deliver, media, privacy, send};
 
 /// How long a process that is silent keeps its lanes, and how often it speaks. Measured by Postgres's clock and the machine's
 /// monotonic one: a wall clock that is set back takes no lane away.
@@ -216,6 +216,7 @@ fn work(worker: &Worker, claimed: ClaimedLane, bell: Arc<Bell>, stop: Cancellati
     match claimed.lane.kind {
         Kind::Endpoint => Box::pin(deliver::run_lane(worker.deliverer.clone(), claimed, bell, stop)),
         Kind::Replay => Box::pin(deliver::run_replay(worker.deliverer.clone(), claimed.lane, stop)),
+        Kind::Privacy => Box::pin(privacy::run_lane(worker.privacy.clone(), claimed.lane, stop)),
         Kind::Audit => Box::pin(audit::run_lane(worker.audit.clone(), worker.witnessing.clone(), claimed.lane, stop)),
         Kind::Media => Box::pin(media::run_lane(worker.files.clone(), claimed.lane, stop)),
         Kind::Channel => Box::pin(send::run_lane(worker.sender.clone(), claimed.lane, bell, stop)),

@@ -25,6 +25,7 @@ use crate::ids::WorkerId;
 use crate::ingest::Ingest;
 use crate::keyring::Keyring;
 use crate::media::Fetcher;
+use crate::privacy::Privacy;
 use crate::send::{self, Sender};
 use crate::store::Store;
 
@@ -43,6 +44,8 @@ pub struct Worker {
     pub deliverer: Deliverer,
     /// Fetches files from Meta, and finishes what was left of others.
     pub files: Fetcher,
+    /// Forgets people, and what is old.
+    pub privacy: Privacy,
     /// Sends to Meta.
     pub sender: Sender,
     /// Puts entries into the tree of the audit log.

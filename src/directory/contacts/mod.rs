@@ -135,6 +135,11 @@ impl Contacts {
         people.iter().map(|person| self.remembered(tenant, person.filter(is_sure)?)).collect()
     }
 
+    /// Forgets these contacts, by whatever they are found.
+    pub fn forget_contacts(&self, erased: &[ContactId]) {
+        self.remembered.retain(|_, one| !erased.contains(&one.contact));
+    }
+
     /// To be called when the transaction of a resolution has committed, and never before.
     pub fn remember(&self, tenant: TenantId, resolved: &Resolved) {
         for (identifier, remembered) in &resolved.remember {

@@ -59,6 +59,27 @@ impl Contacts {
         Ok(known)
     }
 
+    /// Lets go of those among these people who were erased: this process forgets them, and where the database was restored from a copy
+    /// of before, it forgets them again. Whoever writes then is somebody new.
+    pub async fn let_go(&self, store: &Store, tenant: TenantId, people: &[Hashed<'_>]) -> Result<(), ResolveError> {
+        let names: Vec<IdentifierHash> = people.iter().flat_map(|person| &person.current).copied().collect();
+        for name in &names {
+            self.remembered.remove(&(tenant, *name));
+        }
+        let owners = contacts::find_identifiers(&mut store.connection().await?, tenant, &names).await?;
+        let owners: Vec<ContactId> = owners.into_iter().map(|(_, contact)| contact).collect();
+        let forgotten = self.keyring.forgotten_among(tenant, &owners).await?;
+        let forgotten: Vec<Uuid> = forgotten.into_iter().map(|(contact, _)| contact.uuid()).collect();
+        if !forgotten.is_empty() {
+            tracing::warn!(
+                contacts = forgotten.len(),
+                "people are stored who were erased before; they are let go again"
+            );
+            store.fence_again(tenant, &forgotten, self.clock.now()).await?;
+        }
+        Ok(())
+    }
+
     async fn write(
         &self,
         connection: &mut Connection,

@@ -102,6 +102,10 @@ id_cursors! {
     MessageCursor = b'o',
     /// In a list of contacts whom audit entries are about, by their ids.
     ScopeCursor = b'p',
+    /// In the list of erasures, newest first.
+    ErasureCursor = b'x',
+    /// In the list of holds, newest first.
+    HoldCursor = b'h',
 }
 
 macro_rules! time_cursors {

@@ -11,6 +11,7 @@ use crate::access::{Denied, DoorError, Refused};
 use crate::audit::{AuditError, ProofError};
 use crate::directory::{LoadError, SaveError};
 use crate::keyring::KeyringError;
+use crate::privacy::PrivacyError;
 use crate::store::StoreError;
 
 macro_rules! codes {
@@ -67,6 +68,14 @@ codes! {
     MessageNotQueued = ("message_not_queued", CONFLICT, "The message is not waiting any more"),
     /// The file is still to be fetched from Meta. Ask again after a second.
     MediaWaiting = ("media_waiting", CONFLICT, "The file is not there yet"),
+    /// This person is being erased already (`GET /v1/privacy/erasures`).
+    ErasureUnderWay = ("erasure_under_way", CONFLICT, "The person is being erased already"),
+    /// The hold is not waiting to be approved, or is over, or its approver is who asked for it, or the person is being erased.
+    HoldNotChanged = ("hold_not_changed", CONFLICT, "The hold cannot be changed so"),
+    /// The erasure is not over yet; `GET /v1/privacy/erasures/{id}` says how far it is.
+    NotCertified = ("not_certified", CONFLICT, "There is no certificate yet"),
+    /// Somebody holds these data: they are shown to keys with `held:read` alone.
+    ContactHeld = ("contact_held", FORBIDDEN, "The contact's data are held"),
     /// There is no file to be had any more; `detail` says why.
     MediaGone = ("media_gone", GONE, "The file is gone"),
     /// The channel leaves files at Meta (`media: "never"`): this one is not to be had here.
@@ -277,6 +286,7 @@ impl From<DoorError> for Problem {
             DoorError::Store(error) => error.into(),
             DoorError::Keys(error) => error.into(),
             DoorError::Audit(error) => error.into(),
+            DoorError::Held => Self::new(Code::ContactHeld),
             DoorError::Spent => Self::new(Code::ReadBudgetExceeded),
         }
     }
@@ -289,6 +299,17 @@ impl From<ProofError> for Problem {
             ProofError::NotYet => Self::new(Code::NotInTree),
             ProofError::Damaged => Self::of_inside(&error, false),
             ProofError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PrivacyError> for Problem {
+    fn from(error: PrivacyError) -> Self {
+        match error {
+            PrivacyError::Unknown => Self::new(Code::NotFound),
+            PrivacyError::UnderWay => Self::new(Code::ErasureUnderWay),
+            PrivacyError::Refused => Self::new(Code::HoldNotChanged),
+            other => Self::of_inside(&other, other.is_retryable()),
         }
     }
 }

@@ -12,8 +12,8 @@ use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
     apps, attempts, audit, audit_scope, channel_state, channels, consent, contacts, dead_letters, decoys, docs,
-    endpoints, events, key_changes, keys, media, media_links, messages, registration, replays, sending, stream, templates,
-    uploads, windows,
+    endpoints, erasures, events, holds, key_changes, keys, media, media_links, messages, registration, replays, retention,
+    sending, stream, templates, uploads, windows,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -134,6 +134,16 @@ pub(super) fn table() -> impl Iterator<Item = Route> {
         needs(Permission::AuditRead, routes!(audit::tile)),
         needs(Permission::AuditRead, routes!(audit_scope::show)),
         needs(Permission::AuditRead, routes!(audit_scope::contacts)),
+        needs(Permission::PrivacyRead, routes!(erasures::list)),
+        needs(Permission::PrivacyErase, routes!(erasures::create)),
+        needs(Permission::PrivacyRead, routes!(erasures::show)),
+        needs(Permission::PrivacyRead, routes!(erasures::certificate)),
+        needs(Permission::PrivacyErase, routes!(erasures::consent_proofs)),
+        needs(Permission::HeldRead, routes!(holds::list)),
+        needs(Permission::PrivacyHold, routes!(holds::create)),
+        needs(Permission::PrivacyHold, routes!(holds::approve)),
+        needs(Permission::PrivacyHold, routes!(holds::release)),
+        needs(Permission::PrivacyRead, routes!(retention::show)),
         needs(Permission::KeysRead, routes!(keys::list)),
         needs(Permission::KeysManage, routes!(keys::create)),
         needs(Permission::KeysManage, routes!(keys::revoke)),

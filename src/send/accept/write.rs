@@ -14,7 +14,7 @@ use crate::directory::{Contacts, Resolved};
 use crate::ids::{ContactId, TenantId};
 use crate::keyring::{DekName, Keyring, KeyringError, places};
 use crate::send::queue::QueueError;
-use crate::store::accepting::{self, NewMessage};
+use crate::store::accepting::{self, Accepted, NewMessage};
 use crate::store::idempotency::{self, Claim, Claimed};
 use crate::store::{Connection, Store, StoreError};
 
@@ -78,6 +78,16 @@ impl Writer {
         match self.write_once(parcels).await {
             Err(error) if is_broken_off(&error) => {
                 self.store.drop_idle_connections();
+                self.write_once(parcels).await
+            }
+            // Whoever was erased and is written to again is somebody new.
+            Err(QueueError::Keys(KeyringError::Gone | KeyringError::Forgotten)) => {
+                if let Some(tenant) = parcels.first().map(|first| first.tenant) {
+                    let keys = self.keyring.tenant(tenant).await?;
+                    let to = parcels.iter().flat_map(|parcel| &parcel.messages);
+                    let people: Vec<Hashed<'_>> = to.map(|one| Contacts::hash(&keys, &one.recipient)).collect();
+                    self.contacts.let_go(&self.store, tenant, &people).await?;
+                }
                 self.write_once(parcels).await
             }
             result => result,
@@ -151,8 +161,10 @@ impl Writer {
         let messages: Vec<(&Ready, ContactId)> =
             addressed.iter().filter_map(|one| Some((one.message, one.contact?))).collect();
         let sealed = self.seal(tenant, &messages).await?;
-        if !accepting::insert(connection, tenant, &sealed, now).await? {
-            return Err(QueueError::UnknownChannel);
+        match accepting::insert(connection, tenant, &sealed, now).await? {
+            Accepted::All => {}
+            Accepted::NoChannel => return Err(QueueError::UnknownChannel),
+            Accepted::Erased => return Err(QueueError::Keys(KeyringError::Gone)),
         }
         Ok((messages.into_iter().map(|(_, contact)| contact).collect(), resolved))
     }

@@ -1,0 +1,132 @@
+//! The certificate of an erasure: what went, what stays and until when, in a form that one hash commits to. An entry of the audit log
+//! holds that hash, and the log's proof holds the entry, so that nobody writes another certificate afterwards.
+//!
+//! The form is JSON without spaces, members in the order of their names, numbers that are whole, texts in ASCII: what any library
+//! writes when it is asked for sorted keys and no spaces. `docs/privacy.md` specifies it.
+
+use data_encoding::HEXLOWER;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::cover;
+use crate::ids::{ErasureId, TenantId};
+use crate::store::erasures::{ErasureRow, ReceiptRow};
+use crate::tlog::merkle::{Hash, fold, leaf_hash, perfect, subtrees};
+
+/// Version of the form.
+pub const VERSION: u64 = 1;
+/// What it shows, in words.
+pub const PROVES: &str = "The operator recorded irrevocably, in a log that only grows, that these keys were destroyed and these rows removed. \
+    What is left anywhere of the person's content and name was sealed under these keys, and opens under no other.";
+/// What it does not show.
+pub const DOES_NOT_PROVE: &str = "That nobody copied plaintext or keys before, that Meta has deleted its own copy, that the endpoints did what \
+    they acknowledged, or that a disk forgets what was overwritten.";
+
+/// Writes the certificate of an erasure that has been through every step.
+#[must_use]
+pub fn write(
+    tenant: TenantId,
+    row: &ErasureRow,
+    counts: &[(String, i64)],
+    receipts: &[ReceiptRow],
+    residual_until: OffsetDateTime,
+    now: OffsetDateTime,
+) -> String {
+    let removed: Map<String, Value> = counts.iter().map(|(table, rows)| (table.clone(), json!(rows))).collect();
+    let checks = row.key_checks.as_chunks::<32>().0;
+    let told = receipts.iter().map(
+        |one| json!({ "endpoint_id": one.endpoint_id, "state": one.state, "settled_at": one.settled_at.map(shown) }),
+    );
+    let kept = cover::kept().map(|(what, why)| json!({ "what": what, "why": why }));
+    let document = json!({
+        "waxseal_erasure_certificate": VERSION,
+        "tenant_id": tenant,
+        "erasure_id": ErasureId::from_uuid(row.erasure_id),
+        "subject": { "commitment": HEXLOWER.encode(&row.commitment), "named_by": row.asked_by },
+        "basis": row.basis,
+        "requested_at": shown(row.created_at),
+        "nothing_stored_since": row.fenced_at.map(shown),
+        "removed": removed,
+        "keys": {
+            "destroyed": checks.len(),
+            "destroyed_at": row.keys_destroyed_at.map(shown),
+            "check_values": checks.iter().map(|one| HEXLOWER.encode(one)).collect::<Vec<_>>(),
+            "root": HEXLOWER.encode(&root(checks)),
+        },
+        "epoch": {
+            "before": row.epoch_before,
+            "after": row.epoch_after,
+            "stepped_at": row.epoch_stepped_at.map(shown),
+            "places_written": row.places_written,
+            "places": row.places,
+        },
+        "told": told.collect::<Vec<_>>(),
+        "kept": kept.collect::<Vec<_>>(),
+        "residual_until": shown(residual_until),
+        "certified_at": shown(now),
+        "proves": PROVES,
+        "does_not_prove": DOES_NOT_PROVE,
+    });
+    canonical(&document)
+}
+
+/// The one form of a document.
+#[must_use]
+pub fn canonical(document: &Value) -> String {
+    match document {
+        Value::Object(members) => {
+            let mut names: Vec<&String> = members.keys().collect();
+            names.sort_unstable();
+            let member = |name: &String| {
+                let value = members.get(name).map(canonical).unwrap_or_default();
+                format!("{}:{value}", Value::String(name.clone()))
+            };
+            format!("{{{}}}", names.into_iter().map(member).collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        plain => plain.to_string(),
+    }
+}
+
+/// What the entry of the audit log says of a certificate.
+#[must_use]
+pub fn digest(text: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
+}
+
+/// The root of the tree (RFC 6962) over the check values of destroyed keys, in the order of the keys' ids.
+#[must_use]
+pub fn root(checks: &[[u8; 32]]) -> Hash {
+    let leaves: Vec<Hash> = checks.iter().map(|one| leaf_hash(one)).collect();
+    let nodes = subtrees(0..leaves.len() as u64).into_iter().filter_map(|node| {
+        let from = usize::try_from(node.index << node.level).ok()?;
+        leaves.get(from..from + (1_usize << node.level)).map(perfect)
+    });
+    fold(&nodes.collect::<Vec<_>>())
+}
+
+/// To the second, so that every library writes the same.
+fn shown(at: OffsetDateTime) -> String {
+    at.truncate_to_second().to_offset(time::UtcOffset::UTC).format(&Rfc3339).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_does_not_depend_on_the_order_in_which_members_were_written() {
+        let [one, other] = [r#"{"b":1,"a":[{"d":null,"c":"x\"y"}]}"#, r#"{"a":[{"c":"x\"y","d":null}],"b":1}"#]
+            .map(|text| canonical(&serde_json::from_str(text).unwrap()));
+        assert_eq!(one, r#"{"a":[{"c":"x\"y","d":null}],"b":1}"#);
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn every_word_is_ascii() {
+        assert!(PROVES.is_ascii() && DOES_NOT_PROVE.is_ascii());
+        assert!(cover::kept().all(|(what, why)| what.is_ascii() && why.is_ascii()));
+    }
+}

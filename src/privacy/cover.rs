@@ -1,0 +1,110 @@
+//! Every table, and what an erasure does with it. A test compares the list with the migrations: a new table is a decision, and this is
+//! where it is asked for.
+
+use Cover::{Kept, Nobody, Removed, Traceless};
+
+/// What an erasure does with a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cover {
+    /// Rows about the person are removed.
+    Removed,
+    /// Rows that name the person by a keyed hash alone are removed, uncounted.
+    Traceless,
+    /// Something stays, and why. Stands in every certificate.
+    Kept(&'static str),
+    /// Nothing in it is about a person.
+    Nobody,
+}
+
+/// Every table of the data.
+pub const TABLES: &[(&str, Cover)] = &[
+    ("tenant", Nobody),
+    ("meta_app", Nobody),
+    ("channel", Nobody),
+    ("endpoint", Nobody),
+    ("api_key", Nobody),
+    ("key_read", Removed),
+    ("settings_version", Nobody),
+    ("contact", Removed),
+    ("contact_identifier", Removed),
+    ("decoy", Traceless),
+    ("event", Removed),
+    ("event_payload", Removed),
+    (
+        "event_ledger",
+        Kept(
+            "keyed hashes of messages, without a person, so that a webhook that is sent again is not stored again; 400 days",
+        ),
+    ),
+    ("worker", Nobody),
+    ("lane", Nobody),
+    ("delivery", Removed),
+    ("delivery_retry", Removed),
+    ("delivery_dead", Removed),
+    ("attempt", Removed),
+    ("replay", Removed),
+    ("message", Removed),
+    ("idempotency", Removed),
+    ("outbox", Removed),
+    (
+        "audit_entry",
+        Kept(
+            "who read or changed what, with random ids and a commitment that nobody can open any more; audit.retention_days",
+        ),
+    ),
+    ("audit_subject", Removed),
+    ("audit_log", Nobody),
+    ("audit_leaf", Nobody),
+    ("audit_tile", Nobody),
+    ("audit_bundle", Nobody),
+    ("audit_checkpoint", Nobody),
+    ("channel_pace", Nobody),
+    ("pair_pace", Removed),
+    ("service_window", Removed),
+    ("consent", Removed),
+    ("poll", Nobody),
+    ("template", Nobody),
+    ("channel_state", Nobody),
+    ("media_fetch", Removed),
+    ("media", Removed),
+    ("erasure", Kept("that somebody was erased, when and by which steps; not who")),
+    ("erasure_count", Nobody),
+    ("erasure_receipt", Nobody),
+    ("erased_contact", Kept("random ids that lead nowhere, so that nothing is stored under them again; 40 days")),
+    (
+        "consent_proof",
+        Kept("that somebody agreed or refused, under a keyed hash that is joined to nothing, as evidence; three years"),
+    ),
+    ("hold", Kept("that data were held, of holds that are over")),
+];
+
+/// What stays, and why.
+pub fn kept() -> impl Iterator<Item = (&'static str, &'static str)> {
+    TABLES.iter().filter_map(|(table, cover)| match cover {
+        Kept(why) => Some((*table, *why)),
+        Removed | Traceless | Nobody => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The tables that the migrations make.
+    fn made() -> BTreeSet<String> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/data");
+        let files =
+            std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+        let text: String = files.collect::<Vec<_>>().join("\n").replace("CREATE UNLOGGED TABLE", "CREATE TABLE");
+        let names = text.split("\nCREATE TABLE ").skip(1).filter_map(|rest| rest.split([' ', '(']).next());
+        names.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_table_is_in_the_list_of_what_an_erasure_does_with_it() {
+        let listed: BTreeSet<String> = TABLES.iter().map(|(table, _)| (*table).to_owned()).collect();
+        assert_eq!(listed.len(), TABLES.len(), "a table stands there twice");
+        assert_eq!(listed, made());
+    }
+}

@@ -1,0 +1,131 @@
+//! Holds: asked for by one key, put in force by another, for a year at most.
+
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{Named, Privacy, PrivacyError};
+use crate::audit::Act;
+use crate::crypto::envelope;
+use crate::ids::{AuditEntryId, ContactId, HoldId, TenantId};
+use crate::keyring::{DekName, places};
+use crate::store::holds::HoldRow;
+
+/// The longest hold. Whoever needs a longer one looks again and asks for another.
+pub const LONGEST: Duration = Duration::days(366);
+
+/// What is asked for.
+#[derive(Debug)]
+pub struct NewHold<'a> {
+    /// Whose data.
+    pub named: &'a Named,
+    /// Why. Sealed.
+    pub reason: &'a str,
+    /// Until when.
+    pub expires_at: OffsetDateTime,
+}
+
+/// A hold, with its reason.
+#[derive(Debug)]
+pub struct HoldView {
+    /// The row.
+    pub row: HoldRow,
+    /// Why; `None`: it does not open.
+    pub reason: Option<String>,
+    /// Whether it is in force now.
+    pub in_force: bool,
+}
+
+impl Privacy {
+    /// An id for what will be asked for, so that the entry in the audit log can name it.
+    #[must_use]
+    pub fn new_hold_id(&self) -> HoldId {
+        HoldId::new(self.clock.now())
+    }
+
+    /// Asks for a hold. It is in force when another has approved it.
+    pub async fn request_hold(&self, id: HoldId, new: &NewHold<'_>, act: Act) -> Result<AuditEntryId, PrivacyError> {
+        let (tenant, owner, now) = (act.tenant, act.actor.id, self.clock.now());
+        let contact = self.find(tenant, new.named).await?;
+        let kept = self.store.find_contact(tenant, contact).await?.and_then(|row| row.merged_into);
+        let contact = kept.unwrap_or(contact.uuid());
+        let key = self.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
+        let place = places::setting(tenant.uuid(), "hold", "reason", id.uuid());
+        let row = HoldRow {
+            hold_id: id.uuid(),
+            contact_id: contact,
+            state: "requested".to_owned(),
+            reason: envelope::seal(&key.dek, &place, new.reason.as_bytes()).into_bytes(),
+            owner_id: owner,
+            approver_id: None,
+            created_at: now,
+            active_at: None,
+            expires_at: new.expires_at,
+            ended_at: None,
+        };
+        let entry = self.audit.prepare(act, vec![contact]).await?;
+        let receipt = entry.id;
+        self.store.insert_hold(tenant, &row, entry).await?;
+        Ok(receipt)
+    }
+
+    /// Puts a hold in force.
+    pub async fn approve_hold(&self, id: HoldId, act: Act) -> Result<AuditEntryId, PrivacyError> {
+        let (tenant, approver) = (act.tenant, act.actor.id);
+        let entry = self.audit.prepare(act, Vec::new()).await?;
+        let receipt = entry.id;
+        let approved = self.store.approve_hold(tenant, (id, approver), entry, self.clock.now()).await?;
+        if approved { Ok(receipt) } else { Err(PrivacyError::Refused) }
+    }
+
+    /// Takes a hold back.
+    pub async fn release_hold(&self, id: HoldId, act: Act) -> Result<AuditEntryId, PrivacyError> {
+        let tenant = act.tenant;
+        let entry = self.audit.prepare(act, Vec::new()).await?;
+        let receipt = entry.id;
+        let released = self.store.release_hold(tenant, id, entry, self.clock.now()).await?;
+        if released { Ok(receipt) } else { Err(PrivacyError::Refused) }
+    }
+
+    /// One hold. `None`: there is none.
+    pub async fn hold(&self, tenant: TenantId, id: HoldId) -> Result<Option<HoldView>, PrivacyError> {
+        match self.store.find_hold(tenant, id).await? {
+            Some(row) => self.view(tenant, row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Holds, newest first, asked for before `before`. What is about to be shown is recorded.
+    pub async fn holds(
+        &self,
+        act: Act,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<(Vec<HoldView>, Option<AuditEntryId>), PrivacyError> {
+        let tenant = act.tenant;
+        let rows = self.store.page_of_holds(tenant, before.unwrap_or(Uuid::max()), limit).await?;
+        if rows.is_empty() {
+            return Ok((Vec::new(), None));
+        }
+        let people = rows.iter().map(|row| row.contact_id).collect();
+        let receipt = self.audit.record_about(act.times(rows.len()), people).await?;
+        let mut views = Vec::with_capacity(rows.len());
+        for row in rows {
+            views.push(self.view(tenant, row).await?);
+        }
+        Ok((views, Some(receipt)))
+    }
+
+    async fn view(&self, tenant: TenantId, row: HoldRow) -> Result<HoldView, PrivacyError> {
+        let place = places::setting(tenant.uuid(), "hold", "reason", row.hold_id);
+        let reason = self.open_text(tenant, &place, &row.reason).await?;
+        let in_force = row.state == "active" && row.expires_at > self.clock.now();
+        Ok(HoldView { row, reason, in_force })
+    }
+
+    /// Everybody of a tenant whose data must stay.
+    pub(super) async fn everyone_held(&self) -> Result<Vec<(TenantId, ContactId)>, PrivacyError> {
+        let held = self.store.everyone_held(self.clock.now()).await?;
+        let held = held.into_iter();
+        Ok(held.map(|(tenant, contact, _)| (TenantId::from_uuid(tenant), ContactId::from_uuid(contact))).collect())
+    }
+}

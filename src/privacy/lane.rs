@@ -1,0 +1,37 @@
+//! The lane of an erasure: one process at a time works on it, and another takes it over after a crash.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Next, Privacy};
+use crate::ids::ErasureId;
+use crate::store::lanes::OwnedLane;
+
+/// An erasure that waits looks this often.
+const POLL: Duration = Duration::from_millis(500);
+/// Pause after something failed that may pass.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Works on an erasure until it is certified, `stop` is cancelled or the lane is lost.
+pub async fn run(privacy: Privacy, lane: OwnedLane, stop: CancellationToken) {
+    let id = ErasureId::from_uuid(lane.owner);
+    let work = async {
+        loop {
+            match privacy.step(lane.tenant, id).await {
+                Ok(Next::Go) => {}
+                Ok(Next::Wait) => tokio::time::sleep(POLL).await,
+                Ok(Next::Done) => return,
+                Err(error) => {
+                    // Whatever it is: an erasure that was promised is never given up.
+                    tracing::error!(erasure = %id, error = %error, cause = ?std::error::Error::source(&error).map(ToString::to_string), "an erasure could not go on yet");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
+    }
+}

@@ -1,0 +1,112 @@
+//! Keeping and forgetting: people are erased with everything that is stored about them, data are held, and what is old goes.
+//!
+//! An erasure is a row that goes from state to state, each step an update from the state before together with its entry in the audit log.
+//! It is worked on through a lane of its own, and may be taken up by anybody at any moment: every step does no harm when it is done twice.
+
+pub mod certificate;
+pub mod cover;
+mod erasure;
+mod holds;
+mod lane;
+mod receipt;
+mod retention;
+mod steps;
+mod subject;
+
+pub use erasure::{Asked, Basis, Found, Progress};
+pub use holds::{HoldView, LONGEST as LONGEST_HOLD, NewHold};
+pub use lane::run as run_lane;
+pub use retention::{Attested, RetentionTerms};
+pub use steps::Next;
+pub use subject::Named;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::audit::{Audit, AuditError};
+use crate::clock::SharedClock;
+use crate::directory::{Bells, Contacts, Directory};
+use crate::ids::{ContactId, EventId, TenantId};
+use crate::keyring::{Keyring, KeyringError};
+use crate::store::{Store, StoreError};
+
+/// Files outside of the database.
+pub trait Files: Send + Sync + std::fmt::Debug {
+    /// Removes the file of an event, if there is one. False: it could not be removed now.
+    fn remove(&self, tenant: TenantId, media: EventId, contact: Option<ContactId>) -> BoxFuture<'_, bool>;
+}
+
+/// How long what cannot be reached from here lives on.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Unwrapped keys in the memory of other processes.
+    pub key_cache: Duration,
+    /// Backups of the database, by what the operator says.
+    pub backups: time::Duration,
+}
+
+/// Keeps and forgets. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Privacy {
+    /// What is stored.
+    pub store: Store,
+    /// What it is sealed with.
+    pub keyring: Keyring,
+    /// Who is told.
+    pub directory: Directory,
+    /// Whom this process remembers.
+    pub contacts: Contacts,
+    /// Where each step is recorded.
+    pub audit: Audit,
+    /// Wakes the lanes.
+    pub bells: Bells,
+    /// Files that people sent; `None`: they are not kept.
+    pub files: Option<Arc<dyn Files>>,
+    /// What lives on elsewhere.
+    pub terms: Terms,
+    /// What is kept for how long.
+    pub retention: RetentionTerms,
+    /// When.
+    pub clock: SharedClock,
+}
+
+/// Why nothing was done, or not all of it.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivacyError {
+    /// Nobody is known by that name.
+    #[error("there is nobody of that name")]
+    Unknown,
+    /// Another erasure of the same person is under way.
+    #[error("this person is being erased already")]
+    UnderWay,
+    /// It was changed meanwhile, or is not this key's to change.
+    #[error("it cannot be changed so")]
+    Refused,
+    /// The database.
+    #[error("the privacy tables could not be read or written")]
+    Store(#[from] StoreError),
+    /// The keys.
+    #[error("keys could not be made or destroyed")]
+    Keys(#[from] KeyringError),
+    /// No entry, no step.
+    #[error("a step could not be recorded")]
+    Audit(#[from] AuditError),
+    /// Files could not be removed now.
+    #[error("files could not be removed yet")]
+    Files,
+}
+
+impl PrivacyError {
+    /// Whether the same may succeed later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unknown | Self::UnderWay | Self::Refused => false,
+            Self::Store(error) => error.is_retryable(),
+            Self::Keys(error) => error.is_retryable(),
+            Self::Audit(_) | Self::Files => true,
+        }
+    }
+}

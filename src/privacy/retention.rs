@@ -1,0 +1,164 @@
+//! Retention: what is older than is kept goes, once a day, and it is recorded how old the oldest is that is there. Days are dropped
+//! whole; months that are past the horizon lose their keys, so that they are gone from backups too.
+
+use time::{Date, Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{Privacy, PrivacyError};
+use crate::audit::{Act, Action, Actor, Object};
+use crate::ids::{ContactId, EventId, TenantId};
+use crate::store::retention::{Daily, Oldest};
+
+/// Files that are removed before their rows are.
+const AT_ONCE: i64 = 200;
+
+/// How many days each class is kept; `None`: for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionTerms {
+    /// What people said and were told: content of events, messages, files.
+    pub content: Option<u16>,
+    /// That something happened, and deliveries that were given up.
+    pub metadata: Option<u16>,
+    /// Failed attempts.
+    pub attempts: Option<u16>,
+}
+
+/// How old the oldest of a class is, and may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attested {
+    /// Name of the class.
+    pub class: String,
+    /// The day of the oldest that is there.
+    pub oldest: Date,
+    /// Nothing may be older than this day, but for what is held; `None`: it is kept for ever, or by another setting.
+    pub horizon: Option<Date>,
+}
+
+impl RetentionTerms {
+    /// The first day of a class that is kept.
+    fn horizon(self, class: &str, today: Date) -> Option<Date> {
+        let days = match class {
+            "event_payload" | "message" | "media" => self.content,
+            "event" | "delivery_dead" => self.metadata,
+            "attempt" => self.attempts,
+            _ => None,
+        };
+        days.map(|days| today.saturating_sub(Duration::days(days.into())))
+    }
+}
+
+impl Privacy {
+    /// Removes what is older than is kept, and records what is there. To be called once a day, and again when it failed.
+    pub async fn enforce_retention(&self, today: Date) -> Result<(), PrivacyError> {
+        let held = self.everyone_held().await?;
+        let ids: Vec<(Uuid, Uuid)> = held.iter().map(|(tenant, contact)| (tenant.uuid(), contact.uuid())).collect();
+        let waiting = self.store.oldest_waiting_message().await?;
+        let tenants = self.store.all_tenants().await?;
+        if let Some(end) = self.retention.horizon("media", today) {
+            for tenant in &tenants {
+                self.remove_files(*tenant, end.midnight().assume_utc(), &held).await?;
+            }
+        }
+        for daily in [Daily::Content, Daily::Messages, Daily::Attempts, Daily::Events] {
+            let Some(mut end) = self.retention.horizon(daily.table(), today) else { continue };
+            if daily == Daily::Messages {
+                end = waiting.map_or(end, |day| day.min(end));
+            }
+            for day in self.store.days_before(daily, end).await? {
+                if !self.store.retire_day(daily, day, &ids).await? {
+                    break;
+                }
+            }
+        }
+        if let Some(end) = self.retention.horizon("event_payload", today) {
+            let end = waiting.map_or(end, |day| day.min(end));
+            for tenant in &tenants {
+                self.forget_months(*tenant, end, &held).await?;
+            }
+        }
+        if let Some(end) = self.retention.horizon("delivery_dead", today) {
+            self.store.sweep_dead(end.midnight().assume_utc()).await?;
+        }
+        for tenant in tenants {
+            if self.store.owes_attestation(tenant, today).await? {
+                self.attest(tenant, today).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whole months whose last day is past the horizon.
+    async fn forget_months(
+        &self,
+        tenant: TenantId,
+        end: Date,
+        held: &[(TenantId, ContactId)],
+    ) -> Result<(), PrivacyError> {
+        let except: Vec<ContactId> =
+            held.iter().filter(|(owner, _)| *owner == tenant).map(|(_, contact)| *contact).collect();
+        let forgotten = self.keyring.forget_months(tenant, end, &except).await?;
+        if forgotten > 0 {
+            tracing::info!(keys = forgotten, before = %end, "the keys of months that are older than is kept were destroyed");
+        }
+        Ok(())
+    }
+
+    async fn remove_files(
+        &self,
+        tenant: TenantId,
+        end: OffsetDateTime,
+        held: &[(TenantId, ContactId)],
+    ) -> Result<(), PrivacyError> {
+        let held: Vec<Uuid> =
+            held.iter().filter(|(owner, _)| *owner == tenant).map(|(_, contact)| contact.uuid()).collect();
+        loop {
+            let old = self.store.media_before(tenant, end, &held, AT_ONCE).await?;
+            if old.is_empty() {
+                return Ok(());
+            }
+            for (media, contact) in &old {
+                let (media, contact) = (EventId::from_uuid(*media), contact.map(ContactId::from_uuid));
+                if let Some(files) = &self.files
+                    && !files.remove(tenant, media, contact).await
+                {
+                    return Err(PrivacyError::Files);
+                }
+            }
+            let media: Vec<Uuid> = old.iter().map(|(media, _)| *media).collect();
+            self.store.forget_media(tenant, &media).await?;
+        }
+    }
+
+    /// How old the oldest of each class is.
+    pub async fn oldest(&self, tenant: TenantId, today: Date) -> Result<Vec<Attested>, PrivacyError> {
+        let oldest = self.store.oldest_of(tenant).await?;
+        let attested = |Oldest { class, day }: Oldest| {
+            let horizon = self.retention.horizon(&class, today);
+            Attested { class, oldest: day, horizon }
+        };
+        Ok(oldest.into_iter().map(attested).collect())
+    }
+
+    async fn attest(&self, tenant: TenantId, today: Date) -> Result<(), PrivacyError> {
+        let oldest = self.oldest(tenant, today).await?;
+        let words: Vec<String> = oldest.iter().map(|one| format!("{}={}", one.class, one.oldest)).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let act = Act::new(tenant, Actor::GATEWAY, Action::RetentionAttested, Object::several("retention"));
+        self.audit.record(act.times(oldest.len()).with(&words)).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::date;
+
+    #[test]
+    fn what_is_kept_for_ninety_days_goes_on_the_ninety_first() {
+        let terms = RetentionTerms { content: Some(90), metadata: None, attempts: Some(30) };
+        assert_eq!(terms.horizon("event_payload", date!(2026 - 12 - 31)), Some(date!(2026 - 10 - 02)));
+        assert_eq!(terms.horizon("event", date!(2026 - 12 - 31)), None);
+        assert_eq!(terms.horizon("audit_entry", date!(2026 - 12 - 31)), None);
+    }
+}

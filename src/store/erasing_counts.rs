@@ -1,0 +1,74 @@
+//! What would go: counts, for whoever asks before.
+
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::ids::TenantId;
+
+impl Store {
+    /// How many rows about these people there are, by table. Those that hang on events alone are counted where it is cheap.
+    pub async fn count_person(&self, tenant: TenantId, contacts: &[Uuid]) -> Result<Vec<(String, i64)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"WITH said AS MATERIALIZED (
+                   SELECT part_day, event_id FROM event WHERE tenant_id = $1 AND contact_id = ANY($2) AND status_rank IS NULL
+                   UNION ALL
+                   SELECT part_day, event_id FROM event WHERE tenant_id = $1 AND contact_id = ANY($2) AND status_rank IS NOT NULL
+               ), ends AS MATERIALIZED (
+                   SELECT endpoint_id FROM endpoint WHERE tenant_id = $1
+               ), counts AS (
+                   SELECT 'contact' AS counted, count(*) AS there FROM contact WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'contact_identifier', count(*) FROM contact_identifier WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'service_window', count(*) FROM service_window WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'consent', count(*) FROM consent WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'event', count(*) FROM said
+                   UNION ALL SELECT 'event_payload', count(*) FROM said CROSS JOIN LATERAL (
+                       SELECT 1 FROM event_payload p
+                       WHERE p.tenant_id = $1 AND p.part_day = said.part_day AND p.event_id = said.event_id LIMIT 1) x
+                   UNION ALL SELECT 'delivery', count(*) FROM said CROSS JOIN ends CROSS JOIN LATERAL (
+                       SELECT 1 FROM delivery d WHERE d.tenant_id = $1 AND d.endpoint_id = ends.endpoint_id AND d.shard = 0
+                          AND d.event_id = said.event_id LIMIT 1) x
+                   UNION ALL SELECT 'delivery_retry', count(*) FROM said CROSS JOIN ends CROSS JOIN LATERAL (
+                       SELECT 1 FROM delivery_retry d WHERE d.tenant_id = $1 AND d.endpoint_id = ends.endpoint_id AND d.shard = 0
+                          AND d.event_id = said.event_id LIMIT 1) x
+                   UNION ALL SELECT 'delivery_dead', count(*) FROM said CROSS JOIN ends CROSS JOIN LATERAL (
+                       SELECT 1 FROM delivery_dead d WHERE d.tenant_id = $1 AND d.endpoint_id = ends.endpoint_id
+                          AND d.event_id = said.event_id LIMIT 1) x
+                   UNION ALL SELECT 'media', count(*) FROM said CROSS JOIN LATERAL (
+                       SELECT 1 FROM media m WHERE m.tenant_id = $1 AND m.media_id = said.event_id LIMIT 1) x
+                   UNION ALL SELECT 'message', count(*) FROM message WHERE tenant_id = $1 AND contact_id = ANY($2)
+               )
+               SELECT counted AS "counted!", there AS "there!" FROM counts WHERE there > 0 ORDER BY counted"#,
+            tenant.uuid(),
+            contacts,
+        );
+        let rows = rows.fetch_all(&self.data).await?;
+        Ok(rows.into_iter().map(|row| (row.counted, row.there)).collect())
+    }
+
+    /// Whose these keyed hashes are, and the keyed hashes of these people.
+    pub async fn identifiers_of(&self, tenant: TenantId, contacts: &[Uuid]) -> Result<Vec<(i16, Vec<u8>)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT kind, hash FROM contact_identifier WHERE tenant_id = $1 AND contact_id = ANY($2)",
+            tenant.uuid(),
+            contacts,
+        );
+        let rows = rows.fetch_all(&self.data).await?;
+        Ok(rows.into_iter().map(|row| (row.kind, row.hash)).collect())
+    }
+
+    /// Consent that stays proven under this hash, newest first.
+    pub async fn consent_proofs(
+        &self,
+        tenant: TenantId,
+        person: &[u8; 16],
+    ) -> Result<Vec<(String, String, String, time::OffsetDateTime)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT purpose, state, source, occurred_at FROM consent_proof WHERE tenant_id = $1 AND person = $2
+             ORDER BY occurred_at DESC LIMIT 200",
+            tenant.uuid(),
+            person.as_slice(),
+        );
+        let rows = rows.fetch_all(self.reading(tenant)).await?;
+        Ok(rows.into_iter().map(|row| (row.purpose, row.state, row.source, row.occurred_at)).collect())
+    }
+}

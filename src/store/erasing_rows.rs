@@ -1,0 +1,220 @@
+//! Removes the rows of a person, as the role that is for it: it reads ids, and nothing that is sealed.
+
+use time::{Date, Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{Store, StoreError, Transaction};
+use crate::ids::{ErasureId, TenantId};
+
+/// How long an application's key stands for its request: what is older is gone anyway.
+const IDEMPOTENCY: Duration = Duration::days(2);
+
+/// What removes rows of one table and counts them.
+macro_rules! remove {
+    ($transaction:expr, $tenant:expr, $erasure:expr, $table:literal, $sql:literal, $($value:expr),+ $(,)?) => {{
+        let done = sqlx::query!("DELETE FROM " + $table + " WHERE tenant_id = $1 AND " + $sql, $tenant.uuid(), $($value),+);
+        let rows = done.execute(&mut **$transaction).await?.rows_affected();
+        count($transaction, $tenant, $erasure, $table, rows).await?;
+    }};
+}
+
+async fn count(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    erasure: ErasureId,
+    table: &str,
+    rows: u64,
+) -> Result<(), StoreError> {
+    if rows == 0 {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO erasure_count (tenant_id, erasure_id, counted, removed) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (tenant_id, erasure_id, counted) DO UPDATE SET removed = erasure_count.removed + EXCLUDED.removed",
+        tenant.uuid(),
+        erasure.uuid(),
+        table,
+        i64::try_from(rows).unwrap_or(i64::MAX),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Removes what was said with a person on one day, and everything that hangs on it. What Meta may send again is remembered by its
+    /// keyed hash, so that it is not stored anew.
+    pub async fn remove_day_of(
+        &self,
+        tenant: TenantId,
+        id: ErasureId,
+        contacts: &[Uuid],
+        day: Date,
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.eraser.begin().await?;
+        let gone = sqlx::query!(
+            "DELETE FROM event WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3) AND status_rank IS NULL
+             RETURNING event_id, subject, variant",
+            tenant.uuid(),
+            day,
+            contacts,
+        );
+        let said = gone.fetch_all(&mut *transaction).await?;
+        let gone = sqlx::query!(
+            "DELETE FROM event WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3) AND status_rank IS NOT NULL
+             RETURNING event_id, subject, variant",
+            tenant.uuid(),
+            day,
+            contacts,
+        );
+        let statuses = gone.fetch_all(&mut *transaction).await?;
+        let mut events: Vec<Uuid> = said.iter().map(|row| row.event_id).collect();
+        events.extend(statuses.iter().map(|row| row.event_id));
+        count(&mut transaction, tenant, id, "event", events.len() as u64).await?;
+        let mut keys: Vec<(&[u8], &[u8])> = said.iter().map(|row| (&*row.subject, &*row.variant)).collect();
+        keys.extend(statuses.iter().map(|row| (&*row.subject, &*row.variant)));
+        keys.sort_unstable();
+        remember(&mut transaction, tenant, &keys, now.date()).await?;
+        remove_content(&mut transaction, (tenant, id), day, &events).await?;
+        remove_messages(&mut transaction, (tenant, id), contacts, day, now).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Removes what is known of a person beside what was said.
+    pub async fn remove_person(&self, tenant: TenantId, id: ErasureId, contacts: &[Uuid]) -> Result<(), StoreError> {
+        let channels =
+            sqlx::query_scalar!("SELECT owner_id FROM lane WHERE tenant_id = $1 AND kind = 2", tenant.uuid(),);
+        let channels = channels.fetch_all(&self.data).await?;
+        let mut transaction = self.eraser.begin().await?;
+        let of = &mut transaction;
+        remove!(of, tenant, id, "service_window", "contact_id = ANY($2)", contacts);
+        remove!(of, tenant, id, "consent", "contact_id = ANY($2)", contacts);
+        remove!(of, tenant, id, "pair_pace", "channel_id = ANY($3) AND contact_id = ANY($2)", contacts, &channels);
+        remove!(of, tenant, id, "contact", "contact_id = ANY($2)", contacts);
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Removes the ties between a person and the audit log, of one day. The entries stay, and verify.
+    pub async fn remove_subjects_of(
+        &self,
+        tenant: TenantId,
+        id: ErasureId,
+        contacts: &[Uuid],
+        day: Date,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.eraser.begin().await?;
+        let of = &mut transaction;
+        remove!(of, tenant, id, "audit_subject", "part_day = $2 AND contact_id = ANY($3)", day, contacts);
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Forgets the fences of erasures that are long over: nobody remembers these contacts any more.
+    pub async fn sweep_fences(&self, before: OffsetDateTime, now: OffsetDateTime) -> Result<(), StoreError> {
+        sqlx::query!("DELETE FROM erased_contact WHERE erased_at < $1", before).execute(&self.eraser).await?;
+        sqlx::query!("DELETE FROM consent_proof WHERE kept_until < $1", now.date()).execute(&self.eraser).await?;
+        Ok(())
+    }
+}
+
+/// Meta repeats what it has sent, and so may somebody who kept it.
+async fn remember(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    keys: &[(&[u8], &[u8])],
+    today: Date,
+) -> Result<(), StoreError> {
+    let (subjects, variants): (Vec<&[u8]>, Vec<&[u8]>) = keys.iter().copied().unzip();
+    sqlx::query!(
+        "INSERT INTO event_ledger (tenant_id, subject, variant, seen_on)
+         SELECT $1, subject, variant, $4 FROM UNNEST($2::bytea[], $3::bytea[]) AS t (subject, variant)
+         ON CONFLICT DO NOTHING",
+        tenant.uuid(),
+        &subjects as _,
+        &variants as _,
+        today,
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Content, deliveries, attempts and files of these events.
+async fn remove_content(
+    transaction: &mut Transaction,
+    (tenant, id): (TenantId, ErasureId),
+    day: Date,
+    events: &[Uuid],
+) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let endpoints = sqlx::query_scalar!("SELECT endpoint_id FROM endpoint WHERE tenant_id = $1", tenant.uuid());
+    let endpoints = endpoints.fetch_all(&mut **transaction).await?;
+    let of = transaction;
+    remove!(of, tenant, id, "event_payload", "part_day = $2 AND event_id = ANY($3)", day, events);
+    remove!(
+        of,
+        tenant,
+        id,
+        "delivery",
+        "endpoint_id = ANY($2) AND shard = 0 AND event_id = ANY($3)",
+        &endpoints,
+        events
+    );
+    remove!(
+        of,
+        tenant,
+        id,
+        "delivery_retry",
+        "endpoint_id = ANY($2) AND shard = 0 AND event_id = ANY($3)",
+        &endpoints,
+        events
+    );
+    remove!(of, tenant, id, "delivery_dead", "endpoint_id = ANY($2) AND event_id = ANY($3)", &endpoints, events);
+    remove!(
+        of,
+        tenant,
+        id,
+        "attempt",
+        "part_day >= $4 AND endpoint_id = ANY($2) AND event_id = ANY($3)",
+        &endpoints,
+        events,
+        day
+    );
+    remove!(of, tenant, id, "media_fetch", "media_id = ANY($2)", events);
+    remove!(of, tenant, id, "media", "media_id = ANY($2)", events);
+    Ok(())
+}
+
+/// Messages to the person, and what is known of the requests that brought them.
+async fn remove_messages(
+    transaction: &mut Transaction,
+    (tenant, id): (TenantId, ErasureId),
+    contacts: &[Uuid],
+    day: Date,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let gone = sqlx::query!(
+        "DELETE FROM message WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3) RETURNING message_id, channel_id",
+        tenant.uuid(),
+        day,
+        contacts,
+    );
+    let gone = gone.fetch_all(&mut **transaction).await?;
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let messages: Vec<Uuid> = gone.iter().map(|row| row.message_id).collect();
+    let channels: Vec<Uuid> = gone.iter().map(|row| row.channel_id).collect();
+    let of = transaction;
+    count(of, tenant, id, "message", messages.len() as u64).await?;
+    remove!(of, tenant, id, "outbox", "channel_id = ANY($2) AND message_id = ANY($3)", &channels, &messages);
+    if now.date() - day <= IDEMPOTENCY {
+        remove!(of, tenant, id, "idempotency", "message_id = ANY($2)", &messages);
+    }
+    Ok(())
+}
