@@ -13,7 +13,7 @@ const RINGS: &[&[&str]] = &[
     &["cli"],
     &["app"],
     &["http", "worker"],
-    &["access", "deliver", "ingest", "media", "send"],
+    &["access", "deliver", "ingest", "media", "privacy", "send"],
     &["audit", "directory"],
     &["keyring"],
     &["egress", "kms", "meta", "store"],

@@ -235,6 +235,9 @@ pub fn right_body(path: &str, channel: &str) -> Value {
         "/v1/channels" => json!({ "name": "test", "phone_number_id": "106540352242923", "waba_id": "102290129340398" }),
         "/v1/apps" => json!({ "name": "test", "app_secret": "0f1d0c5d4c0a4b6f9a7e3c2b1d0e9f8b" }),
         "/v1/keys" => json!({ "name": "test", "permissions": ["events:read"] }),
+        "/v1/privacy/holds" => {
+            json!({ "phone": "4915199900011", "reason": "x", "expires_at": "2027-01-01T00:00:00Z" })
+        }
         "/v1/contacts/{id}/reveal" => json!({ "reason": "answer" }),
         "/v1/contacts/{id}/consent" => {
             json!({ "purpose": "marketing", "state": "granted", "occurred_at": "2026-01-02T03:04:05Z" })

@@ -52,6 +52,7 @@ mod mirror_files;
 mod numbers;
 mod pacing;
 mod pins;
+mod privacy;
 mod reading;
 mod replay;
 mod rows;

@@ -48,6 +48,14 @@ INSERT INTO audit_leaf SELECT a, 0, id FROM known;
 INSERT INTO audit_tile SELECT a, 0, 0, long FROM known;
 INSERT INTO audit_bundle SELECT a, 0, long FROM known;
 INSERT INTO audit_checkpoint SELECT a, 1, 'x', true, at FROM known;
+INSERT INTO erasure (tenant_id, erasure_id, state, contact_ids, commitment, asked_by, basis, actor_id, step_now, created_at)
+    SELECT a, id, 'received', ARRAY[id], long, 'phone', 'request', id, true, at FROM known;
+INSERT INTO erasure_count SELECT a, id, 'event', 1 FROM known;
+INSERT INTO erasure_receipt SELECT a, id, id, 'pending', NULL FROM known;
+INSERT INTO erased_contact SELECT a, id, at FROM known;
+INSERT INTO consent_proof SELECT a, hash, id, 'marketing', 'granted', 'api', at, today FROM known;
+INSERT INTO hold (tenant_id, hold_id, contact_id, state, reason, owner_id, created_at, expires_at)
+    SELECT a, id, id, 'requested', content, id, at, at FROM known;
 INSERT INTO waxseal_keys.tenant_kek SELECT a, id, 1, wrapped, true, at FROM known;
 INSERT INTO waxseal_keys.bucket_key SELECT a, 1, id, id, wrapped FROM known;
 INSERT INTO waxseal_keys.index_key SELECT a, 'x', 1, id, wrapped FROM known;
