@@ -1,7 +1,7 @@
 //! `make bench`: how many webhooks a second this build proves, seals, stores and answers, and how many events it delivers, on a
 //! Postgres that is made for it and deleted afterwards. `docs/performance.md` says what is measured and what is not. Nothing
 //! else is written. The argument `in` measures the way in alone, `out` the way out to apps
-//! alone, `audit` the audit log alone, `send` the way out to Meta alone; `keys` the key tree, which no other run measures.
+//! alone, `audit` the audit log alone, `send` the way out to Meta alone; `keys` the key tree, `privacy` the erasure of people: no other run measures these.
 
 mod audit;
 mod bench;
@@ -17,6 +17,7 @@ mod load;
 mod machine;
 mod open;
 mod out;
+mod privacy;
 mod process;
 mod progress;
 mod receiver;
@@ -72,6 +73,10 @@ async fn measure() -> anyhow::Result<()> {
     if let Some(wanted) = trial::asked_for() {
         let found = trial::run(&bench, &server, &wanted).await?;
         return Ok(std::io::stdout().write_all(table::render_trial(&found).as_bytes())?);
+    }
+    if std::env::args().any(|argument| argument == "privacy") {
+        let report = format!("\n\n{machine}\n{}", privacy::render(&privacy::run(&bench, &server).await?));
+        return Ok(std::io::stdout().write_all(report.as_bytes())?);
     }
     let alone = |part| std::env::args().any(|argument| argument == part);
     let (mut report, mut targets) = (format!("\n\n{machine}\n"), Vec::new());
