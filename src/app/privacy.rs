@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::Base;
 use crate::config::Config;
 use crate::directory::{Bells, Contacts};
-use crate::ids::{ContactId, EventId, TenantId};
+use crate::ids::{ContactId, MediaId, TenantId};
 use crate::media::{Place, Shelf};
 use crate::privacy::{Files, Privacy, RetentionTerms, Terms};
 
@@ -18,7 +18,7 @@ use crate::privacy::{Files, Privacy, RetentionTerms, Terms};
 struct Shelved(Shelf);
 
 impl Files for Shelved {
-    fn remove(&self, tenant: TenantId, media: EventId, contact: Option<ContactId>) -> BoxFuture<'_, bool> {
+    fn remove(&self, tenant: TenantId, media: MediaId, contact: Option<ContactId>) -> BoxFuture<'_, bool> {
         async move {
             let removed = self.0.remove(Place { tenant, media, contact }).await;
             if let Err(error) = &removed {

@@ -28,14 +28,14 @@ use futures_util::future::BoxFuture;
 use crate::audit::{Audit, AuditError};
 use crate::clock::SharedClock;
 use crate::directory::{Bells, Contacts, Directory};
-use crate::ids::{ContactId, EventId, TenantId};
+use crate::ids::{ContactId, MediaId, TenantId};
 use crate::keyring::{Keyring, KeyringError};
 use crate::store::{Store, StoreError};
 
 /// Files outside of the database.
 pub trait Files: Send + Sync + std::fmt::Debug {
     /// Removes the file of an event, if there is one. False: it could not be removed now.
-    fn remove(&self, tenant: TenantId, media: EventId, contact: Option<ContactId>) -> BoxFuture<'_, bool>;
+    fn remove(&self, tenant: TenantId, media: MediaId, contact: Option<ContactId>) -> BoxFuture<'_, bool>;
 }
 
 /// How long what cannot be reached from here lives on.

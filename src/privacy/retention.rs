@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Privacy, PrivacyError};
 use crate::audit::{Act, Action, Actor, Object};
-use crate::ids::{ContactId, EventId, TenantId};
+use crate::ids::{ContactId, MediaId, TenantId};
 use crate::store::retention::{Daily, Oldest};
 
 /// Files that are removed before their rows are.
@@ -117,7 +117,7 @@ impl Privacy {
                 return Ok(());
             }
             for (media, contact) in &old {
-                let (media, contact) = (EventId::from_uuid(*media), contact.map(ContactId::from_uuid));
+                let (media, contact) = (MediaId::from_uuid(*media), contact.map(ContactId::from_uuid));
                 if let Some(files) = &self.files
                     && !files.remove(tenant, media, contact).await
                 {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::certificate;
 use super::{Privacy, PrivacyError, receipt};
 use crate::audit::{Act, Action, Actor, Object};
-use crate::ids::{ContactId, ErasureId, EventId, TenantId};
+use crate::ids::{ContactId, ErasureId, MediaId, TenantId};
 use crate::keyring::KeyCheck;
 use crate::store::audit_entries::NewAuditEntry;
 use crate::store::erasing::{Fence, FenceEntries, Traces};
@@ -138,7 +138,7 @@ impl Privacy {
         let (contacts, now) = (row.contact_ids.as_slice(), self.clock.now());
         for day in self.store.days_of(tenant, contacts).await? {
             for (media, sender) in self.store.media_of_day(tenant, contacts, day).await? {
-                let (media, sender) = (EventId::from_uuid(media), sender.map(ContactId::from_uuid));
+                let (media, sender) = (MediaId::from_uuid(media), sender.map(ContactId::from_uuid));
                 if let Some(files) = &self.files
                     && !files.remove(tenant, media, sender).await
                 {
