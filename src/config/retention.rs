@@ -27,7 +27,8 @@ impl RetentionConfig {
         let metadata = days(reader, "retention.metadata_days", LEAST..=MOST);
         let attempts = days(reader, "retention.attempts_days", 1..=MOST);
         let backup_days = reader.number("retention.backup_days", 0..=MOST);
-        let (content_days, metadata_days) = (content?, metadata?);
+        let kept = |days: u16| (days > 0).then_some(days);
+        let (content_days, metadata_days) = (kept(content?), kept(metadata?));
         let outlives = match (content_days, metadata_days) {
             (None, Some(_)) => true,
             (Some(content), Some(metadata)) => content > metadata,
@@ -39,12 +40,12 @@ impl RetentionConfig {
                 "must not be less than retention.content_days: content without its event is found by nobody",
             );
         }
-        Some(Self { content_days, metadata_days, attempts_days: attempts?, backup_days: backup_days? })
+        Some(Self { content_days, metadata_days, attempts_days: kept(attempts?), backup_days: backup_days? })
     }
 }
 
 /// 0 stands for ever.
-fn days(reader: &mut Reader, key: &str, range: RangeInclusive<u64>) -> Option<Option<u16>> {
+fn days(reader: &mut Reader, key: &str, range: RangeInclusive<u64>) -> Option<u16> {
     let number: u16 = reader.number(key, 0..=*range.end())?;
     if number > 0 && !range.contains(&number.into()) {
         reader.fault(
@@ -57,5 +58,5 @@ fn days(reader: &mut Reader, key: &str, range: RangeInclusive<u64>) -> Option<Op
         );
         return None;
     }
-    Some((number > 0).then_some(number))
+    Some(number)
 }

@@ -17,7 +17,7 @@ use crate::store::erasing::{Fence, FenceEntries, Traces};
 use crate::store::erasures::{ErasureRow, Moving};
 
 /// How long requests that may be on the wire are waited for; their answers are of no more use after that.
-const ON_THE_WIRE: Duration = Duration::from_secs(60);
+const ON_THE_WIRE: Duration = Duration::from_mins(1);
 /// How often is looked whether they have ended.
 const LOOK: Duration = Duration::from_millis(20);
 /// Endpoints that have not taken it by then are named in the certificate.
@@ -161,7 +161,9 @@ impl Privacy {
             ..Moving::default()
         };
         let next = self.go(tenant, id, moving).await?;
-        told.into_iter().for_each(|endpoint| self.bells.ring(endpoint));
+        for endpoint in told {
+            self.bells.ring(endpoint);
+        }
         self.bells.ring_for_events();
         Ok(next)
     }

@@ -103,6 +103,7 @@ pub async fn insert_batch(
 }
 
 /// The same for those who can file what is about an erased contact under another.
+#[expect(clippy::too_many_lines, reason = "one statement, so that outside a transaction it is one")]
 pub async fn insert_about(
     connection: &mut Connection,
     tenant: TenantId,
