@@ -15,7 +15,7 @@ use crate::app::Base;
 use crate::audit::Action;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::directory::App;
+use crate::directory::{App, Snapshot};
 use crate::domain::channel::{Channel, FASTEST, MediaMode};
 use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::secret::{AccessToken, AppSecret, Pin, VerifyToken};
@@ -240,21 +240,7 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
             base.directory.save_channel(&channel).await?;
             writeln!(out, "channel  {}", channel.id)?;
         }
-        ChannelVerb::List => {
-            let mut table = Table::new(["id", "phone_number_id", "waba_id", "name", "sends", "files"]);
-            for channel in snapshot.channels_of(TENANT) {
-                let sends = if channel.token.is_some() { "yes" } else { "no" };
-                table.row([
-                    channel.id.to_string(),
-                    channel.phone_number_id.as_str().to_owned(),
-                    channel.waba_id.as_str().to_owned(),
-                    channel.name.clone(),
-                    sends.to_owned(),
-                    channel.media.as_str().to_owned(),
-                ]);
-            }
-            table.write(out)?;
-        }
+        ChannelVerb::List => list_channels(&snapshot, out)?,
         ChannelVerb::Status => channel_status(&base, out).await?,
         ChannelVerb::Set { id, name, media } => {
             let members = given([("media", media.is_some()), ("name", name.is_some())]);
@@ -295,6 +281,22 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
         }
     }
     Ok(())
+}
+
+fn list_channels(snapshot: &Snapshot, out: Out<'_>) -> anyhow::Result<()> {
+    let mut table = Table::new(["id", "phone_number_id", "waba_id", "name", "sends", "files"]);
+    for channel in snapshot.channels_of(TENANT) {
+        let sends = if channel.token.is_some() { "yes" } else { "no" };
+        table.row([
+            channel.id.to_string(),
+            channel.phone_number_id.as_str().to_owned(),
+            channel.waba_id.as_str().to_owned(),
+            channel.name.clone(),
+            sends.to_owned(),
+            channel.media.as_str().to_owned(),
+        ]);
+    }
+    Ok(table.write(out)?)
 }
 
 fn pin(secret: &SecretSource) -> anyhow::Result<Pin> {

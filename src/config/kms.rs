@@ -132,7 +132,8 @@ fn file(reader: &mut Reader, text: Option<&str>, path: Option<PathBuf>) -> Optio
         (None, Some(path)) => return Some(KmsSource::Local(LocalSecret::File { path })),
         (Some(_), _) => reader.fault("keys.secret", "is used with keys.kms = \"env\" alone"),
         (None, None) => {
-            reader.fault("keys.secret_file", "required: a file of mode 600 with 64 hex digits (`openssl rand -hex 32`)");
+            reader
+                .fault("keys.secret_file", "required: a file of mode 600 with 64 hex digits (`openssl rand -hex 32`)");
         }
     }
     None
@@ -189,7 +190,8 @@ impl Remote {
             "an https URL without user, query or fragment (http is for loopback, private addresses and names without a dot)",
         );
         let mut word = |key: &str| reader.parsed::<String>(key, "a name");
-        let (mount, key, namespace) = (word("keys.openbao_mount"), word("keys.openbao_key"), word("keys.openbao_namespace"));
+        let (mount, key, namespace) =
+            (word("keys.openbao_mount"), word("keys.openbao_key"), word("keys.openbao_namespace"));
         let (token_label, key_label) = (word("keys.pkcs11_token"), word("keys.pkcs11_key"));
         Self {
             openbao: url.map(|url| url.0).zip(mount).zip(key).zip(namespace).map(|(((a, b), c), d)| (a, b, c, d)),

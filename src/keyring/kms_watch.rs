@@ -40,7 +40,6 @@ impl KmsWatch {
         let age = Duration::milliseconds(millis(now).saturating_sub(self.heard.load(Ordering::Relaxed)));
         age > -Duration::MINUTE && age < self.grace
     }
-
 }
 
 fn millis(at: OffsetDateTime) -> i64 {

@@ -76,7 +76,8 @@ struct Decrypted {
 impl OpenBao {
     /// A provider. Nothing is asked yet.
     pub fn new(settings: OpenBaoSettings) -> Result<Self, BadSettings> {
-        let authorities = Certificate::from_pem_bundle(settings.authorities.as_bytes()).map_err(BadSettings::Certificates)?;
+        let authorities =
+            Certificate::from_pem_bundle(settings.authorities.as_bytes()).map_err(BadSettings::Certificates)?;
         let builder = Client::builder()
             .user_agent(concat!("waxseal/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)

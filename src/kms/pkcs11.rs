@@ -128,10 +128,8 @@ impl Inner {
     }
 
     fn key(&self, session: &Session) -> Result<ObjectHandle, KmsError> {
-        let wanted = [
-            Attribute::Class(ObjectClass::SECRET_KEY),
-            Attribute::Label(self.settings.key.as_bytes().to_vec()),
-        ];
+        let wanted =
+            [Attribute::Class(ObjectClass::SECRET_KEY), Attribute::Label(self.settings.key.as_bytes().to_vec())];
         let found = session.find_objects(&wanted).map_err(|error| verdict(&error))?;
         // Two of one name would be a coin toss.
         match found.as_slice() {
@@ -142,8 +140,7 @@ impl Inner {
 }
 
 fn parameters<'a>(nonce: &'a mut [u8; NONCE], installation: &'a Uuid) -> Result<GcmParams<'a>, KmsError> {
-    let bits = TAG_BITS.try_into().map_err(|_| KmsError::Refused)?;
-    GcmParams::new(nonce, installation.as_bytes(), bits).map_err(|error| verdict(&error))
+    GcmParams::new(nonce, installation.as_bytes(), TAG_BITS.into()).map_err(|error| verdict(&error))
 }
 
 /// What an error says: the token says no, or it is not there now.

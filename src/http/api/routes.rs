@@ -12,8 +12,8 @@ use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
     apps, attempts, audit, audit_scope, channel_state, channels, consent, contacts, dead_letters, decoys, docs,
-    endpoints, erasures, events, holds, key_changes, keys, media, media_links, messages, registration, replays, retention,
-    sending, stream, templates, uploads, windows,
+    endpoints, erasures, events, holds, key_changes, keys, media, media_links, messages, registration, replays,
+    retention, sending, stream, templates, uploads, windows,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -128,6 +128,13 @@ pub(super) fn table() -> impl Iterator<Item = Route> {
         needs(Permission::AppsManage, routes!(apps::create)),
         needs(Permission::AppsManage, routes!(apps::change)),
         needs(Permission::AppsManage, routes!(apps::remove)),
+    ]
+    .chain(of_the_house())
+}
+
+/// What those see to who run the gateway: its log, its keys, what it keeps and forgets.
+fn of_the_house() -> impl Iterator<Item = Route> {
+    one_by_one![
         needs(Permission::AuditRead, routes!(audit::list)),
         needs(Permission::AuditRead, routes!(audit::checkpoint)),
         needs(Permission::AuditRead, routes!(audit::proof)),

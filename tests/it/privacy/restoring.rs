@@ -44,7 +44,9 @@ async fn restore(database: &str, schema: &str, tables: &[&str], name: &str) {
 async fn no_combination_of_an_older_copy_with_what_is_there_brings_an_erased_person_back() {
     let folder = Folder::new("restoring");
     let cells: Vec<PathBuf> = (1..=3).map(|number| folder.0.join(format!("{number}")).join("cell")).collect();
-    cells.iter().for_each(|file| std::fs::create_dir_all(file.parent().unwrap()).unwrap());
+    for file in &cells {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    }
     let places = cells.iter().map(|file| file.to_str().unwrap()).collect::<Vec<_>>().join(",");
     let settings = [("WAXSEAL_KEYS__CELL_FILES", places.as_str())];
     let clock = || Arc::new(SystemClock);
