@@ -219,7 +219,7 @@ impl Gateway {
         let parts = base.ingest_parts(contacts.clone(), bells.clone(), words(config), keeps_media);
         let ingest = Ingest::start(&parts, incoming::limits(config), &ingest_stage.tasks, &ingest_stage.stop);
         let deliverer = Deliverer { bells: bells.clone(), ..base.deliverer(config)? };
-        let privacy = base.privacy_with(config, contacts.clone(), bells.clone(), files.shelf.clone());
+        let privacy = base.privacy_with(config, contacts.clone(), bells.clone(), files.clone());
         let sender = base.sender_with(
             config,
             contacts,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -10,17 +9,17 @@ use super::Base;
 use crate::config::Config;
 use crate::directory::{Bells, Contacts};
 use crate::ids::{ContactId, MediaId, TenantId};
-use crate::media::{Place, Shelf};
+use crate::media::Fetcher;
 use crate::privacy::{Files, Privacy, RetentionTerms, Terms};
 
-/// The shelf, as far as it forgets.
+/// The room of files, as far as it forgets.
 #[derive(Debug)]
-struct Shelved(Shelf);
+struct Shelved(Fetcher);
 
 impl Files for Shelved {
     fn remove(&self, tenant: TenantId, media: MediaId, contact: Option<ContactId>) -> BoxFuture<'_, bool> {
         async move {
-            let removed = self.0.remove(Place { tenant, media, contact }).await;
+            let removed = self.0.erase(tenant, media, contact).await;
             if let Err(error) = &removed {
                 tracing::warn!(%media, %error, "a file could not be removed yet");
             }
@@ -33,18 +32,12 @@ impl Files for Shelved {
 impl Base {
     /// As `[retention]` and `[media]` say, with bells of its own: outside of a gateway they wake nobody.
     pub fn privacy(&self, config: &Config) -> anyhow::Result<Privacy> {
-        let shelf = Shelf::open(&config.media, self.clock.now()).context("media.url")?;
+        let files = self.files(config, Bells::new().0)?;
         let contacts = Contacts::new(self.keyring.clone(), self.clock.clone());
-        Ok(self.privacy_with(config, contacts, Bells::new().0, shelf))
+        Ok(self.privacy_with(config, contacts, Bells::new().0, files))
     }
 
-    pub(super) fn privacy_with(
-        &self,
-        config: &Config,
-        contacts: Contacts,
-        bells: Bells,
-        shelf: Option<Shelf>,
-    ) -> Privacy {
+    pub(super) fn privacy_with(&self, config: &Config, contacts: Contacts, bells: Bells, files: Fetcher) -> Privacy {
         let (kept, terms) = (
             config.retention,
             Terms {
@@ -59,7 +52,7 @@ impl Base {
             contacts,
             audit: self.audit.clone(),
             bells,
-            files: shelf.map(|shelf| Arc::new(Shelved(shelf)) as Arc<dyn Files>),
+            files: Arc::new(Shelved(files)),
             terms,
             retention: RetentionTerms {
                 content: kept.content_days,

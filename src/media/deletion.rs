@@ -80,6 +80,24 @@ impl Fetcher {
         }
     }
 
+    /// Removes a file whose row goes, because of whom it is about or because it is old: from the object store and, as far as Meta can be
+    /// asked, from Meta, which forgets what is left there by itself.
+    pub async fn erase(&self, tenant: TenantId, media: MediaId, contact: Option<ContactId>) -> Result<(), DeleteError> {
+        if let Some(shelf) = &self.shelf {
+            shelf.remove(Place { tenant, media, contact }).await?;
+        }
+        for (channel, sealed) in self.store.everywhere_at_meta(tenant, media).await? {
+            match self.delete_at_meta((tenant, channel), media, &sealed).await {
+                Err(DeleteError::Meta(error @ UploadError::Refused { .. })) => {
+                    tracing::warn!(%media, %error, "Meta keeps a file until it forgets it by itself");
+                }
+                result => result?,
+            }
+            self.store.forget_at_meta((tenant, channel), media).await?;
+        }
+        Ok(())
+    }
+
     /// Finishes what somebody began and did not live to finish: files that were arriving, and files that were being deleted.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         let now = self.clock.now();

@@ -8,7 +8,7 @@ use Cover::{Kept, Nobody, Removed, Traceless};
 pub enum Cover {
     /// Rows about the person are removed.
     Removed,
-    /// Rows that name the person by a keyed hash alone are removed, uncounted.
+    /// What names the person by a keyed hash, or by an id of a message or file alone, is removed, uncounted.
     Traceless,
     /// Something stays, and why. Stands in every certificate.
     Kept(&'static str),
@@ -67,6 +67,8 @@ pub const TABLES: &[(&str, Cover)] = &[
     ("channel_state", Nobody),
     ("media_fetch", Removed),
     ("media", Removed),
+    ("media_at_meta", Traceless),
+    ("on_the_wire", Traceless),
     ("erasure", Kept("that somebody was erased, when and by which steps; not who")),
     ("erasure_count", Nobody),
     ("erasure_receipt", Nobody),

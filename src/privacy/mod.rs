@@ -63,7 +63,7 @@ pub struct Privacy {
     /// Wakes the lanes.
     pub bells: Bells,
     /// Files that people sent; `None`: they are not kept.
-    pub files: Option<Arc<dyn Files>>,
+    pub files: Arc<dyn Files>,
     /// What lives on elsewhere.
     pub terms: Terms,
     /// What is kept for how long.

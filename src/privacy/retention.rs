@@ -118,9 +118,7 @@ impl Privacy {
             }
             for (media, contact) in &old {
                 let (media, contact) = (MediaId::from_uuid(*media), contact.map(ContactId::from_uuid));
-                if let Some(files) = &self.files
-                    && !files.remove(tenant, media, contact).await
-                {
+                if !self.files.remove(tenant, media, contact).await {
                     return Err(PrivacyError::Files);
                 }
             }

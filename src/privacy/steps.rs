@@ -139,9 +139,7 @@ impl Privacy {
         for day in self.store.days_of(tenant, contacts).await? {
             for (media, sender) in self.store.media_of_day(tenant, contacts, day).await? {
                 let (media, sender) = (MediaId::from_uuid(media), sender.map(ContactId::from_uuid));
-                if let Some(files) = &self.files
-                    && !files.remove(tenant, media, sender).await
-                {
+                if !self.files.remove(tenant, media, sender).await {
                     return Err(PrivacyError::Files);
                 }
             }
