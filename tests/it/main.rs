@@ -39,6 +39,7 @@ mod idempotency;
 mod identity;
 mod key_epoch;
 mod keys;
+mod kms;
 mod listeners;
 mod media;
 mod media_links;

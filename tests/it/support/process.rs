@@ -31,7 +31,7 @@ impl Ports {
 
 /// A port that nobody has, from below those that systems hand out by themselves (RFC 6335 §6): such a one may go to any
 /// connection between this look and the start of the gateway.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u32 = 12_000;
     const PORTS: u32 = 18_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
