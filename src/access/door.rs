@@ -110,24 +110,6 @@ impl Door {
         &self.refusals
     }
 
-    /// Whether the tenant's keys are at hand, for readiness. Opens nothing.
-    pub async fn check_keys(&self, tenant: TenantId) -> Result<(), KeyringError> {
-        self.keyring.tenant(tenant).await.map(drop)
-    }
-
-    /// Places of the epoch cell that did not hold their share when they were last looked at.
-    #[must_use]
-    pub fn cell_places_lost(&self) -> usize {
-        let cell = self.keyring.cell();
-        cell.places.len() - cell.whole()
-    }
-
-    /// Whether the KMS was heard of lately enough for what is stored to be opened.
-    #[must_use]
-    pub fn kms_is_in_time(&self) -> bool {
-        self.keyring.kms_is_in_time()
-    }
-
     /// The next events in commit order. Polled with the cursor of the page before, it yields each event once and none is
     /// skipped, whatever commits late. A page may be empty although there is more: where a filter is rare, it ends after
     /// twenty thousand events, and the next goes on from there.

@@ -17,6 +17,7 @@ pub mod media;
 pub mod message_views;
 mod open;
 pub mod permissions;
+mod readiness;
 mod reason;
 pub mod sight;
 pub mod tickets;

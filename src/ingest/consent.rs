@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Parts;
-use super::write::WriteError;
+use super::write_error::WriteError;
 use crate::directory::{Snapshot, Statement};
 use crate::domain::consent::{OPTED_OUT, Said, Source, State, Words};
 use crate::domain::event::{Item, Status};

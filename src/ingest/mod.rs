@@ -9,6 +9,7 @@ mod hasten;
 mod queue;
 mod windows;
 mod write;
+mod write_error;
 
 pub use backpressure::Coming;
 pub use batcher::Limits;

@@ -63,6 +63,7 @@ impl Scene {
         })
         .await;
         let file = Self::file(&app).await;
+        let erasure = Self::erasure(&app).await;
         let ids = [
             ("media", &file),
             ("endpoints", &endpoint),
@@ -73,6 +74,7 @@ impl Scene {
             ("contacts", &contact),
             ("replays", &replay),
             ("audit", &entry),
+            ("erasures", &erasure),
         ];
         let mut ids: BTreeMap<_, _> = ids.map(|(kind, id)| (kind, id.as_str().unwrap().to_owned())).into();
         ids.insert("channels", channel);
@@ -90,9 +92,20 @@ impl Scene {
         id
     }
 
+    /// The erasure of somebody else, which is over.
+    async fn erasure(app: &TestApp) -> Value {
+        const OTHER: &str = "4915199900077";
+        assert_eq!(app.webhook(webhook::text(OTHER, "wamid.access.other", "Moin")).await, StatusCode::OK);
+        let id = made(app, "/v1/privacy/erasures", &json!({ "phone": OTHER, "when": "now" })).await["id"].clone();
+        let path = format!("/v1/privacy/erasures/{}", id.as_str().unwrap());
+        until("they are erased", PATIENCE, async || app.get(&path).await["state"] == "certified").await;
+        id
+    }
+
     /// The id that belongs into a path.
     fn id(&self, path: &str) -> &str {
-        let kind = path.split('/').nth(2).unwrap_or_default();
+        let mut parts = path.split('/').skip(2).filter(|part| *part != "privacy");
+        let kind = parts.next().unwrap_or_default();
         self.ids.get(kind).map_or(UNKNOWN, String::as_str)
     }
 
@@ -254,7 +267,8 @@ async fn what_belongs_to_others_is_answered_like_what_never_existed_on_every_rou
         let key = made.shown.expose();
         for operation in operations(app).await.iter().filter(|one| one.path.contains("{id}")) {
             // They belong to no channel: keys that are confined see all apps of the tenant, and nothing of the audit log.
-            let of_no_channel = ["/v1/apps", "/v1/audit"].iter().any(|path| operation.path.starts_with(path));
+            let of_no_channel =
+                ["/v1/apps", "/v1/audit", "/v1/privacy"].iter().any(|path| operation.path.starts_with(path));
             if !is_foreign && of_no_channel {
                 continue;
             }

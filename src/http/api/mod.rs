@@ -8,6 +8,7 @@ mod auth;
 mod body;
 mod channel_state;
 mod channels;
+mod codes;
 mod consent;
 mod contacts;
 mod credential_fields;
