@@ -28,7 +28,7 @@ impl Work<'_> {
         }
         let (now, mark) = (self.sender.clock.now(), Some(self.lane.epoch));
         for (Ready { message, contact, attempts, .. }, media) in waiting {
-            self.in_hand.insert(message);
+            self.in_hand.take(message);
             let fate = self.awaiting.wait((message, contact), media, now).fate(attempts, now);
             self.ended.push(Ended { message, contact, mark, fate });
         }
@@ -47,7 +47,7 @@ impl Work<'_> {
             Carried::Called => self.more = true,
             Carried::Uploaded(media, result) => {
                 let waited = self.awaiting.ended(media, result, self.sender.clock.now());
-                let (early, there) = waited.into_iter().partition(|message| self.in_hand.contains(message));
+                let (early, there) = waited.into_iter().partition(|message| self.in_hand.holds(*message));
                 let early: Vec<MessageId> = early;
                 self.uncalled.extend(early);
                 self.call(there);
