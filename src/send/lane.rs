@@ -319,7 +319,12 @@ impl<'a> Work<'a> {
                     self.take_from = Instant::now() + BREATH;
                 }
                 taken.ready.iter().for_each(|one| self.in_hand.take(one.message));
-                taken.ended.iter().for_each(|one| self.in_hand.take(one.message));
+                for one in &taken.ended {
+                    self.in_hand.take(one.message);
+                    if matches!(one.fate, Fate::Ended(_)) {
+                        self.awaiting.let_go(one.message, one.contact);
+                    }
+                }
                 let ready = self.without_those_who_wait(taken.ready, taken.waiting);
                 self.turns.offer(ready);
                 self.ended.extend(taken.ended);

@@ -27,9 +27,10 @@ impl Work<'_> {
             return ready;
         }
         let (now, mark) = (self.sender.clock.now(), Some(self.lane.epoch));
+        self.awaiting.sweep(now);
         for (Ready { message, contact, attempts, .. }, media) in waiting {
             self.in_hand.take(message);
-            let fate = self.awaiting.wait((message, contact), media, now).fate(attempts, now);
+            let fate = self.awaiting.wait((message, contact), attempts, media, now);
             self.ended.push(Ended { message, contact, mark, fate });
         }
         let (behind, going): (Vec<_>, Vec<_>) = ready
