@@ -311,13 +311,7 @@ impl<'a> Work<'a> {
             Ok(taken) => {
                 self.per_second = taken.per_second;
                 self.last_key = taken.last_key.unwrap_or(self.last_key);
-                if !taken.ready.is_empty() {
-                    self.tail = taken.tail;
-                }
                 self.more |= taken.more;
-                if !taken.more {
-                    self.take_from = Instant::now() + BREATH;
-                }
                 taken.ready.iter().for_each(|one| self.in_hand.take(one.message));
                 for one in &taken.ended {
                     self.in_hand.take(one.message);
@@ -326,6 +320,13 @@ impl<'a> Work<'a> {
                     }
                 }
                 let ready = self.without_those_who_wait(taken.ready, taken.waiting);
+                // Where nothing goes, the places that were taken for it come back.
+                if !ready.is_empty() {
+                    self.tail = taken.tail;
+                }
+                if ready.is_empty() || !taken.more {
+                    self.take_from = Instant::now() + BREATH;
+                }
                 self.turns.offer(ready);
                 self.ended.extend(taken.ended);
             }
