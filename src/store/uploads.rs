@@ -128,8 +128,10 @@ impl Store {
         until: OffsetDateTime,
     ) -> Result<Vec<(MediaId, Sealed)>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT media_id, meta_id::bytea AS "meta_id!" FROM media_at_meta
-               WHERE tenant_id = $1 AND channel_id = $2 AND media_id = ANY($3) AND expires_at > $4"#,
+            r#"SELECT media_id, meta_id::bytea AS "meta_id!" FROM media_at_meta m
+               WHERE tenant_id = $1 AND channel_id = $2 AND media_id = ANY($3) AND expires_at > $4
+                 -- One that is being deleted is not sent any more.
+                 AND EXISTS (SELECT 1 FROM media WHERE tenant_id = $1 AND media_id = m.media_id AND state = 'stored')"#,
             tenant.uuid(),
             channel.uuid(),
             files,
