@@ -292,6 +292,11 @@ impl Door {
         Ok((!hidden).then_some(row))
     }
 
+    /// Whether there is a contact that the caller may see.
+    pub async fn knows_contact(&self, who: &Caller, contact: ContactId) -> Result<bool, DoorError> {
+        Ok(self.find_contact(who, contact).await?.is_some())
+    }
+
     /// Whom of these a confined caller may see. `None`: all.
     async fn met(&self, who: &Caller, contacts: &[Uuid]) -> Result<Option<Vec<Uuid>>, DoorError> {
         match visible(who, None) {

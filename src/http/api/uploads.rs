@@ -131,7 +131,7 @@ async fn whose(
         }
     }
     if let Some(contact) = contact
-        && state.store.find_contact(who.tenant, contact).await?.is_none()
+        && !state.door.knows_contact(who, contact).await?
     {
         params.fault("contact_id", "contact", "a contact");
     }
