@@ -35,7 +35,15 @@ impl Bao {
         }
         let address = format!("127.0.0.1:{}", free_port());
         let mut child = Command::new(program)
-            .args(["server", "-dev", "-dev-no-store-token", "-dev-root-token-id", ROOT, "-dev-listen-address", &address])
+            .args([
+                "server",
+                "-dev",
+                "-dev-no-store-token",
+                "-dev-root-token-id",
+                ROOT,
+                "-dev-listen-address",
+                &address,
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
