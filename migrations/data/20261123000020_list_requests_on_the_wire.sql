@@ -9,6 +9,7 @@ CREATE UNLOGGED TABLE on_the_wire (
     tenant_id  uuid   NOT NULL,
     channel_id uuid   NOT NULL,
     epoch      bigint NOT NULL,                  -- of the lane, while it was this owner's
+    seq        bigint NOT NULL,                  -- of the list among the owner's: one that comes late replaces no later one
     messages   uuid[] NOT NULL,
     PRIMARY KEY (tenant_id, channel_id, epoch)
 ) WITH (fillfactor = 10, toast_tuple_target = 8160, autovacuum_vacuum_cost_delay = 0);

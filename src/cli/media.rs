@@ -226,6 +226,8 @@ async fn get(base: &Base, config: &Config, args: GetArgs, out: Out<'_>) -> anyho
             file.write_all(&piece).await?;
             progress.add(piece.len());
         }
+        // What was written lies with another thread until then.
+        file.flush().await?;
         file.sync_all().await?;
         anyhow::Ok(())
     };

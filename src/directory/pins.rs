@@ -17,6 +17,8 @@ pub struct PinChange {
     channel: ChannelId,
     asked_at: OffsetDateTime,
     pin: Pin,
+    /// It was kept before: what is in doubt beside it stays so until Meta takes one.
+    is_kept: bool,
 }
 
 impl Directory {
@@ -32,28 +34,32 @@ impl Directory {
         Ok(pins)
     }
 
-    /// Keeps a PIN that Meta is about to be asked to take. `None`: another is being asked for at this moment.
+    /// Keeps a PIN that Meta is about to be asked to take, unless it `is_kept`. `None`: another is being asked for at this moment.
     pub async fn begin_pin(
         &self,
         tenant: TenantId,
         channel: ChannelId,
         pin: Pin,
+        is_kept: bool,
     ) -> Result<Option<PinChange>, SaveError> {
-        let next = self.seal_text(tenant, "channel", "pin_next", channel.uuid(), pin.expose()).await?;
+        let next = match is_kept {
+            true => None,
+            false => Some(self.seal_text(tenant, "channel", "pin_next", channel.uuid(), pin.expose()).await?),
+        };
         // As Postgres keeps it: the time is what a change is known by.
         let now = self.clock.now();
         let asked_at = now.replace_nanosecond(now.nanosecond() / 1000 * 1000).unwrap_or(now);
-        let begun = self.store.begin_pin((tenant, channel), &next, (asked_at, asked_at - GIVEN_UP)).await?;
-        Ok(begun.then_some(PinChange { tenant, channel, asked_at, pin }))
+        let begun = self.store.begin_pin((tenant, channel), next.as_deref(), (asked_at, asked_at - GIVEN_UP)).await?;
+        Ok(begun.then_some(PinChange { tenant, channel, asked_at, pin, is_kept }))
     }
 
     /// Meta took it (`Some(true)`), or not, or nobody can say (`None`).
     pub async fn end_pin(&self, change: PinChange, taken: Option<bool>) -> Result<(), SaveError> {
-        let PinChange { tenant, channel, asked_at, pin } = change;
+        let PinChange { tenant, channel, asked_at, pin, is_kept } = change;
         if taken == Some(true) {
             let sealed = self.seal_text(tenant, "channel", "pin", channel.uuid(), pin.expose()).await?;
             return Ok(self.store.keep_pin((tenant, channel), asked_at, &sealed).await?);
         }
-        Ok(self.store.end_pin((tenant, channel), asked_at, taken.is_none()).await?)
+        Ok(self.store.end_pin((tenant, channel), asked_at, is_kept || taken.is_none()).await?)
     }
 }

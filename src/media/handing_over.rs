@@ -87,13 +87,23 @@ impl Fetcher {
         self.store.begin_upload(&new, now).await?;
         let kept = self.keep_all(shelf, place, &dek, offer, content).await;
         if kept.is_err() {
-            // Else the sweep does it.
-            let removed = shelf.remove(place).await;
-            if removed.is_ok() && self.store.forget_upload(offer.tenant, media).await.is_err() {
-                tracing::debug!(%media, "a file that did not arrive is forgotten later");
-            }
+            self.take_back(shelf, place).await;
         }
         Ok(Handed { media, bytes: kept? })
+    }
+
+    /// Removes what there is of a file, unless it is kept and only the answer of Postgres was lost. Else the sweep does it.
+    async fn take_back(&self, shelf: &Shelf, place: Place) {
+        let given_up = self.store.give_up_upload(place.tenant, place.media, self.clock.now()).await;
+        if matches!(given_up, Ok(false)) {
+            return;
+        }
+        let is_gone = given_up.is_ok()
+            && shelf.remove(place).await.is_ok()
+            && self.store.forget_upload(place.tenant, place.media).await.is_ok();
+        if !is_gone {
+            tracing::debug!(media = %place.media, "a file that did not arrive is forgotten later");
+        }
     }
 
     async fn keep_all(

@@ -3,6 +3,7 @@
 
 mod boarding;
 mod carrying;
+mod hand;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -29,6 +30,7 @@ use crate::ids::{ChannelId, MessageId};
 use crate::store::StoreError;
 use crate::store::lanes::OwnedLane;
 use carrying::Carried;
+use hand::Hand;
 
 /// The lane looks by itself this often: bells are hints.
 const POLL: time::Duration = time::Duration::seconds(1);
@@ -73,7 +75,7 @@ struct Work<'a> {
     /// What has ended and is not being recorded yet.
     ended: Vec<Ended>,
     /// Everything with our mark that we know of.
-    in_hand: HashSet<MessageId>,
+    in_hand: Hand,
     /// Whether something may be due.
     more: bool,
     /// The key that had the last turn.
@@ -163,7 +165,7 @@ impl<'a> Work<'a> {
             awaiting: Awaiting::default(),
             uncalled: HashSet::new(),
             ended: Vec::new(),
-            in_hand: HashSet::new(),
+            in_hand: Hand::default(),
             more: true,
             last_key: Uuid::nil(),
             per_second: CLAIMS_A_SECOND,
@@ -195,7 +197,7 @@ impl<'a> Work<'a> {
         self.look = now + POLL;
         self.more = true;
         let (sender, lane) = (self.sender, self.lane);
-        let in_hand = self.unseen_until.map(|_| self.in_hand.iter().map(|message| message.uuid()).collect());
+        let in_hand = self.unseen_until.map(|_| self.in_hand.ids());
         if self.unseen_until.is_some_and(|until| until < now) {
             self.unseen_until = None;
         }
@@ -208,11 +210,11 @@ impl<'a> Work<'a> {
             self.unseen_until = Some(self.sender.clock.now() + UNSEEN);
         }
         // What is being recorded at this moment was looked at before.
-        let new: Vec<Ended> = overdue.ended.into_iter().filter(|one| !self.in_hand.contains(&one.message)).collect();
+        let new: Vec<Ended> = overdue.ended.into_iter().filter(|one| !self.in_hand.holds(one.message)).collect();
         if overdue.more && !new.is_empty() {
             self.look = self.sender.clock.now();
         }
-        self.in_hand.extend(new.iter().map(|one| one.message));
+        new.iter().for_each(|one| self.in_hand.take(one.message));
         self.ended.extend(new);
     }
 
@@ -309,16 +311,22 @@ impl<'a> Work<'a> {
             Ok(taken) => {
                 self.per_second = taken.per_second;
                 self.last_key = taken.last_key.unwrap_or(self.last_key);
-                if !taken.ready.is_empty() {
+                self.more |= taken.more;
+                taken.ready.iter().for_each(|one| self.in_hand.take(one.message));
+                for one in &taken.ended {
+                    self.in_hand.take(one.message);
+                    if matches!(one.fate, Fate::Ended(_)) {
+                        self.awaiting.let_go(one.message, one.contact);
+                    }
+                }
+                let ready = self.without_those_who_wait(taken.ready, taken.waiting);
+                // Where nothing goes, the places that were taken for it come back.
+                if !ready.is_empty() {
                     self.tail = taken.tail;
                 }
-                self.more |= taken.more;
-                if !taken.more {
+                if ready.is_empty() || !taken.more {
                     self.take_from = Instant::now() + BREATH;
                 }
-                self.in_hand.extend(taken.ready.iter().map(|one| one.message));
-                self.in_hand.extend(taken.ended.iter().map(|one| one.message));
-                let ready = self.without_those_who_wait(taken.ready, taken.waiting);
                 self.turns.offer(ready);
                 self.ended.extend(taken.ended);
             }
@@ -334,12 +342,11 @@ impl<'a> Work<'a> {
     fn was_recorded(&mut self, recorded: &[Ended], stuck: &[MessageId]) {
         self.recording = None;
         for one in recorded {
-            self.in_hand.remove(&one.message);
-            // The next owner must know that Meta may have what cannot be recorded.
-            if !stuck.contains(&one.message) {
+            self.more |= matches!(one.fate, Fate::PutBack { .. });
+            // The next owner must know that Meta may have what cannot be recorded, and we must not take it for unseen.
+            if !stuck.contains(&one.message) && self.in_hand.is_recorded(one.message) {
                 self.boarding.is_recorded(one.message);
             }
-            self.more |= matches!(one.fate, Fate::PutBack { .. });
         }
         self.call_recorded(recorded);
     }

@@ -182,7 +182,8 @@ impl Sender {
         back.sort_unstable_by_key(|one| one.message.uuid());
         let mut left = Left::of(&back);
         while let Some(batch) = left.next() {
-            let done = self.store.put_back_messages(lane, batch).await.map_err(RecordError::from);
+            let done = self.store.put_back_messages(lane, batch, self.pacing.per_second).await;
+            let done = done.map_err(RecordError::from);
             stuck.extend(left.note(channel, batch, done).await.map(|one| one.message));
         }
         endings.sort_unstable_by_key(|one| one.message.uuid());

@@ -290,8 +290,13 @@ impl Store {
     }
 
     /// Puts messages back: they were certainly not processed, or their application wants them sent again. Those that have another
-    /// mark by now are left alone. What becomes too late before it is due again is looked at then.
-    pub async fn put_back_messages(&self, lane: OwnedLane, back: &[PutBack]) -> Result<(), StoreError> {
+    /// mark by now are left alone. What becomes too late before it is due again is looked at then. `per_second` as in [`Wanted`].
+    pub async fn put_back_messages(
+        &self,
+        lane: OwnedLane,
+        back: &[PutBack],
+        per_second: Option<i32>,
+    ) -> Result<(), StoreError> {
         sqlx::query!(
             "WITH back AS MATERIALIZED (
                  SELECT t.*, o.row
@@ -315,6 +320,15 @@ impl Store {
                      SELECT ctid AS row FROM pair_pace
                      WHERE tenant_id = $1 AND channel_id = $2 AND contact_id = d.contact_id LIMIT 1 FOR UPDATE
                  ) p
+             ), channel_place AS (
+                 -- Nor its channel's, as far as that is still to come.
+                 UPDATE channel_pace p
+                 SET taken_until = GREATEST(p.taken_until - d.unsent * interval '1 second' / c.per_second,
+                                            LEAST(p.taken_until, clock_timestamp()))
+                 FROM (SELECT sum(unburnt) AS unsent FROM done) d,
+                      (SELECT COALESCE(pace_limit, $8::int, messages_per_second, $9) AS per_second
+                       FROM channel WHERE tenant_id = $1 AND channel_id = $2) c
+                 WHERE p.tenant_id = $1 AND p.channel_id = $2 AND d.unsent > 0 AND c.per_second > 0
              )
              -- What was not sent has not used its person's place.
              UPDATE pair_pace SET taken_until = taken_until - pair.unsent * interval '6 seconds'
@@ -328,6 +342,8 @@ impl Store {
             &back.iter().map(|one| one.until).collect::<Vec<_>>(),
             &back.iter().map(|one| i16::from(one.unburnt)).collect::<Vec<_>>(),
             &back.iter().map(|one| one.resend).collect::<Vec<_>>(),
+            per_second,
+            USUAL_PACE,
         )
         .execute(&self.data)
         .await?;

@@ -27,16 +27,16 @@ impl Store {
         Ok(row.fetch_optional(&self.data).await?)
     }
 
-    /// Meta is about to be asked to take a PIN. False: somebody else asks at this moment; who asked before `given_up` and has not said
+    /// Meta is about to be asked to take a PIN; `None`: one of those that are kept already. False: somebody else asks at this moment; who asked before `given_up` and has not said
     /// how it ended does not any more.
     pub async fn begin_pin(
         &self,
         (tenant, channel): (TenantId, ChannelId),
-        next: &[u8],
+        next: Option<&[u8]>,
         (now, given_up): (OffsetDateTime, OffsetDateTime),
     ) -> Result<bool, StoreError> {
         let begun = sqlx::query!(
-            "UPDATE channel SET pin_next = $3::bytea, pin_asked_at = $4
+            "UPDATE channel SET pin_next = COALESCE($3::bytea, pin_next::bytea), pin_asked_at = $4
              WHERE tenant_id = $1 AND channel_id = $2 AND (pin_asked_at IS NULL OR pin_asked_at < $5)",
             tenant.uuid(),
             channel.uuid(),
@@ -67,7 +67,7 @@ impl Store {
         Ok(())
     }
 
-    /// Meta did not take it, or `in_doubt` it may have: then it is kept. Only for the question that was asked at this time.
+    /// Meta did not take it, or `in_doubt` it may have: then what is in doubt is kept. Only for the question that was asked at this time.
     pub async fn end_pin(
         &self,
         (tenant, channel): (TenantId, ChannelId),

@@ -91,10 +91,28 @@ impl Store {
         Ok(done.execute(&self.data).await?.rows_affected() == 1)
     }
 
+    /// Gives up a file that did not arrive, so that it cannot be said any more that it did. False: that was said already.
+    pub async fn give_up_upload(
+        &self,
+        tenant: TenantId,
+        media: MediaId,
+        now: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query!(
+            "UPDATE media SET state = 'deleting', settled_at = $3
+             WHERE tenant_id = $1 AND media_id = $2 AND state = 'arriving'",
+            tenant.uuid(),
+            media.uuid(),
+            now,
+        );
+        Ok(done.execute(&self.data).await?.rows_affected() == 1)
+    }
+
     /// Forgets a file that did not arrive. Nothing of it may lie in the object store any more.
     pub async fn forget_upload(&self, tenant: TenantId, media: MediaId) -> Result<(), StoreError> {
         sqlx::query!(
-            "DELETE FROM media WHERE tenant_id = $1 AND media_id = $2 AND state = 'arriving'",
+            "DELETE FROM media WHERE tenant_id = $1 AND media_id = $2
+               AND (state = 'arriving' OR state = 'deleting' AND bytes IS NULL)",
             tenant.uuid(),
             media.uuid(),
         )
@@ -128,8 +146,10 @@ impl Store {
         until: OffsetDateTime,
     ) -> Result<Vec<(MediaId, Sealed)>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT media_id, meta_id::bytea AS "meta_id!" FROM media_at_meta
-               WHERE tenant_id = $1 AND channel_id = $2 AND media_id = ANY($3) AND expires_at > $4"#,
+            r#"SELECT media_id, meta_id::bytea AS "meta_id!" FROM media_at_meta m
+               WHERE tenant_id = $1 AND channel_id = $2 AND media_id = ANY($3) AND expires_at > $4
+                 -- One that is being deleted is not sent any more.
+                 AND EXISTS (SELECT 1 FROM media WHERE tenant_id = $1 AND media_id = m.media_id AND state = 'stored')"#,
             tenant.uuid(),
             channel.uuid(),
             files,

@@ -45,6 +45,7 @@ mod stream;
 mod target;
 mod templates;
 pub(super) mod trail;
+mod upload_form;
 mod uploads;
 mod verification;
 mod windows;

@@ -1,9 +1,12 @@
 //! `POST /v1/media`: an application hands a file over, to be sent; `DELETE` takes it back.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -16,6 +19,7 @@ use super::problem::{Code, Problem};
 use super::query::Params;
 use super::target::Target;
 use super::trail::Trail;
+use super::upload_form::{FORM, narrow};
 use crate::access::Caller;
 use crate::audit::Action;
 use crate::domain::endpoint::Fields;
@@ -29,8 +33,6 @@ use crate::media::{DeleteError, NotKept, Offer};
 const PATIENCE: Duration = Duration::from_mins(10);
 /// How long nothing may come of it.
 const SILENCE: Duration = Duration::from_secs(20);
-/// What a form may add to the file in it.
-const FORM: u64 = 64 * 1024;
 /// The longest name, in characters; as Meta has it for documents.
 const LONGEST_NAME: usize = 240;
 
@@ -72,21 +74,30 @@ pub(super) async fn upload(
     let (declared, length) = declared(request.headers());
     let desk = Desk { state: &state, who: &who, trail: &trail, channel, contact };
     if declared.trim_start().to_ascii_lowercase().starts_with("multipart/form-data") {
+        let found = Arc::new(AtomicBool::new(false));
+        let (parts, body) = request.into_parts();
+        let body = Body::from_stream(narrow(prompt(pieces(body)), found.clone()));
+        let request = Request::from_parts(parts, body);
         let mut form = Multipart::from_request(request, &()).await.map_err(|_| incomplete())?;
         while let Some(part) = form.next_field().await.map_err(|_| incomplete())? {
             if part.name() != Some("file") {
                 continue;
             }
+            found.store(true, Ordering::Relaxed);
             let mime_type = part.content_type().unwrap_or_default().to_owned();
             let filename = part.file_name().map(name);
             let content = part.map(|piece| piece.map_err(|_| io::Error::other("the form broke off"))).boxed();
-            return desk.keep(mime_type, filename, length.map(|length| length.saturating_sub(FORM)), content).await;
+            return desk
+                .keep(mime_type, filename, length.map(|length| length.saturating_sub(FORM as u64)), content)
+                .await;
         }
         return Err(incomplete());
     }
-    let content = request.into_body().into_data_stream();
-    let content = content.map(|piece| piece.map_err(|_| io::Error::other("the body broke off"))).boxed();
-    desk.keep(declared, None, length, content).await
+    desk.keep(declared, None, length, pieces(request.into_body())).await
+}
+
+fn pieces(body: Body) -> Content<'static> {
+    body.into_data_stream().map(|piece| piece.map_err(|_| io::Error::other("the body broke off"))).boxed()
 }
 
 /// The type and the length of a body, as far as they are said.
@@ -122,7 +133,7 @@ async fn whose(
         }
     }
     if let Some(contact) = contact
-        && state.store.find_contact(who.tenant, contact).await?.is_none()
+        && state.door.find_contact(who, contact).await?.is_none()
     {
         params.fault("contact_id", "contact", "a contact");
     }

@@ -92,7 +92,7 @@ pub(super) async fn key_elsewhere(
         Kind::Json => {
             serde_json::from_slice::<Value>(&read).ok().and_then(|json| Some(json.get(KEY)?.as_str()?.to_owned()))
         }
-        Kind::Other => None,
+        Kind::Multipart | Kind::Other => None,
     };
     key.map(|key| (key, Body::from(read))).ok_or_else(GraphError::no_key)
 }
@@ -100,34 +100,41 @@ pub(super) async fn key_elsewhere(
 enum Kind {
     Form,
     Json,
+    Multipart,
     Other,
 }
 
 impl Kind {
     fn of(headers: &HeaderMap) -> Self {
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        match kind.split(';').next().unwrap_or_default().trim() {
+        match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
             "application/x-www-form-urlencoded" => Self::Form,
             "application/json" | "" => Self::Json,
+            "multipart/form-data" => Self::Multipart,
             _ => Self::Other,
         }
     }
 }
 
-/// The PIN that a call sets or shows: in the URL, a form or JSON. What is no PIN, Meta refuses by itself.
-pub(super) fn pin(headers: &HeaderMap, query: &Query, body: &Bytes) -> Option<Pin> {
+/// The PIN that a call sets or shows: in the URL, a form or JSON. What is no PIN, Meta refuses by itself. A form in parts is refused:
+/// a PIN in it would not be kept.
+pub(super) fn pin(headers: &HeaderMap, query: &Query, body: &Bytes) -> Result<Option<Pin>, GraphError> {
     const NAME: &str = "pin";
-    let of_body = || match Kind::of(headers) {
+    let kind = Kind::of(headers);
+    if matches!(kind, Kind::Multipart | Kind::Other) && !body.is_empty() {
+        return Err(GraphError::parameter("A PIN is taken from JSON and from application/x-www-form-urlencoded"));
+    }
+    let of_body = || match kind {
         Kind::Form => url::form_urlencoded::parse(body).find(|(name, _)| name == NAME).map(|(_, pin)| pin.into_owned()),
         Kind::Json => match serde_json::from_slice::<Value>(body).ok()?.get(NAME)? {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),
             _ => None,
         },
-        Kind::Other => None,
+        Kind::Multipart | Kind::Other => None,
     };
-    let text = query.get(NAME).map(str::to_owned).or_else(of_body)?;
-    is_pin(&text).then(|| Pin::new(text))
+    let text = query.get(NAME).map(str::to_owned).or_else(of_body);
+    Ok(text.filter(|text| is_pin(text)).map(Pin::new))
 }
 
 async fn read(body: Body, most: usize) -> Result<Bytes, GraphError> {
@@ -143,12 +150,27 @@ pub(super) async fn small(headers: &HeaderMap, body: Body) -> Result<Bytes, Grap
     match Kind::of(headers) {
         Kind::Form => form(body),
         Kind::Json => json(body),
-        Kind::Other => {
-            let names = OURS.iter().chain(&REFUSED_IN_BODIES).map(|name| format!("name=\"{name}\""));
-            let hides = names.into_iter().any(|name| memmem::find(&body, name.as_bytes()).is_some());
-            if hides { Err(refused()) } else { Ok(body) }
-        }
+        Kind::Multipart if names_what_is_refused(&body) => Err(refused()),
+        Kind::Multipart => Ok(body),
+        Kind::Other if body.is_empty() => Ok(body),
+        Kind::Other => Err(GraphError::parameter("The body is neither JSON nor a form")),
     }
+}
+
+/// Whether a form in parts has a part that is not for the gateway's clients, however its name is written.
+fn names_what_is_refused(body: &[u8]) -> bool {
+    const NAME: &[u8] = b"name";
+    let body = body.to_ascii_lowercase();
+    memmem::find_iter(&body, NAME).any(|at| {
+        let rest = body.get(at + NAME.len()..).unwrap_or_default().trim_ascii_start();
+        // `name*=` gives it in another encoding; nobody needs that for the names of Meta's parameters.
+        let Some(value) = rest.strip_prefix(b"=") else { return rest.starts_with(b"*") };
+        let is_mark = |byte: &u8| matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b'\t');
+        let is_end = |byte: &u8| matches!(byte, b';' | b'\r' | b'\n');
+        let value: Vec<u8> =
+            value.iter().take_while(|byte| !is_end(byte)).filter(|byte| !is_mark(byte)).copied().collect();
+        OURS.iter().chain(&REFUSED_IN_BODIES).any(|name| value == name.as_bytes())
+    })
 }
 
 fn form(body: Bytes) -> Result<Bytes, GraphError> {
@@ -264,11 +286,16 @@ mod tests {
         assert!(passed("application/json", r#"{"a":{"fields":1},"fields":"block_users"}"#).await.is_err());
         assert!(passed("application/json", r#"{"a":{"fields":1}}"#).await.is_ok());
         assert!(passed("application/x-www-form-urlencoded", "method=delete").await.is_err());
-        assert!(
-            passed("multipart/form-data; boundary=x", "--x\r\ncontent-disposition: form-data; name=\"method\"")
-                .await
-                .is_err()
-        );
+        for part in
+            ["name=\"method\"", "name=method", "Name='method'; x=y", "name = \"m\\ethod\"", "name*=utf-8''method"]
+        {
+            let body = format!("--x\r\ncontent-disposition: form-data; {part}\r\n\r\ndelete\r\n--x--");
+            assert!(passed("Multipart/Form-Data; boundary=x", body.leak()).await.is_err(), "{part}");
+        }
+        let harmless = "--x\r\ncontent-disposition: form-data; name=\"names\"\r\n\r\na name, methodical\r\n--x--";
+        assert_eq!(passed("multipart/form-data; boundary=x", harmless).await.unwrap(), harmless);
+        assert!(passed("Application/JSON", r#"{"method":"delete"}"#).await.is_err());
+        assert!(passed("text/plain", "method=delete").await.is_err() && passed("text/plain", "").await.is_ok());
         assert!(Query::parse(Some("fields=id&ids=1,2")).is_err() && Query::parse(Some("%6dethod=delete")).is_err());
     }
 

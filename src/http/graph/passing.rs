@@ -91,7 +91,7 @@ impl Asked<'_> {
             _ => (Outgoing::Whole(asking::small(self.headers, self.body).await?), Box::new(|| false)),
         };
         let pin = match &body {
-            Outgoing::Whole(body) if how == How::Pin => asking::pin(self.headers, &self.query, body),
+            Outgoing::Whole(body) if how == How::Pin => asking::pin(self.headers, &self.query, body)?,
             _ => None,
         };
         let sender = &self.state.sender;

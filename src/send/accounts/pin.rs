@@ -62,7 +62,7 @@ impl Sender {
         let task = self.tasks.spawn(async move {
             let pin = pin.unwrap_or_else(random_pin);
             let body = json!({ "pin": pin.expose() });
-            sender.tell_pin(&channel, pin, &[], &body).await
+            sender.tell_pin(&channel, pin, false, &[], &body).await
         });
         task.await.unwrap_or(Err(PinError::InDoubt))
     }
@@ -71,18 +71,19 @@ impl Sender {
     /// asks leaves.
     pub async fn register(&self, tenant: TenantId, channel: ChannelId, pin: Option<Pin>) -> Result<(), PinError> {
         let (sender, channel) = (self.clone(), self.number_of(tenant, channel)?);
-        let mut pins = match pin {
-            Some(pin) => vec![pin],
-            None => self.directory.pins(tenant, channel.id).await?,
+        let (mut pins, mut are_kept) = match pin {
+            Some(pin) => (vec![pin], false),
+            None => (self.directory.pins(tenant, channel.id).await?, true),
         };
         if pins.is_empty() {
             pins.push(random_pin());
+            are_kept = false;
         }
         let task = self.tasks.spawn(async move {
             let mut last = PinError::Refused(None);
             for pin in pins {
                 let body = json!({ "messaging_product": "whatsapp", "pin": pin.expose() });
-                match sender.tell_pin(&channel, pin, &["register"], &body).await {
+                match sender.tell_pin(&channel, pin, are_kept, &["register"], &body).await {
                     // Where the answer to an earlier change was lost, the other one is right.
                     Err(wrong @ PinError::Refused(Some(WRONG_PIN))) => last = wrong,
                     done => return done,
@@ -99,8 +100,16 @@ impl Sender {
     }
 
     /// A call with a PIN in it: kept before Meta sees it, and what Meta says of it afterwards.
-    async fn tell_pin(&self, channel: &Channel, pin: Pin, path: &[&str], body: &Value) -> Result<(), PinError> {
-        let change = self.begin_pin(channel, pin).await?;
+    async fn tell_pin(
+        &self,
+        channel: &Channel,
+        pin: Pin,
+        is_kept: bool,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<(), PinError> {
+        let begun = self.directory.begin_pin(channel.tenant, channel.id, pin, is_kept).await?;
+        let change = begun.ok_or(PinError::UnderWay)?;
         let sent = self.call_number(channel, path, body).await;
         self.end_pin(change, &sent).await?;
         match sent.map(|answer| answer.outcome()) {
@@ -113,7 +122,7 @@ impl Sender {
 
     /// Keeps a PIN that Meta is about to be told, by whichever call.
     pub async fn begin_pin(&self, channel: &Channel, pin: Pin) -> Result<PinChange, PinError> {
-        self.directory.begin_pin(channel.tenant, channel.id, pin).await?.ok_or(PinError::UnderWay)
+        self.directory.begin_pin(channel.tenant, channel.id, pin, false).await?.ok_or(PinError::UnderWay)
     }
 
     /// Notes what became of it.

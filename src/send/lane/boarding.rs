@@ -32,6 +32,8 @@ pub(super) struct Boarding {
     /// Whether this owner has a list. Without one everything that it marks is in doubt.
     has_list: bool,
     is_listing: bool,
+    /// Lists made so far.
+    lists: i64,
     from: Instant,
     worth_a_list: usize,
 }
@@ -46,9 +48,15 @@ impl Boarding {
             aboard: HashSet::new(),
             has_list: false,
             is_listing: false,
+            lists: 0,
             from: now,
             worth_a_list: (room / OF_THE_WIRE).clamp(1, WORTH_A_LIST),
         }
+    }
+
+    /// Which list the last one is.
+    pub(super) const fn last_list(&self) -> i64 {
+        self.lists
     }
 
     /// How many are on their way.
@@ -79,6 +87,7 @@ impl Boarding {
         }
         self.from = now + AHEAD;
         self.is_listing = true;
+        self.lists += 1;
         self.leaving = std::mem::take(&mut self.waiting);
         self.aboard.extend(self.leaving.iter().map(|one| one.message));
         Some(self.aboard.iter().map(|message| message.uuid()).collect())
@@ -137,7 +146,8 @@ impl Work<'_> {
             self.boarding.offer(ready);
         }
         if let Some(list) = self.boarding.list(instant) {
-            self.listing = Some(Box::pin(async move { sender.store.list_on_the_wire(lane, &list).await }));
+            let seq = self.boarding.last_list();
+            self.listing = Some(Box::pin(async move { sender.store.list_on_the_wire(lane, seq, &list).await }));
         }
     }
 
@@ -204,7 +214,9 @@ mod tests {
         boarding.was_listed(true, later);
         boarding.is_recorded(ids[0]);
         boarding.offer(ready(now));
+        let before = boarding.last_list();
         let list = boarding.list(later + AHEAD + AHEAD).unwrap();
+        assert_eq!(boarding.last_list(), before + 1);
         assert!(!list.contains(&ids[0].uuid()) && list.len() == 2);
     }
 

@@ -27,9 +27,10 @@ impl Work<'_> {
             return ready;
         }
         let (now, mark) = (self.sender.clock.now(), Some(self.lane.epoch));
+        self.awaiting.sweep(now);
         for (Ready { message, contact, attempts, .. }, media) in waiting {
-            self.in_hand.insert(message);
-            let fate = self.awaiting.wait((message, contact), media, now).fate(attempts, now);
+            self.in_hand.take(message);
+            let fate = self.awaiting.wait((message, contact), attempts, media, now);
             self.ended.push(Ended { message, contact, mark, fate });
         }
         let (behind, going): (Vec<_>, Vec<_>) = ready
@@ -47,7 +48,7 @@ impl Work<'_> {
             Carried::Called => self.more = true,
             Carried::Uploaded(media, result) => {
                 let waited = self.awaiting.ended(media, result, self.sender.clock.now());
-                let (early, there) = waited.into_iter().partition(|message| self.in_hand.contains(message));
+                let (early, there) = waited.into_iter().partition(|message| self.in_hand.holds(*message));
                 let early: Vec<MessageId> = early;
                 self.uncalled.extend(early);
                 self.call(there);

@@ -32,7 +32,7 @@ INSERT INTO delivery_dead SELECT a, id, id, today, '1', NULL, 1, NULL, NULL, 'ex
 INSERT INTO attempt SELECT a, today, id, id, 1, 'timeout', NULL, 1, 1, 1, at FROM known;
 INSERT INTO message SELECT a, today, id, id, id, 'api', 'text', 'queued', content, NULL, NULL, NULL, at, NULL FROM known;
 INSERT INTO outbox (tenant_id, channel_id, message_id, part_day, next_at, contact_id) SELECT a, id, id, today, at, id FROM known;
-INSERT INTO on_the_wire SELECT a, id, 1, ARRAY[id] FROM known;
+INSERT INTO on_the_wire SELECT a, id, 1, 1, ARRAY[id] FROM known;
 INSERT INTO channel_pace SELECT a, id, at FROM known;
 INSERT INTO pair_pace SELECT a, id, id, at FROM known;
 INSERT INTO media_fetch (tenant_id, media_id, part_day, channel_id, next_at) SELECT a, id, today, id, at FROM known;
