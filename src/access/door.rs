@@ -285,16 +285,12 @@ impl Door {
         Ok(Some(view))
     }
 
-    pub(super) async fn find_contact(&self, who: &Caller, contact: ContactId) -> Result<Option<ContactRow>, DoorError> {
+    /// A contact that the caller may see.
+    pub async fn find_contact(&self, who: &Caller, contact: ContactId) -> Result<Option<ContactRow>, DoorError> {
         let Some(row) = self.store.find_contact(who.tenant, contact).await? else { return Ok(None) };
         let kept = row.merged_into.unwrap_or(row.contact_id);
         let hidden = self.met(who, &[kept]).await?.is_some_and(|met| met.is_empty());
         Ok((!hidden).then_some(row))
-    }
-
-    /// Whether there is a contact that the caller may see.
-    pub async fn knows_contact(&self, who: &Caller, contact: ContactId) -> Result<bool, DoorError> {
-        Ok(self.find_contact(who, contact).await?.is_some())
     }
 
     /// Whom of these a confined caller may see. `None`: all.

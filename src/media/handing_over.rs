@@ -87,13 +87,13 @@ impl Fetcher {
         self.store.begin_upload(&new, now).await?;
         let kept = self.keep_all(shelf, place, &dek, offer, content).await;
         if kept.is_err() {
-            self.give_up(shelf, place).await;
+            self.take_back(shelf, place).await;
         }
         Ok(Handed { media, bytes: kept? })
     }
 
     /// Removes what there is of a file, unless it is kept and only the answer of Postgres was lost. Else the sweep does it.
-    async fn give_up(&self, shelf: &Shelf, place: Place) {
+    async fn take_back(&self, shelf: &Shelf, place: Place) {
         let given_up = self.store.give_up_upload(place.tenant, place.media, self.clock.now()).await;
         if matches!(given_up, Ok(false)) {
             return;

@@ -87,7 +87,9 @@ pub(super) async fn upload(
             let mime_type = part.content_type().unwrap_or_default().to_owned();
             let filename = part.file_name().map(name);
             let content = part.map(|piece| piece.map_err(|_| io::Error::other("the form broke off"))).boxed();
-            return desk.keep(mime_type, filename, length.map(|length| length.saturating_sub(FORM as u64)), content).await;
+            return desk
+                .keep(mime_type, filename, length.map(|length| length.saturating_sub(FORM as u64)), content)
+                .await;
         }
         return Err(incomplete());
     }
@@ -131,7 +133,7 @@ async fn whose(
         }
     }
     if let Some(contact) = contact
-        && !state.door.knows_contact(who, contact).await?
+        && state.door.find_contact(who, contact).await?.is_none()
     {
         params.fault("contact_id", "contact", "a contact");
     }

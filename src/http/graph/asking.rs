@@ -167,7 +167,8 @@ fn names_what_is_refused(body: &[u8]) -> bool {
         let Some(value) = rest.strip_prefix(b"=") else { return rest.starts_with(b"*") };
         let is_mark = |byte: &u8| matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b'\t');
         let is_end = |byte: &u8| matches!(byte, b';' | b'\r' | b'\n');
-        let value: Vec<u8> = value.iter().take_while(|byte| !is_end(byte)).filter(|byte| !is_mark(byte)).copied().collect();
+        let value: Vec<u8> =
+            value.iter().take_while(|byte| !is_end(byte)).filter(|byte| !is_mark(byte)).copied().collect();
         OURS.iter().chain(&REFUSED_IN_BODIES).any(|name| value == name.as_bytes())
     })
 }
@@ -285,7 +286,9 @@ mod tests {
         assert!(passed("application/json", r#"{"a":{"fields":1},"fields":"block_users"}"#).await.is_err());
         assert!(passed("application/json", r#"{"a":{"fields":1}}"#).await.is_ok());
         assert!(passed("application/x-www-form-urlencoded", "method=delete").await.is_err());
-        for part in ["name=\"method\"", "name=method", "Name='method'; x=y", "name = \"m\\ethod\"", "name*=utf-8''method"] {
+        for part in
+            ["name=\"method\"", "name=method", "Name='method'; x=y", "name = \"m\\ethod\"", "name*=utf-8''method"]
+        {
             let body = format!("--x\r\ncontent-disposition: form-data; {part}\r\n\r\ndelete\r\n--x--");
             assert!(passed("Multipart/Form-Data; boundary=x", body.leak()).await.is_err(), "{part}");
         }
