@@ -136,13 +136,13 @@ impl Privacy {
     /// Removes files and rows, day by day, and has everybody told who may know the person.
     async fn remove_rows(&self, tenant: TenantId, id: ErasureId, row: &ErasureRow) -> Result<Next, PrivacyError> {
         let (contacts, now) = (row.contact_ids.as_slice(), self.clock.now());
+        let files = self.store.doom_media_of(tenant, contacts, now).await?;
+        self.remove_files_of(tenant, &files).await?;
+        let files: Vec<Uuid> = files.into_iter().map(|(media, _)| media).collect();
+        self.store.remove_media_of(tenant, id, &files).await?;
         for day in self.store.days_of(tenant, contacts).await? {
-            for (media, sender) in self.store.media_of_day(tenant, contacts, day).await? {
-                let (media, sender) = (MediaId::from_uuid(media), sender.map(ContactId::from_uuid));
-                if !self.files.remove(tenant, media, sender).await {
-                    return Err(PrivacyError::Files);
-                }
-            }
+            // Those that are still to be fetched: something of them may lie there already.
+            self.remove_files_of(tenant, &self.store.media_of_day(tenant, contacts, day).await?).await?;
             self.store.remove_day_of(tenant, id, contacts, day, now).await?;
         }
         for day in self.store.audit_days(now.date().saturating_add(time::Duration::days(2))).await? {
@@ -164,6 +164,16 @@ impl Privacy {
         }
         self.bells.ring_for_events();
         Ok(next)
+    }
+
+    async fn remove_files_of(&self, tenant: TenantId, files: &[(Uuid, Option<Uuid>)]) -> Result<(), PrivacyError> {
+        for (media, sender) in files {
+            let (media, sender) = (MediaId::from_uuid(*media), sender.map(ContactId::from_uuid));
+            if !self.files.remove(tenant, media, sender).await {
+                return Err(PrivacyError::Files);
+            }
+        }
+        Ok(())
     }
 
     /// No copy of the keys that is older than the next step opens anything of the person.

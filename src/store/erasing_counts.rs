@@ -33,8 +33,10 @@ impl Store {
                    UNION ALL SELECT 'delivery_dead', count(*) FROM said CROSS JOIN ends CROSS JOIN LATERAL (
                        SELECT 1 FROM delivery_dead d WHERE d.tenant_id = $1 AND d.endpoint_id = ends.endpoint_id
                           AND d.event_id = said.event_id LIMIT 1) x
-                   UNION ALL SELECT 'media', count(*) FROM said CROSS JOIN LATERAL (
-                       SELECT 1 FROM media m WHERE m.tenant_id = $1 AND m.media_id = said.event_id LIMIT 1) x
+                   UNION ALL SELECT 'media', count(*) FROM (
+                       SELECT media_id FROM media WHERE tenant_id = $1 AND contact_id = ANY($2)
+                       UNION SELECT m.media_id FROM said CROSS JOIN LATERAL (
+                           SELECT media_id FROM media WHERE tenant_id = $1 AND media_id = said.event_id LIMIT 1) m) x
                    UNION ALL SELECT 'message', count(*) FROM message WHERE tenant_id = $1 AND contact_id = ANY($2)
                )
                SELECT counted AS "counted!", there AS "there!" FROM counts WHERE there > 0 ORDER BY counted"#,

@@ -82,6 +82,40 @@ impl Store {
         Ok(())
     }
 
+    /// The files about a person, whichever event or request brought them. From here on nobody sends them or has them uploaded at Meta.
+    pub async fn doom_media_of(
+        &self,
+        tenant: TenantId,
+        contacts: &[Uuid],
+        now: OffsetDateTime,
+    ) -> Result<Vec<(Uuid, Option<Uuid>)>, StoreError> {
+        sqlx::query!(
+            "UPDATE media SET state = 'deleting', settled_at = $3
+             WHERE tenant_id = $1 AND contact_id = ANY($2) AND state = 'stored'",
+            tenant.uuid(),
+            contacts,
+            now,
+        )
+        .execute(&self.data)
+        .await?;
+        let rows = sqlx::query!(
+            "SELECT media_id, contact_id FROM media WHERE tenant_id = $1 AND contact_id = ANY($2)",
+            tenant.uuid(),
+            contacts,
+        );
+        let rows = rows.fetch_all(&self.data).await?;
+        Ok(rows.into_iter().map(|row| (row.media_id, row.contact_id)).collect())
+    }
+
+    /// Removes the rows of files of which nothing is left.
+    pub async fn remove_media_of(&self, tenant: TenantId, id: ErasureId, media: &[Uuid]) -> Result<(), StoreError> {
+        let mut transaction = self.eraser.begin().await?;
+        let of = &mut transaction;
+        remove!(of, tenant, id, "media", "media_id = ANY($2)", media);
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// Removes what is known of a person beside what was said.
     pub async fn remove_person(&self, tenant: TenantId, id: ErasureId, contacts: &[Uuid]) -> Result<(), StoreError> {
         let channels =
