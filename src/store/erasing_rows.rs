@@ -3,6 +3,7 @@
 use time::{Date, Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::events::ENDED;
 use super::{Store, StoreError, Transaction};
 use crate::ids::{ErasureId, TenantId};
 
@@ -74,7 +75,11 @@ impl Store {
         count(&mut transaction, tenant, id, "event", events.len() as u64).await?;
         let mut keys: Vec<(&[u8], &[u8])> = said.iter().map(|row| (&*row.subject, &*row.variant)).collect();
         keys.extend(statuses.iter().map(|row| (&*row.subject, &*row.variant)));
+        // And what Meta has still to say of the same messages: it would be about somebody new.
+        let ended: Vec<(&[u8], &[u8])> = keys.iter().map(|(subject, _)| (*subject, ENDED.as_slice())).collect();
+        keys.extend(ended);
         keys.sort_unstable();
+        keys.dedup();
         remember(&mut transaction, tenant, &keys, now.date()).await?;
         remove_content(&mut transaction, (tenant, id), day, &events).await?;
         remove_messages(&mut transaction, (tenant, id), contacts, day, now).await?;
@@ -233,7 +238,8 @@ async fn remove_messages(
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
     let gone = sqlx::query!(
-        "DELETE FROM message WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3) RETURNING message_id, channel_id",
+        "DELETE FROM message WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3)
+         RETURNING message_id, channel_id, subject",
         tenant.uuid(),
         day,
         contacts,
@@ -242,6 +248,10 @@ async fn remove_messages(
     if gone.is_empty() {
         return Ok(());
     }
+    let mut ended: Vec<(&[u8], &[u8])> =
+        gone.iter().filter_map(|row| Some((row.subject.as_deref()?, ENDED.as_slice()))).collect();
+    ended.sort_unstable();
+    remember(transaction, tenant, &ended, now.date()).await?;
     let messages: Vec<Uuid> = gone.iter().map(|row| row.message_id).collect();
     let channels: Vec<Uuid> = gone.iter().map(|row| row.channel_id).collect();
     let of = transaction;

@@ -164,7 +164,7 @@ const DATA: &[Table] = &[
             ),
             (Worker, "SELECT, INSERT, UPDATE"),
             (Reader, "SELECT"),
-            (Eraser, "SELECT (tenant_id, part_day, message_id, channel_id, contact_id), DELETE"),
+            (Eraser, "SELECT (tenant_id, part_day, message_id, channel_id, contact_id, subject), DELETE"),
         ],
     ),
     of_tenants(

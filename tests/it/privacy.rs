@@ -4,6 +4,7 @@ mod certificates;
 mod concurrent;
 mod erasing;
 mod holding;
+mod joined;
 mod kills;
 mod restoring;
 mod retiring;
