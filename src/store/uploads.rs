@@ -198,7 +198,8 @@ impl Store {
         Ok(())
     }
 
-    /// Begins to delete a file, or goes on with it: nobody reads or sends it from now on. False: there is none.
+    /// Begins to delete a file, or goes on with it: nobody reads or sends it from now on. False: there is none, or
+    /// somebody holds the data of whom it is about.
     pub async fn begin_deleting_media(
         &self,
         tenant: TenantId,
@@ -207,7 +208,12 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let done = sqlx::query!(
             "UPDATE media SET state = 'deleting', settled_at = $3
-             WHERE tenant_id = $1 AND media_id = $2 AND state IN ('stored', 'deleting')",
+             WHERE tenant_id = $1 AND media_id = $2 AND (state = 'deleting' OR state = 'stored' AND NOT EXISTS (
+                 SELECT 1 FROM hold h
+                 WHERE h.tenant_id = $1 AND h.state = 'active' AND h.expires_at > $3 AND h.contact_id IN (
+                     SELECT media.contact_id
+                     UNION ALL SELECT c.merged_into FROM contact c WHERE c.tenant_id = $1 AND c.contact_id = media.contact_id
+                     UNION ALL SELECT c.contact_id FROM contact c WHERE c.tenant_id = $1 AND c.merged_into = media.contact_id)))",
             tenant.uuid(),
             media.uuid(),
             now,
