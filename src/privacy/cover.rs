@@ -77,7 +77,7 @@ pub const TABLES: &[(&str, Cover)] = &[
         "consent_proof",
         Kept("that somebody agreed or refused, under a keyed hash that is joined to nothing, as evidence; three years"),
     ),
-    ("hold", Kept("that data were held, of holds that are over")),
+    ("hold", Removed),
 ];
 
 /// What stays, and why.

@@ -20,6 +20,7 @@ impl Store {
                    UNION ALL SELECT 'contact_identifier', count(*) FROM contact_identifier WHERE tenant_id = $1 AND contact_id = ANY($2)
                    UNION ALL SELECT 'service_window', count(*) FROM service_window WHERE tenant_id = $1 AND contact_id = ANY($2)
                    UNION ALL SELECT 'consent', count(*) FROM consent WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'hold', count(*) FROM hold WHERE tenant_id = $1 AND contact_id = ANY($2)
                    UNION ALL SELECT 'event', count(*) FROM said
                    UNION ALL SELECT 'event_payload', count(*) FROM said CROSS JOIN LATERAL (
                        SELECT 1 FROM event_payload p

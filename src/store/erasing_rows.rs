@@ -131,6 +131,8 @@ impl Store {
         remove!(of, tenant, id, "service_window", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "consent", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "pair_pace", "channel_id = ANY($3) AND contact_id = ANY($2)", contacts, &channels);
+        // None is in force; the reason of one that was may name the person.
+        remove!(of, tenant, id, "hold", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "contact", "contact_id = ANY($2)", contacts);
         transaction.commit().await?;
         Ok(())
