@@ -314,9 +314,10 @@ impl Inner {
     /// Overwrites what a step has left that was broken off before or after its commit. Holding the places and the installation, nobody
     /// is between the two.
     async fn finish_step(&self) -> Result<(), KeyringError> {
+        // The installation first, as a step has it, so that two of them cannot wait for each other.
+        let Some((transaction, row)) = self.store.begin_epoch_step().await? else { return Ok(()) };
         let cell = self.top.cell.clone();
         let mut held = waiting(move || cell.hold(false)).await?;
-        let Some((transaction, row)) = self.store.begin_epoch_step().await? else { return Ok(()) };
         let root = self.root();
         if row.epoch == root.epoch && row.installation_id == root.installation {
             waiting(move || held.scrub(root.installation, root.epoch)).await?;
