@@ -180,9 +180,13 @@ impl Privacy {
     async fn step_epoch(&self, tenant: TenantId, id: ErasureId, row: &ErasureRow) -> Result<Next, PrivacyError> {
         let contacts: Vec<ContactId> = row.contact_ids.iter().copied().map(ContactId::from_uuid).collect();
         let after = match self.stepped(tenant, &contacts).await? {
-            Some(after) => after,
+            Some(after) if self.old_shares_are_gone().await? => after,
+            Some(_) => return Ok(Next::Wait),
             None if row.step_now => {
                 let step = self.keyring.step_epoch().await?;
+                if !self.old_shares_are_gone().await? {
+                    return Ok(Next::Wait);
+                }
                 let places = (count(step.places.0), count(step.places.1));
                 let moving = Moving {
                     from: "rows_removed",
@@ -204,6 +208,16 @@ impl Privacy {
             ..Moving::default()
         };
         self.go(tenant, id, moving).await
+    }
+
+    /// Whether no place of the cell that can be read holds a share of an epoch that is over: with it, an old copy of the keys would open
+    /// what was forgotten.
+    async fn old_shares_are_gone(&self) -> Result<bool, PrivacyError> {
+        let are_gone = !self.keyring.inspect_cell().await?.has_leftovers();
+        if !are_gone {
+            tracing::warn!("an erasure waits until the old shares of the epoch cell can be overwritten");
+        }
+        Ok(are_gone)
     }
 
     /// The epoch from which on no copy of before opens these people's keys, when it has come for all of them.
