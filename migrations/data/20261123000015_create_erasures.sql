@@ -13,7 +13,7 @@ CREATE TABLE erasure (
     commitment        bytea       NOT NULL CHECK (octet_length(commitment) = 32), -- to the person; only the requester has its salt
     asked_by          text        NOT NULL CHECK (asked_by IN ('contact_id', 'phone', 'user_id', 'username')),
     basis             text        NOT NULL,     -- a word from a closed list
-    reference         sealed,                   -- of the case, as the requester says
+    reference         sealed,                   -- of the case, as the requester says; emptied with the certificate
     actor_id          uuid        NOT NULL,     -- the API key; nil: an operator
     step_now          boolean     NOT NULL,     -- whether the epoch is stepped for it, or the next step is waited for
     key_checks        bytea       NOT NULL DEFAULT '' CHECK (octet_length(key_checks) % 32 = 0), -- of the keys that were destroyed

@@ -19,6 +19,9 @@ ALTER TABLE media
 -- Serves the sweep of what somebody began and did not live to finish.
 CREATE INDEX media_unfinished ON media (state, settled_at) WHERE state IN ('arriving', 'deleting');
 
+-- Serves erasure: files about a person, whichever event or request brought them.
+CREATE INDEX media_by_contact ON media (tenant_id, contact_id) WHERE contact_id IS NOT NULL;
+
 -- Where a file was uploaded at Meta: once for each channel, until Meta forgets it. Serves the lane that sends, and deletion.
 CREATE TABLE media_at_meta (
     tenant_id  uuid        NOT NULL,

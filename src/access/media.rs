@@ -107,6 +107,9 @@ impl Door {
             return Ok(None);
         }
         let (mut view, sealed) = MediaView::of(who.tenant, row);
+        if view.contact.is_some_and(|contact| self.withholds(who, &[contact.uuid()])) {
+            return Err(DoorError::Held);
+        }
         let Some(sealed) = sealed else { return Ok(Some(view)) };
         let people = view.contact.map(ContactId::uuid).into_iter().collect();
         let reading = Reading::one(Action::MediaRead, Object::one("media", id.uuid()));
@@ -176,6 +179,7 @@ impl Door {
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().map(|row| row.media.uuid()).filter(|_| has_more);
+        rows.retain(|row| row.contact.is_none_or(|contact| !self.withholds(who, &[contact.uuid()])));
         let items = rows.into_iter().map(|row| MediaView::of(who.tenant, row).0).collect();
         Ok(Page { items, next, has_more })
     }

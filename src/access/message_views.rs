@@ -70,6 +70,9 @@ impl Door {
                 }
             },
         };
+        if people.as_deref().is_some_and(|people| self.withholds(who, people)) {
+            return Err(DoorError::Held);
+        }
         let channels = visible(who, query.channel);
         let filter = MessageFilter {
             state: query.state.as_deref(),
@@ -79,8 +82,9 @@ impl Door {
             before: query.before,
             limit: one_more(query.limit),
         };
-        let (rows, has_more) = cut(self.store.messages(who.tenant, &filter).await?, query.limit);
+        let (mut rows, has_more) = cut(self.store.messages(who.tenant, &filter).await?, query.limit);
         let next = rows.last().filter(|_| has_more).map(|row| MessageId::from_uuid(row.message_id));
+        rows.retain(|row| !self.withholds(who, &[row.contact_id]));
         let reading = Reading::several(Action::MessagesRead, "message");
         let recorded = self.record(who, errand, reading.of(query.channel, rows.len(), people_of(&rows))).await?;
         Ok(Page { items: self.open_messages(&recorded, rows).await?, next, has_more })

@@ -303,6 +303,8 @@ async fn put(base: &Base, config: &Config, args: PutArgs, out: Out<'_>) -> anyho
 async fn delete(base: &Base, config: &Config, id: MediaId, out: Out<'_>) -> anyhow::Result<()> {
     let row = base.store.find_media(TENANT, id).await?.context("no such file")?;
     ensure!(!matches!(row.state.as_str(), "waiting" | "arriving"), "the file is still to be fetched from Meta");
+    let held = row.state == "stored" && files(base, config)?.is_held(TENANT, row.contact).await?;
+    ensure!(!held, "somebody holds the data of whom it is about");
     base.note(Action::MediaDeleted, "media", id.uuid(), &[]).await?;
     ensure!(files(base, config)?.delete(TENANT, id, row.contact).await?, "there is no file any more");
     Ok(writeln!(out, "deleted; nothing is left of it")?)

@@ -61,6 +61,12 @@ impl CellState {
         self.places.iter().filter(|(_, fault)| fault.is_none()).count()
     }
 
+    /// Whether a place still holds a share of an epoch that is not in force.
+    #[must_use]
+    pub const fn has_leftovers(&self) -> bool {
+        self.has_leftovers
+    }
+
     /// Whether every place holds its share.
     #[must_use]
     pub fn is_whole(&self) -> bool {

@@ -19,7 +19,7 @@ use crate::crypto::wrap;
 use crate::ids::TenantId;
 use crate::store::bucket_keys::NewBucket;
 use crate::store::epoch_steps::{BelowKek, EpochStepRow, TenantAtStep};
-use crate::store::keys::WrappedKeyRow;
+use crate::store::keys::{DekRow, WrappedKeyRow};
 use crate::store::{Store, StoreError, Transaction};
 
 /// A step that was taken.
@@ -144,40 +144,56 @@ impl Keyring {
     }
 }
 
+/// Data keys, wrapped anew under another bucket key: their ids, and each of them.
+fn carried(
+    tenant: TenantId,
+    (old, new): (&WrappingKey, &WrappingKey),
+    rows: &[DekRow],
+) -> (Vec<uuid::Uuid>, Vec<Vec<u8>>) {
+    let (mut deks, mut wrapped) = (Vec::new(), Vec::new());
+    for row in rows {
+        let name = DekName::of_row(tenant, row).encode();
+        let context = dek_context(tenant, row.key.id, &name);
+        let Ok(dek) = wrap::unwrap(old, &context, &row.key.wrapped) else {
+            tracing::error!(dek = %row.key.id, "a data key does not open, and is left behind under a bucket key that is no more");
+            continue;
+        };
+        deks.push(row.key.id);
+        wrapped.push(wrap::wrap(new, &context, &dek));
+    }
+    (deks, wrapped)
+}
+
 impl Inner {
     async fn waits_for_step(&self) -> Result<Option<OffsetDateTime>, KeyringError> {
         Ok(self.store.waits_for_step_since().await?)
     }
 
-    /// Gives a bucket another key. What does not unwrap stays as it is, and so does not open under the new one either.
+    /// Gives a bucket another key. What does not unwrap stays as it is, and so does not open under the new one either. When the key of
+    /// before does not unwrap itself, nothing is below the new one: a damaged bucket keeps nobody from being forgotten.
     pub(super) async fn replace_bucket(&self, tenant: TenantId, number: i16) -> Result<(), KeyringError> {
         for _ in 0..TRIES {
             // In memory before anything is locked.
             let keys = self.fresh_tenant(tenant).await?;
             let Some(locked) = self.store.lock_bucket(tenant, number).await? else { return Ok(()) };
-            if keys.kek_id != locked.kek || locked.key.parent != locked.kek {
+            if keys.kek_id != locked.kek {
                 continue;
             }
-            let old = wrap::unwrap(
-                &keys.kek,
-                &bucket_context(tenant, locked.key.id, &number.to_be_bytes()),
-                &locked.key.wrapped,
-            );
-            let old = WrappingKey::new(&old.map_err(|_| KeyringError::Damaged { level: "bucket" })?);
-            let (id, bytes) = (random_key_id(), random_key());
-            let new = WrappingKey::new(&bytes);
-            let (mut deks, mut wrapped) = (Vec::new(), Vec::new());
-            for row in &locked.deks {
-                let name = DekName::of_row(tenant, row).encode();
-                let context = dek_context(tenant, row.key.id, &name);
-                let Ok(dek) = wrap::unwrap(&old, &context, &row.key.wrapped) else {
-                    tracing::error!(dek = %row.key.id, "a data key does not open, and is left behind under a bucket key that is no more");
-                    continue;
-                };
-                deks.push(row.key.id);
-                wrapped.push(wrap::wrap(&new, &context, &dek));
+            // Both were read behind the lock of the KEK: another parent is one of an earlier step, which could not open this key either.
+            let place = number.to_be_bytes();
+            let context = bucket_context(tenant, locked.key.id, &place);
+            let old = wrap::unwrap(&keys.kek, &context, &locked.key.wrapped).ok();
+            let old = old.filter(|_| locked.key.parent == locked.kek).map(|bytes| WrappingKey::new(&bytes));
+            if old.is_none() {
+                tracing::error!(
+                    bucket = number,
+                    "a bucket key does not open; it is replaced, and its data keys are left behind"
+                );
             }
-            let under_kek = wrap::wrap(&keys.kek, &bucket_context(tenant, id, &number.to_be_bytes()), &bytes);
+            let (id, bytes) = (random_key_id(), random_key());
+            let (deks, wrapped) =
+                old.map(|old| carried(tenant, (&old, &WrappingKey::new(&bytes)), &locked.deks)).unwrap_or_default();
+            let under_kek = wrap::wrap(&keys.kek, &bucket_context(tenant, id, &place), &bytes);
             let key = WrappedKeyRow { id, parent: keys.kek_id, wrapped: under_kek };
             let new = NewBucket { key, deks, wrapped };
             self.store.replace_bucket(locked.transaction, tenant, number, &new, self.clock.now()).await?;
@@ -298,9 +314,10 @@ impl Inner {
     /// Overwrites what a step has left that was broken off before or after its commit. Holding the places and the installation, nobody
     /// is between the two.
     async fn finish_step(&self) -> Result<(), KeyringError> {
+        // The installation first, as a step has it, so that two of them cannot wait for each other.
+        let Some((transaction, row)) = self.store.begin_epoch_step().await? else { return Ok(()) };
         let cell = self.top.cell.clone();
         let mut held = waiting(move || cell.hold(false)).await?;
-        let Some((transaction, row)) = self.store.begin_epoch_step().await? else { return Ok(()) };
         let root = self.root();
         if row.epoch == root.epoch && row.installation_id == root.installation {
             waiting(move || held.scrub(root.installation, root.epoch)).await?;

@@ -34,8 +34,14 @@ pub enum DeleteError {
 }
 
 impl Fetcher {
+    /// Whether somebody holds the data of whom a file is about: then it stays.
+    pub async fn is_held(&self, tenant: TenantId, contact: Option<ContactId>) -> Result<bool, StoreError> {
+        let Some(contact) = contact else { return Ok(false) };
+        Ok(!self.store.held_among(tenant, &[contact.uuid()], self.clock.now()).await?.is_empty())
+    }
+
     /// Deletes a file. From its beginning on nobody reads or sends it; on an error it is gone on with later, by itself too. False: there
-    /// is none.
+    /// is none, or it is held.
     pub async fn delete(
         &self,
         tenant: TenantId,

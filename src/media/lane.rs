@@ -108,6 +108,10 @@ impl Fetcher {
             // Somebody else's lane by now, who sees to it; or the person was erased meanwhile, and nobody will.
             Ok(false) => self.remove_unowed(shelf, lane, due).await,
             Err(error) => {
+                // The person was forgotten meanwhile: when the row is gone, nobody comes back for the file.
+                if error.is_for_good() {
+                    self.remove_unowed(shelf, lane, due).await;
+                }
                 tracing::warn!(media = %due.media, %error, "what became of a file could not be recorded yet");
                 tokio::time::sleep(PAUSE).await;
             }

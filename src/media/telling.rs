@@ -21,6 +21,13 @@ pub(super) enum TellError {
     Keys(#[from] KeyringError),
 }
 
+impl TellError {
+    /// Whether no later attempt records it.
+    pub(super) fn is_for_good(&self) -> bool {
+        matches!(self, Self::Keys(error) if !error.is_retryable())
+    }
+}
+
 impl Fetcher {
     /// Records the end of a file and tells the endpoints, in one commit. False: the lane is somebody else's, or it was recorded before.
     pub(super) async fn tell(&self, lane: OwnedLane, due: &DueMedia, end: &MediaEnd) -> Result<bool, TellError> {

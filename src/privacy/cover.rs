@@ -68,7 +68,7 @@ pub const TABLES: &[(&str, Cover)] = &[
     ("media_fetch", Removed),
     ("media", Removed),
     ("media_at_meta", Traceless),
-    ("on_the_wire", Traceless),
+    ("on_the_wire", Kept("random ids of messages that lead nowhere, until the owner's next list")),
     ("erasure", Kept("that somebody was erased, when and by which steps; not who")),
     ("erasure_count", Nobody),
     ("erasure_receipt", Nobody),
@@ -77,7 +77,7 @@ pub const TABLES: &[(&str, Cover)] = &[
         "consent_proof",
         Kept("that somebody agreed or refused, under a keyed hash that is joined to nothing, as evidence; three years"),
     ),
-    ("hold", Kept("that data were held, of holds that are over")),
+    ("hold", Removed),
 ];
 
 /// What stays, and why.

@@ -8,8 +8,10 @@ use super::{Next, Privacy};
 use crate::ids::ErasureId;
 use crate::store::lanes::OwnedLane;
 
-/// An erasure that waits looks this often.
-const POLL: Duration = Duration::from_millis(500);
+/// An erasure that waits looks again after so long, and each time after twice as long: what it waits for may take days.
+const FIRST: Duration = Duration::from_millis(500);
+/// But no longer than this.
+const LONGEST: Duration = Duration::from_secs(30);
 /// Pause after something failed that may pass.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -17,10 +19,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub async fn run(privacy: Privacy, lane: OwnedLane, stop: CancellationToken) {
     let id = ErasureId::from_uuid(lane.owner);
     let work = async {
+        let mut wait = FIRST;
         loop {
             match privacy.step(lane.tenant, id).await {
-                Ok(Next::Go) => {}
-                Ok(Next::Wait) => tokio::time::sleep(POLL).await,
+                Ok(Next::Go) => wait = FIRST,
+                Ok(Next::Wait) => {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST);
+                }
                 Ok(Next::Done) => return,
                 Err(error) => {
                     // Whatever it is: an erasure that was promised is never given up.

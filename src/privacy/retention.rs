@@ -48,37 +48,20 @@ impl RetentionTerms {
 }
 
 impl Privacy {
-    /// Removes what is older than is kept, and records what is there. To be called once a day, and again when it failed.
+    /// Removes what is older than is kept, and records what is there. To be called once a day, and again when it failed. What fails of one
+    /// class keeps no other from going; it is recorded when all went well.
     pub async fn enforce_retention(&self, today: Date) -> Result<(), PrivacyError> {
-        let held = self.everyone_held().await?;
-        let ids: Vec<(Uuid, Uuid)> = held.iter().map(|(tenant, contact)| (tenant.uuid(), contact.uuid())).collect();
         let waiting = self.store.oldest_waiting_message().await?;
         let tenants = self.store.all_tenants().await?;
-        if let Some(end) = self.retention.horizon("media", today) {
-            for tenant in &tenants {
-                self.remove_files(*tenant, end.midnight().assume_utc(), &held).await?;
-            }
-        }
+        let mut ended = vec![self.remove_old_files(&tenants, today).await];
         for daily in [Daily::Content, Daily::Messages, Daily::Attempts, Daily::Events] {
-            let Some(mut end) = self.retention.horizon(daily.table(), today) else { continue };
-            if daily == Daily::Messages {
-                end = waiting.map_or(end, |day| day.min(end));
-            }
-            for day in self.store.days_before(daily, end).await? {
-                if !self.store.retire_day(daily, day, &ids).await? {
-                    break;
-                }
-            }
+            ended.push(self.retire_days(daily, waiting, today).await);
         }
-        if let Some(end) = self.retention.horizon("event_payload", today) {
-            let end = waiting.map_or(end, |day| day.min(end));
-            for tenant in &tenants {
-                self.forget_months(*tenant, end, &held).await?;
-            }
-        }
+        ended.push(self.forget_old_months(&tenants, waiting, today).await);
         if let Some(end) = self.retention.horizon("delivery_dead", today) {
-            self.store.sweep_dead(end.midnight().assume_utc()).await?;
+            ended.push(self.store.sweep_dead(end.midnight().assume_utc()).await.map_err(PrivacyError::from));
         }
+        ended.into_iter().collect::<Result<(), PrivacyError>>()?;
         for tenant in tenants {
             if self.store.owes_attestation(tenant, today).await? {
                 self.attest(tenant, today).await?;
@@ -87,15 +70,53 @@ impl Privacy {
         Ok(())
     }
 
-    /// Whole months whose last day is past the horizon.
-    async fn forget_months(
+    async fn remove_old_files(&self, tenants: &[TenantId], today: Date) -> Result<(), PrivacyError> {
+        let Some(end) = self.retention.horizon("media", today) else { return Ok(()) };
+        for tenant in tenants {
+            self.remove_files(*tenant, end.midnight().assume_utc()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whom a hold came into force for meanwhile is seen with the next day.
+    async fn retire_days(&self, daily: Daily, waiting: Option<Date>, today: Date) -> Result<(), PrivacyError> {
+        let Some(mut end) = self.retention.horizon(daily.table(), today) else { return Ok(()) };
+        if daily == Daily::Messages {
+            end = waiting.map_or(end, |day| day.min(end));
+        }
+        for day in self.store.days_before(daily, end).await? {
+            let held = self.everyone_held().await?;
+            let held: Vec<(Uuid, Uuid)> =
+                held.iter().map(|(tenant, contact)| (tenant.uuid(), contact.uuid())).collect();
+            if !self.store.retire_day(daily, day, &held).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_old_months(
         &self,
-        tenant: TenantId,
-        end: Date,
-        held: &[(TenantId, ContactId)],
+        tenants: &[TenantId],
+        waiting: Option<Date>,
+        today: Date,
     ) -> Result<(), PrivacyError> {
-        let except: Vec<ContactId> =
-            held.iter().filter(|(owner, _)| *owner == tenant).map(|(_, contact)| *contact).collect();
+        let Some(end) = self.retention.horizon("event_payload", today) else { return Ok(()) };
+        let end = waiting.map_or(end, |day| day.min(end));
+        for tenant in tenants {
+            self.forget_months(*tenant, end).await?;
+        }
+        Ok(())
+    }
+
+    async fn held_of(&self, tenant: TenantId) -> Result<Vec<ContactId>, PrivacyError> {
+        let held = self.everyone_held().await?.into_iter();
+        Ok(held.filter(|(owner, _)| *owner == tenant).map(|(_, contact)| contact).collect())
+    }
+
+    /// Whole months whose last day is past the horizon.
+    async fn forget_months(&self, tenant: TenantId, end: Date) -> Result<(), PrivacyError> {
+        let except = self.held_of(tenant).await?;
         let forgotten = self.keyring.forget_months(tenant, end, &except).await?;
         if forgotten > 0 {
             tracing::info!(keys = forgotten, before = %end, "the keys of months that are older than is kept were destroyed");
@@ -103,15 +124,9 @@ impl Privacy {
         Ok(())
     }
 
-    async fn remove_files(
-        &self,
-        tenant: TenantId,
-        end: OffsetDateTime,
-        held: &[(TenantId, ContactId)],
-    ) -> Result<(), PrivacyError> {
-        let held: Vec<Uuid> =
-            held.iter().filter(|(owner, _)| *owner == tenant).map(|(_, contact)| contact.uuid()).collect();
+    async fn remove_files(&self, tenant: TenantId, end: OffsetDateTime) -> Result<(), PrivacyError> {
         loop {
+            let held: Vec<Uuid> = self.held_of(tenant).await?.into_iter().map(ContactId::uuid).collect();
             let old = self.store.media_before(tenant, end, &held, AT_ONCE).await?;
             if old.is_empty() {
                 return Ok(());

@@ -136,13 +136,13 @@ impl Privacy {
     /// Removes files and rows, day by day, and has everybody told who may know the person.
     async fn remove_rows(&self, tenant: TenantId, id: ErasureId, row: &ErasureRow) -> Result<Next, PrivacyError> {
         let (contacts, now) = (row.contact_ids.as_slice(), self.clock.now());
+        let files = self.store.doom_media_of(tenant, contacts, now).await?;
+        self.remove_files_of(tenant, &files).await?;
+        let files: Vec<Uuid> = files.into_iter().map(|(media, _)| media).collect();
+        self.store.remove_media_of(tenant, id, &files).await?;
         for day in self.store.days_of(tenant, contacts).await? {
-            for (media, sender) in self.store.media_of_day(tenant, contacts, day).await? {
-                let (media, sender) = (MediaId::from_uuid(media), sender.map(ContactId::from_uuid));
-                if !self.files.remove(tenant, media, sender).await {
-                    return Err(PrivacyError::Files);
-                }
-            }
+            // Those that are still to be fetched: something of them may lie there already.
+            self.remove_files_of(tenant, &self.store.media_of_day(tenant, contacts, day).await?).await?;
             self.store.remove_day_of(tenant, id, contacts, day, now).await?;
         }
         for day in self.store.audit_days(now.date().saturating_add(time::Duration::days(2))).await? {
@@ -166,13 +166,27 @@ impl Privacy {
         Ok(next)
     }
 
+    async fn remove_files_of(&self, tenant: TenantId, files: &[(Uuid, Option<Uuid>)]) -> Result<(), PrivacyError> {
+        for (media, sender) in files {
+            let (media, sender) = (MediaId::from_uuid(*media), sender.map(ContactId::from_uuid));
+            if !self.files.remove(tenant, media, sender).await {
+                return Err(PrivacyError::Files);
+            }
+        }
+        Ok(())
+    }
+
     /// No copy of the keys that is older than the next step opens anything of the person.
     async fn step_epoch(&self, tenant: TenantId, id: ErasureId, row: &ErasureRow) -> Result<Next, PrivacyError> {
         let contacts: Vec<ContactId> = row.contact_ids.iter().copied().map(ContactId::from_uuid).collect();
         let after = match self.stepped(tenant, &contacts).await? {
-            Some(after) => after,
+            Some(after) if self.old_shares_are_gone().await? => after,
+            Some(_) => return Ok(Next::Wait),
             None if row.step_now => {
                 let step = self.keyring.step_epoch().await?;
+                if !self.old_shares_are_gone().await? {
+                    return Ok(Next::Wait);
+                }
                 let places = (count(step.places.0), count(step.places.1));
                 let moving = Moving {
                     from: "rows_removed",
@@ -194,6 +208,16 @@ impl Privacy {
             ..Moving::default()
         };
         self.go(tenant, id, moving).await
+    }
+
+    /// Whether no place of the cell that can be read holds a share of an epoch that is over: with it, an old copy of the keys would open
+    /// what was forgotten.
+    async fn old_shares_are_gone(&self) -> Result<bool, PrivacyError> {
+        let are_gone = !self.keyring.inspect_cell().await?.has_leftovers();
+        if !are_gone {
+            tracing::warn!("an erasure waits until the old shares of the epoch cell can be overwritten");
+        }
+        Ok(are_gone)
     }
 
     /// The epoch from which on no copy of before opens these people's keys, when it has come for all of them.

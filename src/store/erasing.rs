@@ -184,7 +184,8 @@ impl Store {
             r#"SELECT DISTINCT virtualtransaction AS "transaction!" FROM pg_locks
                WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                 AND relation IN (to_regclass('event'), to_regclass('message'), to_regclass('consent'), to_regclass('contact'))"#
+                 AND relation IN (to_regclass('event'), to_regclass('message'), to_regclass('consent'), to_regclass('contact'),
+                                  to_regclass('media'))"#
         );
         Ok(storing.fetch_all(&self.data).await?)
     }

@@ -20,6 +20,7 @@ impl Store {
                    UNION ALL SELECT 'contact_identifier', count(*) FROM contact_identifier WHERE tenant_id = $1 AND contact_id = ANY($2)
                    UNION ALL SELECT 'service_window', count(*) FROM service_window WHERE tenant_id = $1 AND contact_id = ANY($2)
                    UNION ALL SELECT 'consent', count(*) FROM consent WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'hold', count(*) FROM hold WHERE tenant_id = $1 AND contact_id = ANY($2)
                    UNION ALL SELECT 'event', count(*) FROM said
                    UNION ALL SELECT 'event_payload', count(*) FROM said CROSS JOIN LATERAL (
                        SELECT 1 FROM event_payload p
@@ -33,8 +34,10 @@ impl Store {
                    UNION ALL SELECT 'delivery_dead', count(*) FROM said CROSS JOIN ends CROSS JOIN LATERAL (
                        SELECT 1 FROM delivery_dead d WHERE d.tenant_id = $1 AND d.endpoint_id = ends.endpoint_id
                           AND d.event_id = said.event_id LIMIT 1) x
-                   UNION ALL SELECT 'media', count(*) FROM said CROSS JOIN LATERAL (
-                       SELECT 1 FROM media m WHERE m.tenant_id = $1 AND m.media_id = said.event_id LIMIT 1) x
+                   UNION ALL SELECT 'media', count(*) FROM (
+                       SELECT media_id FROM media WHERE tenant_id = $1 AND contact_id = ANY($2)
+                       UNION SELECT m.media_id FROM said CROSS JOIN LATERAL (
+                           SELECT media_id FROM media WHERE tenant_id = $1 AND media_id = said.event_id LIMIT 1) m) x
                    UNION ALL SELECT 'message', count(*) FROM message WHERE tenant_id = $1 AND contact_id = ANY($2)
                )
                SELECT counted AS "counted!", there AS "there!" FROM counts WHERE there > 0 ORDER BY counted"#,

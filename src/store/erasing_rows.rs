@@ -3,6 +3,7 @@
 use time::{Date, Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::events::ENDED;
 use super::{Store, StoreError, Transaction};
 use crate::ids::{ErasureId, TenantId};
 
@@ -74,10 +75,48 @@ impl Store {
         count(&mut transaction, tenant, id, "event", events.len() as u64).await?;
         let mut keys: Vec<(&[u8], &[u8])> = said.iter().map(|row| (&*row.subject, &*row.variant)).collect();
         keys.extend(statuses.iter().map(|row| (&*row.subject, &*row.variant)));
+        // And what Meta has still to say of the same messages: it would be about somebody new.
+        let ended: Vec<(&[u8], &[u8])> = keys.iter().map(|(subject, _)| (*subject, ENDED.as_slice())).collect();
+        keys.extend(ended);
         keys.sort_unstable();
+        keys.dedup();
         remember(&mut transaction, tenant, &keys, now.date()).await?;
         remove_content(&mut transaction, (tenant, id), day, &events).await?;
         remove_messages(&mut transaction, (tenant, id), contacts, day, now).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The files about a person, whichever event or request brought them. From here on nobody sends them or has them uploaded at Meta.
+    pub async fn doom_media_of(
+        &self,
+        tenant: TenantId,
+        contacts: &[Uuid],
+        now: OffsetDateTime,
+    ) -> Result<Vec<(Uuid, Option<Uuid>)>, StoreError> {
+        sqlx::query!(
+            "UPDATE media SET state = 'deleting', settled_at = $3
+             WHERE tenant_id = $1 AND contact_id = ANY($2) AND state = 'stored'",
+            tenant.uuid(),
+            contacts,
+            now,
+        )
+        .execute(&self.data)
+        .await?;
+        let rows = sqlx::query!(
+            "SELECT media_id, contact_id FROM media WHERE tenant_id = $1 AND contact_id = ANY($2)",
+            tenant.uuid(),
+            contacts,
+        );
+        let rows = rows.fetch_all(&self.data).await?;
+        Ok(rows.into_iter().map(|row| (row.media_id, row.contact_id)).collect())
+    }
+
+    /// Removes the rows of files of which nothing is left.
+    pub async fn remove_media_of(&self, tenant: TenantId, id: ErasureId, media: &[Uuid]) -> Result<(), StoreError> {
+        let mut transaction = self.eraser.begin().await?;
+        let of = &mut transaction;
+        remove!(of, tenant, id, "media", "media_id = ANY($2)", media);
         transaction.commit().await?;
         Ok(())
     }
@@ -92,6 +131,8 @@ impl Store {
         remove!(of, tenant, id, "service_window", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "consent", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "pair_pace", "channel_id = ANY($3) AND contact_id = ANY($2)", contacts, &channels);
+        // None is in force; the reason of one that was may name the person.
+        remove!(of, tenant, id, "hold", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "contact", "contact_id = ANY($2)", contacts);
         transaction.commit().await?;
         Ok(())
@@ -199,7 +240,8 @@ async fn remove_messages(
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
     let gone = sqlx::query!(
-        "DELETE FROM message WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3) RETURNING message_id, channel_id",
+        "DELETE FROM message WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3)
+         RETURNING message_id, channel_id, subject",
         tenant.uuid(),
         day,
         contacts,
@@ -208,6 +250,10 @@ async fn remove_messages(
     if gone.is_empty() {
         return Ok(());
     }
+    let mut ended: Vec<(&[u8], &[u8])> =
+        gone.iter().filter_map(|row| Some((row.subject.as_deref()?, ENDED.as_slice()))).collect();
+    ended.sort_unstable();
+    remember(transaction, tenant, &ended, now.date()).await?;
     let messages: Vec<Uuid> = gone.iter().map(|row| row.message_id).collect();
     let channels: Vec<Uuid> = gone.iter().map(|row| row.channel_id).collect();
     let of = transaction;

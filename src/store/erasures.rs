@@ -367,7 +367,8 @@ async fn certify(
     entry: Uuid,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "UPDATE erasure SET certificate = $3, entry_id = $4, contact_ids = '{}' WHERE tenant_id = $1 AND erasure_id = $2",
+        "UPDATE erasure SET certificate = $3, entry_id = $4, contact_ids = '{}', reference = NULL
+         WHERE tenant_id = $1 AND erasure_id = $2",
         tenant.uuid(),
         id.uuid(),
         certificate,

@@ -202,7 +202,11 @@ pub async fn insert_about(
 /// Where an event would lie: its day, what it is about, and what is said of it.
 pub type EventKey = (Date, [u8; 16], [u8; 8]);
 
-/// Which of these have been stored before, by their positions: under the day given, or in the ledger.
+/// Stands in the ledger for whatever is said of a subject: whom it was about was erased. No hash comes out so.
+pub(super) const ENDED: [u8; 8] = [0; 8];
+
+/// Which of these have been stored before, by their positions: under the day given, or in the ledger; or are about a message of
+/// somebody who was erased.
 pub async fn stored_before(
     connection: &mut Connection,
     tenant: TenantId,
@@ -226,12 +230,13 @@ pub async fn stored_before(
            SELECT w.position - 1 FROM wanted w
            CROSS JOIN LATERAL (
                SELECT 1 FROM event_ledger
-               WHERE tenant_id = $1 AND subject = w.subject AND variant = w.variant LIMIT 1
+               WHERE tenant_id = $1 AND subject = w.subject AND variant IN (w.variant, $5::bytea) LIMIT 1
            ) l"#,
         tenant.uuid(),
         &days,
         &subjects as _,
         &variants as _,
+        ENDED.as_slice(),
     )
     .fetch_all(connection)
     .await?;

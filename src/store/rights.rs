@@ -164,7 +164,7 @@ const DATA: &[Table] = &[
             ),
             (Worker, "SELECT, INSERT, UPDATE"),
             (Reader, "SELECT"),
-            (Eraser, "SELECT (tenant_id, part_day, message_id, channel_id, contact_id), DELETE"),
+            (Eraser, "SELECT (tenant_id, part_day, message_id, channel_id, contact_id, subject), DELETE"),
         ],
     ),
     of_tenants(
@@ -247,7 +247,10 @@ const DATA: &[Table] = &[
         ],
     ),
     of_tenants("consent_proof", &[(Worker, "INSERT"), (Reader, "SELECT"), (Eraser, "SELECT (kept_until), DELETE")]),
-    of_tenants("hold", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT")]),
+    of_tenants(
+        "hold",
+        &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT"), (Eraser, "SELECT (tenant_id, contact_id), DELETE")],
+    ),
     of_nobody("_sqlx_migrations", &[(Worker, "SELECT")]),
 ];
 

@@ -54,24 +54,24 @@ pub struct Unfinished {
 }
 
 impl Store {
-    /// Says that a file arrives, before any of it is kept.
+    /// Says that a file arrives, before any of it is kept. Broken off: whom it is about is being erased, and is nobody when it is
+    /// tried again.
     pub async fn begin_upload(&self, new: &NewUpload, now: OffsetDateTime) -> Result<(), StoreError> {
-        sqlx::query!(
+        let begun = sqlx::query!(
             "INSERT INTO media (tenant_id, media_id, channel_id, contact_id, direction, kind, state, settled_at)
-             VALUES ($1, $2, $3, $4, 'out', $5, 'arriving', $6)",
+             SELECT $1, $2, $3, $4, 'out', $5, 'arriving', $6
+             WHERE NOT EXISTS (SELECT 1 FROM erased_contact WHERE tenant_id = $1 AND contact_id = $4)",
             new.tenant.uuid(),
             new.media.uuid(),
             new.channel.map(ChannelId::uuid),
             new.contact.map(ContactId::uuid),
             new.kind.as_str(),
             now,
-        )
-        .execute(&self.data)
-        .await?;
-        Ok(())
+        );
+        if begun.execute(&self.data).await?.rows_affected() == 1 { Ok(()) } else { Err(StoreError::BrokenOff) }
     }
 
-    /// Says that all of it is there. False: it took so long that it was swept.
+    /// Says that all of it is there. False: it took so long that it was swept, or whom it is about was erased meanwhile.
     pub async fn finish_upload(
         &self,
         tenant: TenantId,
@@ -81,7 +81,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let done = sqlx::query!(
             "UPDATE media SET state = 'stored', bytes = $3, details = $4::bytea, settled_at = $5
-             WHERE tenant_id = $1 AND media_id = $2 AND state = 'arriving'",
+             WHERE tenant_id = $1 AND media_id = $2 AND state = 'arriving' AND NOT EXISTS (
+                 SELECT 1 FROM erased_contact x WHERE x.tenant_id = $1 AND x.contact_id = media.contact_id)",
             tenant.uuid(),
             media.uuid(),
             bytes,
@@ -217,7 +218,8 @@ impl Store {
         Ok(())
     }
 
-    /// Begins to delete a file, or goes on with it: nobody reads or sends it from now on. False: there is none.
+    /// Begins to delete a file, or goes on with it: nobody reads or sends it from now on. False: there is none, or
+    /// somebody holds the data of whom it is about.
     pub async fn begin_deleting_media(
         &self,
         tenant: TenantId,
@@ -226,7 +228,12 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let done = sqlx::query!(
             "UPDATE media SET state = 'deleting', settled_at = $3
-             WHERE tenant_id = $1 AND media_id = $2 AND state IN ('stored', 'deleting')",
+             WHERE tenant_id = $1 AND media_id = $2 AND (state = 'deleting' OR state = 'stored' AND NOT EXISTS (
+                 SELECT 1 FROM hold h
+                 WHERE h.tenant_id = $1 AND h.state = 'active' AND h.expires_at > $3 AND h.contact_id IN (
+                     SELECT media.contact_id
+                     UNION ALL SELECT c.merged_into FROM contact c WHERE c.tenant_id = $1 AND c.contact_id = media.contact_id
+                     UNION ALL SELECT c.contact_id FROM contact c WHERE c.tenant_id = $1 AND c.merged_into = media.contact_id)))",
             tenant.uuid(),
             media.uuid(),
             now,

@@ -168,6 +168,30 @@ async fn a_forgotten_contact_reads_as_erased_in_every_process_and_gets_no_key_ag
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_bucket_key_keeps_nobody_from_being_forgotten() {
+    let places = Places::new("damaged-bucket");
+    let app = places.app().await;
+    app.webhook(webhook::text(ANA, "wamid.1", "eins")).await;
+    let (ana, database) = (contact(&app, ANA).await, app.database.clone());
+    // One that does not unwrap; then one that an earlier step could not take along.
+    keyring(&app).forget_contact(TENANT, ana).await.unwrap();
+    for (spoil, epoch) in
+        [("wrapped = set_byte(wrapped, 5, get_byte(wrapped, 5) # 1)", 2), ("kek_id = gen_random_uuid()", 3)]
+    {
+        let touch = "INSERT INTO waxseal_keys.touched_bucket (tenant_id, bucket, keys, since)
+            SELECT tenant_id, bucket, 1, now() FROM waxseal_keys.forgotten_subject ON CONFLICT DO NOTHING";
+        let spoil = format!(
+            "{touch}; UPDATE waxseal_keys.bucket_key SET {spoil} WHERE bucket = (SELECT bucket FROM waxseal_keys.forgotten_subject)"
+        );
+        database::sabotage(&database, &spoil).await;
+        assert_eq!(keyring(&app).step_epoch().await.unwrap().after, epoch);
+        let waiting = "SELECT count(*) FROM waxseal_keys.touched_bucket";
+        assert_eq!(database::count(&database, waiting).await, 0);
+    }
+    assert_eq!(keyring(&app).forgotten_among(TENANT, &[ana]).await.unwrap(), [(ana, Some(2))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn months_that_are_over_are_forgotten_but_for_those_who_are_excepted() {
     let app = TestApp::spawn().await;
     app.webhook(webhook::text(ANA, "wamid.1", "eins")).await;

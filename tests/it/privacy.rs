@@ -4,6 +4,7 @@ mod certificates;
 mod concurrent;
 mod erasing;
 mod holding;
+mod joined;
 mod kills;
 mod restoring;
 mod retiring;
@@ -20,7 +21,7 @@ const BOB: &str = "4915199900022";
 /// Every table that has a column for a contact, and what is stored there about this one.
 const NAMING: &str = "SELECT string_agg(format('SELECT %L AS t, count(*) AS c FROM %s WHERE %I = ''CONTACT''', c.table_name, c.table_name, c.column_name), ' UNION ALL ')
      FROM information_schema.columns c JOIN pg_class p ON p.relname = c.table_name AND NOT p.relispartition AND p.relkind IN ('r', 'p')
-     WHERE c.table_schema = 'public' AND c.column_name IN ('contact_id', 'merged_into') AND c.table_name NOT IN ('erased_contact', 'hold')";
+     WHERE c.table_schema = 'public' AND c.column_name IN ('contact_id', 'merged_into') AND c.table_name NOT IN ('erased_contact')";
 
 async fn says(app: &TestApp, person: &str, wamid: &str, words: &str) {
     assert_eq!(app.webhook(webhook::text(person, wamid, words)).await, StatusCode::OK);

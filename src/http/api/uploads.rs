@@ -244,6 +244,9 @@ pub(super) async fn remove(
     if matches!(row.state.as_str(), "waiting" | "arriving") {
         return Err(Problem::new(Code::MediaWaiting));
     }
+    if row.state == "stored" && state.files.is_held(who.tenant, row.contact).await? {
+        return Err(Problem::new(Code::ContactHeld));
+    }
     trail.leave(&who, Action::MediaDeleted, "media", id.uuid()).await?;
     match state.files.delete(who.tenant, id, row.contact).await {
         Ok(true) => Ok(StatusCode::NO_CONTENT),

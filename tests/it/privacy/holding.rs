@@ -1,12 +1,17 @@
 //! What is held stays, and is not read in the ordinary way.
 
+use std::sync::Arc;
+
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use waxseal::access::api_key::Powers;
 use waxseal::access::{Permission, Permissions, Sight};
+use waxseal::clock::SystemClock;
 
-use super::{ANA, BOB, contact_of, erase, reaches, says};
+use super::{ANA, BOB, contact_of, erase, reaches, says, sends};
 use crate::support::app::{api_key_for, api_key_with};
+use crate::support::folder::Folder;
 use crate::support::{TestApp, database};
 
 /// Everything but what is held.
@@ -20,11 +25,20 @@ async fn status(app: &TestApp, key: &str, method: Method, path: &str) -> StatusC
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_of_two_keys_keeps_a_person_from_erasure_and_from_ordinary_readers_until_it_is_released() {
-    let app = TestApp::spawn().await;
+    let folder = Folder::new();
+    let app = TestApp::spawn_with(Arc::new(SystemClock), &[("WAXSEAL_MEDIA__URL", &folder.url())]).await;
     says(&app, ANA, "wamid.hold.1", "Beweis").await;
     says(&app, BOB, "wamid.hold.2", "Hallo").await;
     database::settled(&app.database).await;
     let ana = contact_of(&app, ANA).await.unwrap();
+    let channel = app.channel().await;
+    for (to, text) in [(ANA, "Antwort an Ana"), (BOB, "Antwort an Bob")] {
+        let message = json!({ "to": to, "type": "text", "text": { "body": text } });
+        sends(&app, json!({ "channel_id": channel, "message": message })).await;
+    }
+    let file =
+        app.api(Method::POST, &format!("/v1/media?contact_id={ana}")).header(CONTENT_TYPE, "image/png").body("pixels");
+    let file = file.send().await.unwrap().json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
     let until = time::OffsetDateTime::now_utc() + time::Duration::days(30);
     let until = until.format(&time::format_description::well_known::Rfc3339).unwrap();
     let body = json!({ "phone": ANA, "reason": "Streit um eine Lieferung", "expires_at": until });
@@ -53,6 +67,15 @@ async fn a_hold_of_two_keys_keeps_a_person_from_erasure_and_from_ordinary_reader
         let seen = app.api_as(&reader, Method::GET, path).send().await.unwrap().text().await.unwrap();
         assert!(!seen.contains(&ana) && !seen.contains("Beweis") && !seen.contains(ANA), "{path}: {seen}");
     }
+    let seen = app.api_as(&reader, Method::GET, "/v1/messages").send().await.unwrap().text().await.unwrap();
+    assert!(seen.contains("Antwort an Bob") && !seen.contains("Antwort an Ana"), "the others are read on: {seen}");
+    assert!(app.get("/v1/messages").await.to_string().contains("Antwort an Ana"));
+    let seen = app.api_as(&reader, Method::GET, "/v1/media").send().await.unwrap().text().await.unwrap();
+    assert!(!seen.contains(&file), "{seen}");
+    let one = format!("/v1/media/{file}");
+    assert_eq!(status(&app, &reader, Method::GET, &format!("{one}/details")).await, StatusCode::FORBIDDEN);
+    assert_eq!(status(&app, &app.key, Method::DELETE, &one).await, StatusCode::FORBIDDEN, "it stays");
+    assert_eq!(status(&app, &app.key, Method::GET, &one).await, StatusCode::OK);
     assert!(app.get("/v1/events?limit=200").await.to_string().contains("Beweis"));
 
     let (erasure, _) = erase(&app, json!({ "phone": ANA })).await;
