@@ -42,9 +42,10 @@ impl Directory {
         pin: Pin,
         is_kept: bool,
     ) -> Result<Option<PinChange>, SaveError> {
-        let next = match is_kept {
-            true => None,
-            false => Some(self.seal_text(tenant, "channel", "pin_next", channel.uuid(), pin.expose()).await?),
+        let next = if is_kept {
+            None
+        } else {
+            Some(self.seal_text(tenant, "channel", "pin_next", channel.uuid(), pin.expose()).await?)
         };
         // As Postgres keeps it: the time is what a change is known by.
         let now = self.clock.now();

@@ -181,7 +181,6 @@ impl Privacy {
         let contacts: Vec<ContactId> = row.contact_ids.iter().copied().map(ContactId::from_uuid).collect();
         let after = match self.stepped(tenant, &contacts).await? {
             Some(after) if self.old_shares_are_gone().await? => after,
-            Some(_) => return Ok(Next::Wait),
             None if row.step_now => {
                 let step = self.keyring.step_epoch().await?;
                 if !self.old_shares_are_gone().await? {
@@ -198,7 +197,7 @@ impl Privacy {
                 };
                 return self.go(tenant, id, moving).await;
             }
-            None => return Ok(Next::Wait),
+            Some(_) | None => return Ok(Next::Wait),
         };
         let moving = Moving {
             from: "rows_removed",

@@ -214,7 +214,9 @@ impl<'a> Work<'a> {
         if overdue.more && !new.is_empty() {
             self.look = self.sender.clock.now();
         }
-        new.iter().for_each(|one| self.in_hand.take(one.message));
+        for one in &new {
+            self.in_hand.take(one.message);
+        }
         self.ended.extend(new);
     }
 

@@ -55,7 +55,9 @@ impl Bao {
         // Read to its end, so that it never waits for us.
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                heard.lock().unwrap().push_str(&format!("{line}\n"));
+                let mut heard = heard.lock().unwrap();
+                heard.push_str(&line);
+                heard.push('\n');
             }
         });
         let key = || said.lock().unwrap().lines().find_map(|line| line.strip_prefix("Unseal Key: ").map(str::to_owned));

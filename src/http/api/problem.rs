@@ -243,6 +243,8 @@ pub(super) fn settled<T>(result: Result<T, SaveError>, stored: T) -> Result<T, P
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+
     use super::*;
 
     #[test]
