@@ -65,7 +65,8 @@ async fn everyone(transaction: &mut Transaction, tenant: TenantId, contacts: &[U
     Ok(known)
 }
 
-async fn count(
+/// Adds to what an erasure has removed of a table.
+pub(super) async fn count(
     connection: &mut Connection,
     tenant: TenantId,
     erasure: ErasureId,

@@ -3,6 +3,7 @@
 use time::{Date, Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::erasing::count;
 use super::events::ENDED;
 use super::{Store, StoreError, Transaction};
 use crate::ids::{ErasureId, TenantId};
@@ -17,29 +18,6 @@ macro_rules! remove {
         let rows = done.execute(&mut **$transaction).await?.rows_affected();
         count($transaction, $tenant, $erasure, $table, rows).await?;
     }};
-}
-
-async fn count(
-    transaction: &mut Transaction,
-    tenant: TenantId,
-    erasure: ErasureId,
-    table: &str,
-    rows: u64,
-) -> Result<(), StoreError> {
-    if rows == 0 {
-        return Ok(());
-    }
-    sqlx::query!(
-        "INSERT INTO erasure_count (tenant_id, erasure_id, counted, removed) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (tenant_id, erasure_id, counted) DO UPDATE SET removed = erasure_count.removed + EXCLUDED.removed",
-        tenant.uuid(),
-        erasure.uuid(),
-        table,
-        i64::try_from(rows).unwrap_or(i64::MAX),
-    )
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
 }
 
 impl Store {

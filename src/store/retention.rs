@@ -44,6 +44,23 @@ impl Daily {
     }
 }
 
+/// Removes the rows of one day, but for those of people whose data must stay.
+macro_rules! remove_but {
+    ($store:expr, $table:literal, $day:expr, $tenants:expr, $contacts:expr) => {{
+        let done = sqlx::query!(
+            "DELETE FROM "
+                + $table
+                + " t WHERE part_day = $1 AND NOT EXISTS (
+                 SELECT 1 FROM UNNEST($2::uuid[], $3::uuid[]) AS h (tenant_id, contact_id)
+                 WHERE t.tenant_id = h.tenant_id AND t.contact_id = h.contact_id)",
+            $day,
+            $tenants,
+            $contacts,
+        );
+        done.execute(&$store.eraser).await?;
+    }};
+}
+
 impl Store {
     /// The days before `end` that a table has a partition for, the oldest first.
     pub async fn days_before(&self, daily: Daily, end: Date) -> Result<Vec<Date>, StoreError> {
@@ -73,30 +90,8 @@ impl Store {
                 .execute(&self.eraser)
                 .await?;
             }
-            Daily::Messages => {
-                sqlx::query!(
-                    "DELETE FROM message m WHERE part_day = $1 AND NOT EXISTS (
-                         SELECT 1 FROM UNNEST($2::uuid[], $3::uuid[]) AS h (tenant_id, contact_id)
-                         WHERE m.tenant_id = h.tenant_id AND m.contact_id = h.contact_id)",
-                    day,
-                    &tenants,
-                    &contacts,
-                )
-                .execute(&self.eraser)
-                .await?;
-            }
-            Daily::Events => {
-                sqlx::query!(
-                    "DELETE FROM event e WHERE part_day = $1 AND NOT EXISTS (
-                         SELECT 1 FROM UNNEST($2::uuid[], $3::uuid[]) AS h (tenant_id, contact_id)
-                         WHERE e.tenant_id = h.tenant_id AND e.contact_id = h.contact_id)",
-                    day,
-                    &tenants,
-                    &contacts,
-                )
-                .execute(&self.eraser)
-                .await?;
-            }
+            Daily::Messages => remove_but!(self, "message", day, &tenants, &contacts),
+            Daily::Events => remove_but!(self, "event", day, &tenants, &contacts),
             Daily::Attempts => {}
         }
         Ok(true)

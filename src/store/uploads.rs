@@ -161,7 +161,7 @@ impl Store {
     }
 
     /// Remembers Meta's id of a file. Of two that were uploaded at the same time, the one that lives longer stays: each is right.
-    /// False: the file is being deleted.
+    /// False: it was not this one, or the file is being deleted.
     pub async fn note_at_meta(
         &self,
         (tenant, channel): (TenantId, ChannelId),
