@@ -25,7 +25,7 @@ pub(super) async fn kept(parts: &Parts, tenant: TenantId, items: &[Item]) -> Res
     wanted.dedup();
     let rows = parts.store.requests_of(tenant, &wanted).await?;
     let rows: Vec<_> =
-        rows.into_iter().map(|(id, contact, request)| (id, contact, Sealed::from_stored(request))).collect();
+        rows.into_iter().map(|one| (one.message, one.contact, Sealed::from_stored(one.sealed))).collect();
     let keys = parts.keyring.for_opening(tenant, rows.iter().filter_map(|(_, _, sealed)| sealed.dek_id())).await?;
     let own = |(id, contact, sealed): (MessageId, _, Sealed)| {
         let key = keys.get(&sealed.dek_id()?)?;

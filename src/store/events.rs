@@ -213,6 +213,7 @@ pub async fn stored_before(
     keys: &[EventKey],
 ) -> Result<Vec<i64>, StoreError> {
     let days: Vec<Date> = keys.iter().map(|(day, ..)| *day).collect();
+    let (Some(first), Some(last)) = (days.iter().min(), days.iter().max()) else { return Ok(Vec::new()) };
     let subjects: Vec<&[u8]> = keys.iter().map(|(_, subject, _)| subject.as_slice()).collect();
     let variants: Vec<&[u8]> = keys.iter().map(|(.., variant)| variant.as_slice()).collect();
     let positions = sqlx::query_scalar!(
@@ -224,7 +225,8 @@ pub async fn stored_before(
            SELECT w.position - 1 AS "position!" FROM wanted w
            CROSS JOIN LATERAL (
                SELECT 1 FROM event
-               WHERE tenant_id = $1 AND part_day = w.part_day AND subject = w.subject AND variant = w.variant LIMIT 1
+               WHERE tenant_id = $1 AND part_day = w.part_day AND part_day BETWEEN $6 AND $7
+                 AND subject = w.subject AND variant = w.variant LIMIT 1
            ) e
            UNION
            SELECT w.position - 1 FROM wanted w
@@ -237,6 +239,8 @@ pub async fn stored_before(
         &subjects as _,
         &variants as _,
         ENDED.as_slice(),
+        first,
+        last,
     )
     .fetch_all(connection)
     .await?;

@@ -96,6 +96,9 @@ pub struct Proof {
     pub subject: [u8; 16],
 }
 
+/// How often a message is looked at that others change at the same time.
+const TRIES: usize = 3;
+
 /// Settles messages whose answer was lost: a status that carries their id proves that Meta accepted them. A status that is
 /// faster than the answer leaves its mark, so that an answer that is lost afterwards leaves no doubt. Messages whose answer is
 /// known are left alone.
@@ -112,22 +115,45 @@ pub async fn settle_doubts(
     let ids: Vec<Uuid> = proofs.iter().map(|proof| proof.message.uuid()).collect();
     let subjects: Vec<&[u8]> = proofs.iter().map(|proof| proof.subject.as_slice()).collect();
     let channels: Vec<Uuid> = proofs.iter().map(|proof| proof.channel.uuid()).collect();
-    sqlx::query!(
-        "UPDATE message SET subject = t.subject,
-                state = CASE message.state WHEN 'in_doubt' THEN 'accepted' ELSE message.state END,
-                settled_at = CASE message.state WHEN 'in_doubt' THEN $5 ELSE message.settled_at END
-         FROM UNNEST($2::date[], $3::uuid[], $4::bytea[], $6::uuid[]) AS t (part_day, message_id, subject, channel_id)
-         WHERE message.tenant_id = $1 AND message.part_day = t.part_day AND message.message_id = t.message_id
-           AND message.channel_id = t.channel_id AND message.subject IS NULL
-           AND message.state IN ('queued', 'in_doubt')",
-        tenant.uuid(),
-        &days,
-        &ids,
-        &subjects as _,
-        now,
-        &channels,
-    )
-    .execute(connection)
-    .await?;
+    let (Some(first), Some(last)) = (days.iter().min(), days.iter().max()) else { return Ok(()) };
+    for _ in 0..TRIES {
+        let left = sqlx::query_scalar!(
+            r#"WITH input AS MATERIALIZED (
+                 -- LATERAL with LIMIT: one index look-up each. The last LIMIT keeps all; it makes the planner go by ctid.
+                 SELECT m.row, m.part_day, t.subject
+                 FROM UNNEST($2::date[], $3::uuid[], $4::bytea[], $6::uuid[]) AS t (part_day, message_id, subject, channel_id)
+                 CROSS JOIN LATERAL (
+                     SELECT ctid AS row, part_day FROM message
+                     WHERE tenant_id = $1 AND part_day = t.part_day AND part_day BETWEEN $7 AND $8
+                       AND message_id = t.message_id AND channel_id = t.channel_id AND subject IS NULL AND state IN ('queued', 'in_doubt')
+                     LIMIT 1 FOR UPDATE
+                 ) m
+                 LIMIT cardinality($3)
+             ), done AS (
+                 UPDATE message SET subject = i.subject,
+                        state = CASE message.state WHEN 'in_doubt' THEN 'accepted' ELSE message.state END,
+                        settled_at = CASE message.state WHEN 'in_doubt' THEN $5 ELSE message.settled_at END
+                 FROM input i
+                 WHERE message.ctid = i.row AND message.part_day = i.part_day AND message.part_day BETWEEN $7 AND $8
+                   AND message.tenant_id = $1
+                 RETURNING 1
+             )
+             SELECT (SELECT count(*) FROM input) > (SELECT count(*) FROM done) AS "left!""#,
+            tenant.uuid(),
+            &days,
+            &ids,
+            &subjects as _,
+            now,
+            &channels,
+            first,
+            last,
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        // One that somebody changed while this began was locked, but not seen as it is now.
+        if !left {
+            break;
+        }
+    }
     Ok(())
 }

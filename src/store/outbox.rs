@@ -1,11 +1,13 @@
 //! What is owed to Meta, as the owner of a channel's lane sees it: whose turn it is, what came back, what nobody answered for.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::lanes::OwnedLane;
+use super::queued::Request;
 use super::{Store, StoreError};
 use crate::domain::channel::USUAL_PACE;
 use crate::ids::{ContactId, MessageId};
@@ -151,25 +153,28 @@ impl Store {
                        WHERE tenant_id = $1 AND channel_id = $2 AND contact_id = d.contact_id LIMIT 1 FOR UPDATE
                    ) p
                ), judged AS MATERIALIZED (
-                   SELECT w.row, w.message_id, w.contact_id, w.api_key, w.place, p.promised_until,
+                   SELECT w.row, w.contact_id, w.api_key, w.place, p.promised_until,
                           GREATEST(p.taken_until, $5) + w.nth * interval '6 seconds' - interval '270 seconds' AS free_at
                    FROM wanted w LEFT JOIN pair p ON p.contact_id = w.contact_id
+                   -- No fewer rows than without: only a number that the planner cannot know, so that it reckons with one row and goes
+                   -- by ctid, whatever the tables were like when this was planned.
+                   LIMIT $6
                ), later AS MATERIALIZED (
-                   SELECT row, message_id, contact_id,
+                   SELECT row, contact_id,
                           GREATEST(free_at, promised_until
                               + row_number() OVER (PARTITION BY contact_id ORDER BY free_at) * interval '6 seconds') AS at
                    FROM judged WHERE $9 AND free_at > $5
                ), claimed AS (
-                   UPDATE outbox SET sending_epoch = $4, attempts = attempts + 1
-                   WHERE tenant_id = $1 AND channel_id = $2 AND sending_epoch IS NULL
-                     AND ctid = ANY(ARRAY(SELECT row FROM judged WHERE NOT $9 OR free_at <= $5))
-                   RETURNING message_id, contact_id, part_day, attempts, expires_at, resent
+                   UPDATE outbox o SET sending_epoch = $4, attempts = attempts + 1
+                   FROM judged j
+                   WHERE o.ctid = j.row AND (NOT $9 OR j.free_at <= $5)
+                     AND o.tenant_id = $1 AND o.channel_id = $2 AND o.sending_epoch IS NULL
+                   RETURNING o.message_id, o.contact_id, o.attempts, o.expires_at, o.resent, j.place
                ), put_off AS (
-                   UPDATE outbox
-                   SET next_at = LEAST((SELECT l.at FROM later l WHERE l.message_id = outbox.message_id), expires_at)
-                   WHERE tenant_id = $1 AND channel_id = $2 AND sending_epoch IS NULL
-                     AND ctid = ANY(ARRAY(SELECT row FROM later))
-                   RETURNING message_id
+                   UPDATE outbox o SET next_at = LEAST(l.at, o.expires_at)
+                   FROM later l
+                   WHERE o.ctid = l.row AND o.tenant_id = $1 AND o.channel_id = $2 AND o.sending_epoch IS NULL
+                   RETURNING o.message_id
                ), charged AS (
                    INSERT INTO pair_pace AS p (tenant_id, channel_id, contact_id, taken_until, promised_until)
                    SELECT $1, $2, contact_id, $5 + sum(goes) * interval '6 seconds', max(promised) FROM (
@@ -192,15 +197,10 @@ impl Store {
                SELECT p.per_second AS "per_second!", (SELECT ahead FROM taken) AS ahead,
                       (SELECT count(*) FROM put_off) AS "put_off!",
                       (SELECT api_key FROM judged ORDER BY place DESC LIMIT 1) AS last_key,
-                      c.message_id AS "message_id?", m.contact_id AS "contact_id?", c.attempts AS "attempts?",
-                      m.request::bytea AS "request?", c.expires_at, (m.on_doubt = 'resend' AND NOT c.resent) AS "resend?"
-               FROM pace p
-               LEFT JOIN (claimed c CROSS JOIN LATERAL (
-                   SELECT contact_id, request, on_doubt FROM message
-                   WHERE tenant_id = $1 AND part_day = c.part_day AND message_id = c.message_id LIMIT 1
-               ) m) ON true
-               LEFT JOIN judged j ON j.message_id = c.message_id
-               ORDER BY j.place"#,
+                      c.message_id AS "message_id?", c.attempts AS "attempts?", c.expires_at,
+                      c.resent AS "resent?"
+               FROM pace p LEFT JOIN claimed c ON true
+               ORDER BY c.place"#,
             lane.tenant.uuid(),
             lane.owner,
             lane.shard,
@@ -215,27 +215,23 @@ impl Store {
         .fetch_all(&self.data)
         .await?;
         let Some(first) = rows.first() else { return Ok(Claim::default()) };
-        let mut claim = Claim {
+        let ids: Vec<MessageId> = rows.iter().filter_map(|row| row.message_id).map(MessageId::from_uuid).collect();
+        // A statement of its own: only now is it known in which partitions they lie, and to open all of them takes longer than the rest.
+        let requests = self.requests_of(lane.tenant, &ids).await?;
+        let mut requests: HashMap<MessageId, Request> = requests.into_iter().map(|one| (one.message, one)).collect();
+        let messages = rows.iter().filter_map(|row| {
+            let Request { message, contact, sealed, resend } =
+                requests.remove(&MessageId::from_uuid(row.message_id?))?;
+            let (attempts, resend) = (row.attempts? - 1, resend && !row.resent?);
+            Some(ClaimedMessage { message, contact, attempts, request: sealed, expires_at: row.expires_at, resend })
+        });
+        Ok(Claim {
             last_key: first.last_key,
             put_off: first.put_off,
             per_second: first.per_second,
             ahead: Duration::try_from_secs_f64(first.ahead.unwrap_or(0.0)).unwrap_or(Duration::ZERO),
-            messages: Vec::with_capacity(rows.len()),
-        };
-        for row in rows {
-            let (Some(message), Some(contact), Some(request)) = (row.message_id, row.contact_id, row.request) else {
-                continue;
-            };
-            claim.messages.push(ClaimedMessage {
-                message: MessageId::from_uuid(message),
-                contact: ContactId::from_uuid(contact),
-                attempts: row.attempts.unwrap_or(1) - 1,
-                request,
-                expires_at: row.expires_at,
-                resend: row.resend == Some(true),
-            });
-        }
-        Ok(claim)
+            messages: messages.collect(),
+        })
     }
 
     /// Messages that an earlier owner of the lane, or the mirror, marked without recording an answer, and those that are too late to be
@@ -306,15 +302,16 @@ impl Store {
                      SELECT ctid AS row FROM outbox
                      WHERE tenant_id = $1 AND channel_id = $2 AND message_id = t.message_id LIMIT 1
                  ) o
+                 -- All of them; the planner reckons with one, as in a claim.
+                 LIMIT cardinality($3)
              ), done AS (
-                 UPDATE outbox SET sending_epoch = NULL, next_at = LEAST(t.until, expires_at),
-                        attempts = outbox.attempts - t.unburnt, resent = resent OR t.resend
+                 UPDATE outbox o SET sending_epoch = NULL, next_at = LEAST(t.until, o.expires_at),
+                        attempts = o.attempts - t.unburnt, resent = o.resent OR t.resend
                  FROM back t
-                 WHERE tenant_id = $1 AND channel_id = $2 AND outbox.ctid = ANY(ARRAY(SELECT row FROM back))
-                   AND outbox.message_id = t.message_id AND sending_epoch = t.mark
-                 RETURNING contact_id, t.unburnt
+                 WHERE o.ctid = t.row AND o.tenant_id = $1 AND o.channel_id = $2 AND o.sending_epoch = t.mark
+                 RETURNING o.contact_id, t.unburnt
              ), pair AS MATERIALIZED (
-                 SELECT p.row, d.contact_id, d.unsent
+                 SELECT p.row, d.unsent
                  FROM (SELECT contact_id, sum(unburnt) AS unsent FROM done GROUP BY contact_id ORDER BY contact_id) d
                  CROSS JOIN LATERAL (
                      SELECT ctid AS row FROM pair_pace
@@ -331,10 +328,9 @@ impl Store {
                  WHERE p.tenant_id = $1 AND p.channel_id = $2 AND d.unsent > 0 AND c.per_second > 0
              )
              -- What was not sent has not used its person's place.
-             UPDATE pair_pace SET taken_until = taken_until - pair.unsent * interval '6 seconds'
+             UPDATE pair_pace p SET taken_until = p.taken_until - pair.unsent * interval '6 seconds'
              FROM pair
-             WHERE tenant_id = $1 AND channel_id = $2 AND pair_pace.ctid = ANY(ARRAY(SELECT row FROM pair))
-               AND pair_pace.contact_id = pair.contact_id",
+             WHERE p.ctid = pair.row AND p.tenant_id = $1 AND p.channel_id = $2",
             lane.tenant.uuid(),
             lane.owner,
             &back.iter().map(|one| one.message.uuid()).collect::<Vec<_>>(),

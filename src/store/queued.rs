@@ -1,6 +1,6 @@
 //! Messages that wait for their turn: where they stand, and taking them back.
 
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 
 use super::{Connection, Store, StoreError};
 use crate::domain::channel::{Pace, USUAL_PACE};
@@ -29,6 +29,19 @@ pub struct Depth {
     pub pace: Pace,
 }
 
+/// What a message asks of Meta.
+#[derive(Debug)]
+pub struct Request {
+    /// Which.
+    pub message: MessageId,
+    /// To whom.
+    pub contact: ContactId,
+    /// The sealed body.
+    pub sealed: Vec<u8>,
+    /// Whether its application wants it sent once more when Meta's answer is lost.
+    pub resend: bool,
+}
+
 /// Takes a message back that waits. False: it does not, or it is on the wire; a claim that is faster wins.
 pub async fn cancel(
     connection: &mut Connection,
@@ -37,13 +50,14 @@ pub async fn cancel(
     now: OffsetDateTime,
 ) -> Result<bool, StoreError> {
     let done = sqlx::query!(
-        "WITH gone AS (
-             DELETE FROM outbox
-             WHERE tenant_id = $1 AND channel_id = $2 AND message_id = $4 AND sending_epoch IS NULL
-             RETURNING message_id
+        "WITH owed AS MATERIALIZED (
+             SELECT ctid AS row, sending_epoch FROM outbox
+             WHERE tenant_id = $1 AND channel_id = $2 AND message_id = $4 LIMIT 1 FOR UPDATE
+         ), gone AS (
+             DELETE FROM outbox o USING owed WHERE o.ctid = owed.row AND owed.sending_epoch IS NULL RETURNING o.message_id
          )
          UPDATE message SET state = 'cancelled', settled_at = $5
-         WHERE tenant_id = $1 AND part_day = $3 AND message_id IN (SELECT message_id FROM gone) AND state = 'queued'",
+         WHERE tenant_id = $1 AND part_day = $3 AND message_id = $4 AND state = 'queued' AND EXISTS (SELECT 1 FROM gone)",
         tenant.uuid(),
         channel.uuid(),
         message.day(),
@@ -66,28 +80,31 @@ impl Store {
         Ok(fallback.fetch_optional(&self.data).await?.flatten())
     }
 
-    /// The sealed bodies of messages, and to whom they go.
-    pub async fn requests_of(
-        &self,
-        tenant: TenantId,
-        messages: &[MessageId],
-    ) -> Result<Vec<(MessageId, ContactId, Vec<u8>)>, StoreError> {
+    /// What messages ask of Meta.
+    pub async fn requests_of(&self, tenant: TenantId, messages: &[MessageId]) -> Result<Vec<Request>, StoreError> {
+        let days: Vec<Date> = messages.iter().map(|one| one.day()).collect();
+        let (Some(first), Some(last)) = (days.iter().min(), days.iter().max()) else { return Ok(Vec::new()) };
         let rows = sqlx::query!(
-            r#"SELECT m.message_id, m.contact_id, m.request::bytea AS "request!"
+            r#"SELECT m.message_id, m.contact_id, m.request::bytea AS "request!", m.on_doubt = 'resend' AS "resend!"
                FROM UNNEST($2::date[], $3::uuid[]) AS t (part_day, message_id) CROSS JOIN LATERAL (
-                   SELECT message_id, contact_id, request FROM message
-                   WHERE tenant_id = $1 AND part_day = t.part_day AND message_id = t.message_id LIMIT 1
+                   -- Between: so that no other partition is opened.
+                   SELECT message_id, contact_id, request, on_doubt FROM message
+                   WHERE tenant_id = $1 AND part_day = t.part_day AND part_day BETWEEN $4 AND $5 AND message_id = t.message_id
+                   LIMIT 1
                ) m"#,
             tenant.uuid(),
-            &messages.iter().map(|one| one.day()).collect::<Vec<_>>(),
+            &days,
             &messages.iter().map(|one| one.uuid()).collect::<Vec<_>>(),
+            first,
+            last,
         );
         let rows = rows.fetch_all(&self.data).await?.into_iter();
-        let ids = |message, contact| (MessageId::from_uuid(message), ContactId::from_uuid(contact));
         Ok(rows
-            .map(|row| {
-                let (message, contact) = ids(row.message_id, row.contact_id);
-                (message, contact, row.request)
+            .map(|row| Request {
+                message: MessageId::from_uuid(row.message_id),
+                contact: ContactId::from_uuid(row.contact_id),
+                sealed: row.request,
+                resend: row.resend,
             })
             .collect())
     }

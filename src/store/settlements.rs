@@ -36,6 +36,19 @@ pub async fn settle(
     fn column<'a, T>(ends: &'a [Settlement], pick: impl Fn(&'a Settlement) -> T) -> Vec<T> {
         ends.iter().map(pick).collect()
     }
+    let messages = column(ends, |end| end.message.uuid());
+    // A status may be at the same row: what is not locked could be another by the time that it is written.
+    sqlx::query!(
+        "SELECT m.locked FROM UNNEST($3::uuid[]) AS t (message_id) CROSS JOIN LATERAL (
+             SELECT true AS locked FROM message
+             WHERE tenant_id = $1 AND part_day = $2 AND message_id = t.message_id LIMIT 1 FOR UPDATE
+         ) m",
+        tenant.uuid(),
+        day,
+        &messages,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
     let rows = sqlx::query!(
         "WITH input AS MATERIALIZED (
              -- LATERAL with LIMIT: one index look-up each, whatever the tables were like when this was planned.
@@ -50,26 +63,26 @@ pub async fn settle(
                  SELECT ctid AS row FROM message
                  WHERE tenant_id = $1 AND part_day = $3 AND message_id = t.message_id LIMIT 1
              ) m
+             -- All of them; the planner, which cannot know how many, reckons with one, and goes by ctid.
+             LIMIT cardinality($4)
          ), gone AS (
-             DELETE FROM outbox
-             WHERE tenant_id = $1 AND channel_id = $2 AND ctid = ANY(ARRAY(SELECT owed FROM input))
-               AND sending_epoch IS NOT DISTINCT FROM (SELECT mark FROM input i WHERE i.message_id = outbox.message_id)
-             RETURNING message_id
+             DELETE FROM outbox o USING input i
+             WHERE o.ctid = i.owed AND o.tenant_id = $1 AND o.channel_id = $2 AND o.sending_epoch IS NOT DISTINCT FROM i.mark
+             RETURNING o.message_id
          )
          UPDATE message
          SET state = CASE WHEN i.state = 'in_doubt' AND message.subject IS NOT NULL THEN 'accepted' ELSE i.state END,
              answer = COALESCE(i.answer, message.answer::bytea), subject = COALESCE(i.subject, message.subject),
              error_code = i.error_code, settled_at = $10
          FROM input i
-         WHERE message.tenant_id = $1 AND message.part_day = $3 AND message.ctid = ANY(ARRAY(SELECT row FROM input))
-           AND message.message_id = i.message_id
+         WHERE message.ctid = i.row AND message.tenant_id = $1 AND message.part_day = $3
            AND ((message.state = 'queued' AND message.message_id IN (SELECT message_id FROM gone))
                 OR (message.state = 'in_doubt' AND i.state IN ('accepted', 'failed')))
          RETURNING message.message_id, message.state",
         tenant.uuid(),
         channel.uuid(),
         day,
-        &column(ends, |end| end.message.uuid()),
+        &messages,
         &column(ends, |end| end.mark) as _,
         &column(ends, |end| end.state) as _,
         &column(ends, |end| end.answer.as_ref().map(Sealed::as_bytes)) as _,

@@ -61,6 +61,7 @@ mod scheduled_messages;
 mod sdk;
 mod sdk_receiving;
 mod sending;
+mod sending_reads;
 mod settings;
 mod templates;
 mod tls;
