@@ -37,7 +37,7 @@ use crate::ingest::Ingest;
 use crate::keyring::Keyring;
 use crate::meta::client::{GraphClient, Timeouts};
 use crate::send::rules::{Book, Rules};
-use crate::send::{Accepting, Depths, Pacing, Sender, Uploads};
+use crate::send::{Accepting, Busy, Depths, Pacing, Sender, Uploads};
 use crate::store::Store;
 use crate::telemetry;
 use crate::worker::{Lease, Worker};
@@ -129,6 +129,7 @@ impl Base {
             rules: rules(config),
             book: Book::default(),
             depths: Depths::default(),
+            busy: Busy::default(),
         })
     }
 

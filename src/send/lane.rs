@@ -20,6 +20,7 @@ use uuid::Uuid;
 use self::boarding::{AHEAD, Boarding};
 use super::Sender;
 use super::awaiting::Awaiting;
+use super::busy::Place;
 use super::claim::{Overdue, Taken};
 use super::flight::Flown;
 use super::outcome::{Ended, Fate};
@@ -36,9 +37,6 @@ use hand::Hand;
 const POLL: time::Duration = time::Duration::seconds(1);
 /// Pause after the database failed.
 const PAUSE: Duration = Duration::from_millis(250);
-/// A claim that found little is followed by the next after this, and a record likewise, for the reason of ADR 11. Longer than there:
-/// Meta's answer takes several times as long, and each costs a commit.
-const BREATH: Duration = Duration::from_millis(50);
 /// So much is recorded at once, and at most.
 const WORTH_A_RECORD: usize = 64;
 const MOST_IN_A_RECORD: usize = 256;
@@ -76,6 +74,7 @@ struct Work<'a> {
     ended: Vec<Ended>,
     /// Everything with our mark that we know of.
     in_hand: Hand,
+    busy: Place,
     /// Whether something may be due.
     more: bool,
     /// The key that had the last turn.
@@ -110,6 +109,7 @@ pub async fn run(sender: Sender, lane: OwnedLane, bell: Arc<Bell>, stop: Cancell
     loop {
         let (there, now) = (work.follow_settings(), sender.clock.now());
         let stopping = stop.is_cancelled() || !there;
+        work.busy.is(!work.in_hand.is_empty());
         if stopping || work.slowed_until > now {
             work.put_all_back(now.max(work.slowed_until));
         }
@@ -166,6 +166,7 @@ impl<'a> Work<'a> {
             uncalled: HashSet::new(),
             ended: Vec::new(),
             in_hand: Hand::default(),
+            busy: sender.busy.place(),
             more: true,
             last_key: Uuid::nil(),
             per_second: CLAIMS_A_SECOND,
@@ -243,10 +244,9 @@ impl<'a> Work<'a> {
             self.taking = Some(Box::pin(async move { sender.take(lane, &channel, limit, after).await }));
         }
         if self.recording.is_none() && self.is_worth_recording(stopping, instant) {
-            self.record_from = instant + BREATH;
+            self.record_from = instant + self.busy.breath();
             let rest = self.ended.split_off(self.ended.len().min(MOST_IN_A_RECORD));
-            let (ended, channel) = (std::mem::replace(&mut self.ended, rest), self.channel.clone());
-            let lane = self.lane;
+            let (ended, channel, lane) = (std::mem::replace(&mut self.ended, rest), self.channel.clone(), self.lane);
             self.recording = Some(Box::pin(async move {
                 let stuck = sender.record(lane, &channel, &ended).await;
                 (ended, stuck)
@@ -327,7 +327,7 @@ impl<'a> Work<'a> {
                     self.tail = taken.tail;
                 }
                 if ready.is_empty() || !taken.more {
-                    self.take_from = Instant::now() + BREATH;
+                    self.take_from = Instant::now() + self.busy.breath();
                 }
                 self.turns.offer(ready);
                 self.ended.extend(taken.ended);

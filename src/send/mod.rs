@@ -4,6 +4,7 @@
 mod accept;
 pub mod accounts;
 mod awaiting;
+mod busy;
 mod cancel;
 mod check;
 mod claim;
@@ -24,6 +25,7 @@ mod turns;
 mod waited;
 
 pub use accept::{Accepting, Ready};
+pub use busy::Busy;
 pub use cancel::Found;
 pub use check::{Draft, Fault};
 pub use depth::{Depths, Standing};
@@ -77,4 +79,6 @@ pub struct Sender {
     pub book: rules::Book,
     /// How much waits.
     pub depths: Depths,
+    /// How many lanes of this process have messages in hand.
+    pub busy: Busy,
 }

@@ -31,6 +31,10 @@ impl Hand {
         !self.again.remove(&message) && self.held.remove(&message)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     pub(super) fn ids(&self) -> Vec<Uuid> {
         self.held.iter().map(|message| message.uuid()).collect()
     }
