@@ -108,8 +108,12 @@ actions! {
     ReplayCreated = "replay.created",
     /// A replay was ended.
     ReplayCancelled = "replay.cancelled",
+    /// Somebody looked what the erasure of a person would remove.
+    ErasurePreviewed = "erasure.previewed",
     /// The erasure of a person was asked for.
     ErasureRequested = "erasure.requested",
+    /// The case that an erasure belongs to was read.
+    ErasureRead = "erasure.read",
     /// An erasure has to wait, because somebody holds the data.
     ErasureHeld = "erasure.held",
     /// An erasure went a step further; `details` names it.

@@ -117,7 +117,8 @@ pub(super) async fn erase(config: &Config, args: EraseArgs, out: Out<'_>) -> any
     let base = base(config).await?;
     let privacy = base.privacy(config)?;
     let named = args.person.named()?;
-    let found = privacy.dry_run(TENANT, &named).await?;
+    let act = Act::new(TENANT, Actor::OPERATOR, Action::ErasurePreviewed, Object::several("contact"));
+    let (found, _) = privacy.dry_run(&named, act).await?;
     counted(&found.counts, "rows", out)?;
     if found.held {
         writeln!(out, "somebody holds these data: an erasure waits until nobody does")?;

@@ -12,7 +12,7 @@ use super::table::Table;
 use crate::audit::{Act, Action, Actor, Object};
 use crate::config::Config;
 use crate::ids::{HoldId, TenantId};
-use crate::privacy::{LONGEST_HOLD, NewHold};
+use crate::privacy::{HoldChange, LONGEST_HOLD, NewHold};
 
 type Out<'a> = &'a mut (dyn Write + Send);
 
@@ -82,11 +82,13 @@ pub(super) async fn run(config: &Config, verb: HoldVerb, out: Out<'_>) -> anyhow
             writeln!(out, "{id}")?;
         }
         HoldVerb::Approve { id } => {
-            privacy.approve_hold(id, act(Action::HoldApproved, id)).await.context("it cannot be approved")?;
+            let change = HoldChange::Approve;
+            privacy.change_hold(id, change, act(change.action(), id)).await.context("it cannot be approved")?;
             writeln!(out, "the hold is in force")?;
         }
         HoldVerb::Release { id } => {
-            privacy.release_hold(id, act(Action::HoldReleased, id)).await.context("it cannot be released")?;
+            let change = HoldChange::Release;
+            privacy.change_hold(id, change, act(change.action(), id)).await.context("it cannot be released")?;
             writeln!(out, "the hold is over")?;
         }
     }

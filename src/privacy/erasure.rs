@@ -75,8 +75,6 @@ pub struct Progress {
     pub counts: Vec<(String, i64)>,
     /// Who has to be told.
     pub receipts: Vec<ReceiptRow>,
-    /// Of the case; `None`: there is none, or it does not open.
-    pub reference: Option<String>,
 }
 
 /// Who was found, and what there is about them.
@@ -95,12 +93,14 @@ impl Privacy {
         ErasureId::new(self.clock.now())
     }
 
-    /// What would go.
-    pub async fn dry_run(&self, tenant: TenantId, named: &Named) -> Result<Found, PrivacyError> {
+    /// What would go. That somebody looked is recorded.
+    pub async fn dry_run(&self, named: &Named, act: Act) -> Result<(Found, AuditEntryId), PrivacyError> {
+        let tenant = act.tenant;
         let contact = self.find(tenant, named).await?;
         let everyone = self.everyone(tenant, contact).await?;
-        let held = self.store.held_among(tenant, &everyone, self.clock.now()).await?;
-        Ok(Found { counts: self.store.count_person(tenant, &everyone).await?, held: !held.is_empty() })
+        let receipt = self.audit.record_about(act, everyone.clone()).await?;
+        let held = !self.store.held_among(tenant, &everyone, self.clock.now()).await?.is_empty();
+        Ok((Found { counts: self.store.count_person(tenant, &everyone).await?, held }, receipt))
     }
 
     /// Has a person forgotten, from now on. Returns the salt of the commitment, which is kept nowhere else, and the entry of the audit log.
@@ -147,12 +147,20 @@ impl Privacy {
         let Some(row) = self.store.find_erasure(tenant, id).await? else { return Ok(None) };
         let counts = self.store.counts_of_erasure(tenant, id).await?;
         let receipts = self.store.receipts_of_erasure(tenant, id).await?;
-        let place = places::setting(tenant.uuid(), "erasure", "reference", id.uuid());
-        let reference = match &row.reference {
-            Some(sealed) => self.open_text(tenant, &place, sealed).await?,
-            None => None,
-        };
-        Ok(Some(Progress { row, counts, receipts, reference }))
+        Ok(Some(Progress { row, counts, receipts }))
+    }
+
+    /// Which case an erasure belongs to; `None`: none, or it does not open. That somebody looked is recorded where there is one.
+    pub async fn reference_of(
+        &self,
+        row: &ErasureRow,
+        act: Act,
+    ) -> Result<(Option<String>, Option<AuditEntryId>), PrivacyError> {
+        let Some(sealed) = &row.reference else { return Ok((None, None)) };
+        let tenant = act.tenant;
+        let receipt = self.audit.record(act).await?;
+        let place = places::setting(tenant.uuid(), "erasure", "reference", row.erasure_id);
+        Ok((self.open_text(tenant, &place, sealed).await?, Some(receipt)))
     }
 
     /// Erasures, newest first, asked for before `before`.

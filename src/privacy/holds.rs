@@ -4,7 +4,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{Named, Privacy, PrivacyError};
-use crate::audit::Act;
+use crate::audit::{Act, Action};
 use crate::crypto::envelope;
 use crate::ids::{AuditEntryId, ContactId, HoldId, TenantId};
 use crate::keyring::{DekName, places};
@@ -33,6 +33,26 @@ pub struct HoldView {
     pub reason: Option<String>,
     /// Whether it is in force now.
     pub in_force: bool,
+}
+
+/// What can be done with a hold that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldChange {
+    /// Puts it in force. Whoever asked for it cannot.
+    Approve,
+    /// Takes it back.
+    Release,
+}
+
+impl HoldChange {
+    /// What the audit log calls it.
+    #[must_use]
+    pub const fn action(self) -> Action {
+        match self {
+            Self::Approve => Action::HoldApproved,
+            Self::Release => Action::HoldReleased,
+        }
+    }
 }
 
 impl Privacy {
@@ -68,30 +88,17 @@ impl Privacy {
         Ok(receipt)
     }
 
-    /// Puts a hold in force.
-    pub async fn approve_hold(&self, id: HoldId, act: Act) -> Result<AuditEntryId, PrivacyError> {
-        let (tenant, approver) = (act.tenant, act.actor.id);
+    /// Puts a hold in force, or takes it back.
+    pub async fn change_hold(&self, id: HoldId, change: HoldChange, act: Act) -> Result<AuditEntryId, PrivacyError> {
+        let (tenant, actor, now) = (act.tenant, act.actor.id, self.clock.now());
+        self.store.find_hold(tenant, id).await?.ok_or(PrivacyError::Unknown)?;
         let entry = self.audit.prepare(act, Vec::new()).await?;
         let receipt = entry.id;
-        let approved = self.store.approve_hold(tenant, (id, approver), entry, self.clock.now()).await?;
-        if approved { Ok(receipt) } else { Err(PrivacyError::Refused) }
-    }
-
-    /// Takes a hold back.
-    pub async fn release_hold(&self, id: HoldId, act: Act) -> Result<AuditEntryId, PrivacyError> {
-        let tenant = act.tenant;
-        let entry = self.audit.prepare(act, Vec::new()).await?;
-        let receipt = entry.id;
-        let released = self.store.release_hold(tenant, id, entry, self.clock.now()).await?;
-        if released { Ok(receipt) } else { Err(PrivacyError::Refused) }
-    }
-
-    /// One hold. `None`: there is none.
-    pub async fn hold(&self, tenant: TenantId, id: HoldId) -> Result<Option<HoldView>, PrivacyError> {
-        match self.store.find_hold(tenant, id).await? {
-            Some(row) => self.view(tenant, row).await.map(Some),
-            None => Ok(None),
-        }
+        let changed = match change {
+            HoldChange::Approve => self.store.approve_hold(tenant, (id, actor), entry, now).await?,
+            HoldChange::Release => self.store.release_hold(tenant, id, entry, now).await?,
+        };
+        if changed { Ok(receipt) } else { Err(PrivacyError::Refused) }
     }
 
     /// Holds, newest first, asked for before `before`. What is about to be shown is recorded.

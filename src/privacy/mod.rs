@@ -14,7 +14,7 @@ mod steps;
 mod subject;
 
 pub use erasure::{Asked, Basis, Found, Progress};
-pub use holds::{HoldView, LONGEST as LONGEST_HOLD, NewHold};
+pub use holds::{HoldChange, HoldView, LONGEST as LONGEST_HOLD, NewHold};
 pub use lane::run as run_lane;
 pub use retention::{Attested, RetentionTerms};
 pub use steps::Next;
@@ -75,8 +75,8 @@ pub struct Privacy {
 /// Why nothing was done, or not all of it.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivacyError {
-    /// Nobody is known by that name.
-    #[error("there is nobody of that name")]
+    /// Nobody is known by that name, or nothing by that id.
+    #[error("there is nobody of that name, or nothing of that id")]
     Unknown,
     /// Another erasure of the same person is under way.
     #[error("this person is being erased already")]

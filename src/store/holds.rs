@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::audit_entries::{self, NewAuditEntry};
 use super::settings::step_version;
-use super::{Connection, Store, StoreError};
+use super::{Connection, Store, StoreError, Transaction};
 use crate::ids::{HoldId, TenantId};
 
 /// A hold as it is stored.
@@ -50,6 +50,16 @@ pub(super) async fn any(
         now,
     );
     Ok(held.fetch_one(connection).await?)
+}
+
+/// Commits a change with its entry, if there is one. Every process has the holds in memory, with the settings.
+async fn commit_change(mut transaction: Transaction, changed: bool, entry: NewAuditEntry) -> Result<bool, StoreError> {
+    if changed {
+        audit_entries::insert(&mut transaction, &[entry]).await?;
+        step_version(&mut transaction).await?;
+        transaction.commit().await?;
+    }
+    Ok(changed)
 }
 
 impl Store {
@@ -106,14 +116,8 @@ impl Store {
             approver,
             now,
         );
-        if done.execute(&mut *transaction).await?.rows_affected() == 0 {
-            return Ok(false);
-        }
-        audit_entries::insert(&mut transaction, &[entry]).await?;
-        // Every process has them in memory, with the settings.
-        step_version(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(true)
+        let changed = done.execute(&mut *transaction).await?.rows_affected() == 1;
+        commit_change(transaction, changed, entry).await
     }
 
     /// Takes a hold back. False: it was before.
@@ -132,13 +136,8 @@ impl Store {
             id.uuid(),
             now,
         );
-        if done.execute(&mut *transaction).await?.rows_affected() == 0 {
-            return Ok(false);
-        }
-        audit_entries::insert(&mut transaction, &[entry]).await?;
-        step_version(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(true)
+        let changed = done.execute(&mut *transaction).await?.rows_affected() == 1;
+        commit_change(transaction, changed, entry).await
     }
 
     /// One hold.

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::body::{self, Faults, Field, request};
-use super::fields::{text, value};
+use super::fields::{Wording, value};
 use super::problem::{Code, Problem};
 use super::query::Params;
 use super::target::Target;
@@ -41,17 +41,6 @@ impl Field for PurposeText {
     fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
         let text: String = value(json, at, faults, "a text")?;
         if text == "marketing" { Some(Self(())) } else { faults.note(at, "choice", "marketing") }
-    }
-}
-
-/// What was agreed to, 1 to 4096 characters. It is stored sealed.
-#[derive(ToSchema)]
-#[schema(value_type = String, min_length = 1, max_length = 4096)]
-pub(super) struct Wording(String);
-
-impl Field for Wording {
-    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
-        text(json, at, faults, 1..=4096).map(Self)
     }
 }
 

@@ -13,7 +13,8 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::body::{self, Faults, Field, request};
-use super::fields::{text, value};
+use super::fields::{ReferenceText, value};
+use super::named::{PhoneText, UserIdText, UsernameText, only};
 use super::page::{self, ErasureCursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;
@@ -21,33 +22,8 @@ use super::target::Target;
 use crate::access::{Caller, Errand};
 use crate::audit::{Action, Audit, Object, Which};
 use crate::ids::{AuditEntryId, ContactId, EndpointId, ErasureId};
-use crate::privacy::{Asked, Basis, Named, Privacy, Progress};
+use crate::privacy::{Asked, Basis, Privacy, Progress};
 use crate::store::erasures::ErasureRow;
-
-macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident: $read:path, $expected:literal),+ $(,)?) => {$(
-        $(#[$doc])*
-        #[derive(ToSchema)]
-        #[schema(value_type = String, min_length = 1, max_length = 160)]
-        pub(super) struct $name(pub(super) Named);
-
-        impl Field for $name {
-            fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
-                let text = zeroize::Zeroizing::new(text(json, at, faults, 1..=160)?);
-                $read(&text).map(Self).or_else(|| faults.note(at, "format", $expected))
-            }
-        }
-    )+};
-}
-
-names! {
-    /// A phone number with its country code, however it is written.
-    PhoneText: Named::phone, "a phone number with its country code",
-    /// Meta's business-scoped user id.
-    UserIdText: Named::user_id, "a business-scoped user id, such as DE.1234",
-    /// Meta's public handle.
-    UsernameText: Named::username, "a handle",
-}
 
 /// Why: `request` (the person asked for it), `consent_withdrawn`, `objection`, `not_needed`, `unlawful` or `legal_duty`.
 #[derive(ToSchema)]
@@ -75,17 +51,6 @@ impl Field for WhenText {
             "next_step" => Some(Self(false)),
             _ => faults.note(at, "choice", "now or next_step"),
         }
-    }
-}
-
-/// Of the case, 1 to 500 characters. It is stored sealed, and stands in no certificate.
-#[derive(ToSchema)]
-#[schema(value_type = String, min_length = 1, max_length = 500)]
-pub(super) struct ReferenceText(String);
-
-impl Field for ReferenceText {
-    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
-        text(json, at, faults, 1..=500).map(Self)
     }
 }
 
@@ -118,16 +83,6 @@ request! {
         phone: Option<PhoneText>,
         /// By Meta's id.
         user_id: Option<UserIdText>,
-    }
-}
-
-/// The one name that was given.
-pub(super) fn only(names: [Option<Named>; 4], faults: &mut Faults) -> Option<Named> {
-    let mut given = names.into_iter().flatten();
-    match (given.next(), given.next()) {
-        (Some(named), None) => Some(named),
-        (None, _) => faults.note("/contact_id", "required", "contact_id, phone, user_id or username"),
-        (Some(_), Some(_)) => faults.note("/contact_id", "exclusive", "one of contact_id, phone, user_id and username"),
     }
 }
 
@@ -190,13 +145,13 @@ pub(super) struct ErasureJson {
 }
 
 impl From<Progress> for ErasureJson {
-    fn from(Progress { row, counts, receipts, reference }: Progress) -> Self {
+    fn from(Progress { row, counts, receipts }: Progress) -> Self {
         let receipts = receipts.into_iter().map(|one| ReceiptJson {
             endpoint_id: EndpointId::from_uuid(one.endpoint_id),
             state: one.state,
             settled_at: one.settled_at,
         });
-        Self { reference, removed: counts.into_iter().collect(), endpoints: receipts.collect(), ..row.into() }
+        Self { removed: counts.into_iter().collect(), endpoints: receipts.collect(), ..row.into() }
     }
 }
 
@@ -241,6 +196,8 @@ pub(super) struct BegunJson {
     responses(
         (status = 202, description = "It has begun.", body = BegunJson),
         (status = 200, description = "What would go.", body = DryRunJson),
+        (status = 404, description = "`not_found`: nobody is known by that name."),
+        (status = 409, description = "`erasure_under_way`"),
     ),
 )]
 pub(super) async fn create(
@@ -253,17 +210,13 @@ pub(super) async fn create(
     params.finish()?;
     who.require_unconfined()?;
     let mut faults = Faults::default();
-    let names = [
-        new.contact_id.map(Named::Contact),
-        new.phone.map(|one| one.0),
-        new.user_id.map(|one| one.0),
-        new.username.map(|one| one.0),
-    ];
-    let named = only(names, &mut faults);
+    let named = only(new.contact_id, new.phone, new.user_id, new.username, &mut faults);
     faults.refuse()?;
     let named = named.ok_or(Problem::new(Code::Internal))?;
     if new.dry_run == Some(true) {
-        let found = privacy.dry_run(who.tenant, &named).await?;
+        let act = errand.act(&who, Action::ErasurePreviewed, Object::several("contact"));
+        let (found, receipt) = privacy.dry_run(&named, act).await?;
+        errand.keep(receipt);
         let removed = found.counts.into_iter().collect();
         return Ok(Json(DryRunJson { dry_run: true, removed, held: found.held }).into_response());
     }
@@ -309,6 +262,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn show(
     who: Caller,
+    errand: Errand,
     State(privacy): State<Privacy>,
     Target(id): Target<ErasureId>,
     params: Params,
@@ -316,7 +270,12 @@ pub(super) async fn show(
     params.finish()?;
     who.require_unconfined()?;
     let progress = privacy.erasure(who.tenant, id).await?.ok_or(Problem::new(Code::NotFound))?;
-    Ok(Json(progress.into()))
+    let act = errand.act(&who, Action::ErasureRead, Object::one("erasure", id.uuid()));
+    let (reference, receipt) = privacy.reference_of(&progress.row, act).await?;
+    if let Some(receipt) = receipt {
+        errand.keep(receipt);
+    }
+    Ok(Json(ErasureJson { reference, ..progress.into() }))
 }
 
 /// The certificate of an erasure: what `waxseal verify certificate` checks without a network.
@@ -326,7 +285,10 @@ pub(super) async fn show(
 #[utoipa::path(
     get, path = "/v1/privacy/erasures/{id}/certificate", tag = "Privacy", operation_id = "show_certificate_of_erasure",
     params(("id" = ErasureId, Path, description = "The erasure.")),
-    responses((status = 200, description = "The certificate.", body = Object)),
+    responses(
+        (status = 200, description = "The certificate.", body = Object),
+        (status = 409, description = "`not_certified`: the erasure is not over. `not_in_tree`: ask again in a second."),
+    ),
 )]
 pub(super) async fn certificate(
     who: Caller,
@@ -383,7 +345,7 @@ pub(super) async fn consent_proofs(
     params.finish()?;
     who.require_unconfined()?;
     let mut faults = Faults::default();
-    let named = only([query.phone.map(|one| one.0), query.user_id.map(|one| one.0), None, None], &mut faults);
+    let named = only(None, query.phone, query.user_id, None, &mut faults);
     faults.refuse()?;
     let named = named.ok_or(Problem::new(Code::Internal))?;
     let act = errand.act(&who, Action::ConsentProofRead, Object::several("consent_proof"));

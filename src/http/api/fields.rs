@@ -37,15 +37,30 @@ pub(super) fn text(
     Some(text)
 }
 
-/// Free text for people, 1 to 100 characters. Not for names of persons: it is stored readable.
-#[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
-#[schema(value_type = String, min_length = 1, max_length = 100)]
-pub(super) struct Name(pub(super) String);
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident: $from:tt..=$to:tt),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(ToSchema)]
+        #[schema(value_type = String, min_length = $from, max_length = $to)]
+        pub(super) struct $name(pub(super) String);
 
-impl Field for Name {
-    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
-        text(json, at, faults, 1..=100).map(Self)
-    }
+        impl Field for $name {
+            fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+                text(json, at, faults, $from..=$to).map(Self)
+            }
+        }
+    )+};
+}
+
+texts! {
+    /// Free text for people, 1 to 100 characters. Not for names of persons: it is stored readable.
+    Name: 1..=100,
+    /// Of the case, 1 to 500 characters. It is stored sealed, and stands in no certificate.
+    ReferenceText: 1..=500,
+    /// Why, 1 to 2000 characters. It is stored sealed.
+    WhyText: 1..=2000,
+    /// What was agreed to, 1 to 4096 characters. It is stored sealed.
+    Wording: 1..=4096,
 }
 
 /// One of Meta's ids: 1 to 32 digits.

@@ -4,14 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::body::{self, Faults, Field, request};
-use super::erasures::{PhoneText, UserIdText, UsernameText, only};
-use super::fields::text;
+use super::body::{self, Faults, request};
+use super::fields::WhyText;
+use super::named::{PhoneText, UserIdText, UsernameText, only};
 use super::page::{self, HoldCursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;
@@ -19,18 +18,7 @@ use super::target::Target;
 use crate::access::{Caller, Errand};
 use crate::audit::{Action, Object};
 use crate::ids::{ApiKeyId, ContactId, HoldId};
-use crate::privacy::{HoldView, LONGEST_HOLD, Named, NewHold, Privacy};
-
-/// Why, 1 to 2000 characters. It is stored sealed.
-#[derive(ToSchema)]
-#[schema(value_type = String, min_length = 1, max_length = 2000)]
-pub(super) struct WhyText(String);
-
-impl Field for WhyText {
-    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
-        text(json, at, faults, 1..=2000).map(Self)
-    }
-}
+use crate::privacy::{HoldChange, HoldView, LONGEST_HOLD, NewHold, Privacy};
 
 request! {
     /// Whose data must stay: by one of `contact_id`, `phone`, `user_id` and `username`.
@@ -110,7 +98,10 @@ pub(super) struct RequestedJson {
 #[utoipa::path(
     post, path = "/v1/privacy/holds", tag = "Privacy", operation_id = "request_hold",
     request_body = HoldRequest,
-    responses((status = 201, description = "It waits for its approval.", body = RequestedJson)),
+    responses(
+        (status = 201, description = "It waits for its approval.", body = RequestedJson),
+        (status = 404, description = "`not_found`: nobody is known by that name."),
+    ),
 )]
 pub(super) async fn create(
     who: Caller,
@@ -122,13 +113,7 @@ pub(super) async fn create(
     params.finish()?;
     who.require_unconfined()?;
     let mut faults = Faults::default();
-    let names = [
-        new.contact_id.map(Named::Contact),
-        new.phone.map(|one| one.0),
-        new.user_id.map(|one| one.0),
-        new.username.map(|one| one.0),
-    ];
-    let named = only(names, &mut faults);
+    let named = only(new.contact_id, new.phone, new.user_id, new.username, &mut faults);
     let ahead = new.expires_at - privacy.clock.now();
     if !ahead.is_positive() || ahead > LONGEST_HOLD {
         faults.note("/expires_at", "range", "a time within a year from now").unwrap_or(());
@@ -142,11 +127,27 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(RequestedJson { id })))
 }
 
+async fn change(
+    who: &Caller,
+    errand: &Errand,
+    privacy: &Privacy,
+    id: HoldId,
+    change: HoldChange,
+) -> Result<StatusCode, Problem> {
+    who.require_unconfined()?;
+    let act = errand.act(who, change.action(), Object::one("hold", id.uuid()));
+    errand.keep(privacy.change_hold(id, change, act).await?);
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Puts a hold in force. Whoever asked for it cannot.
 #[utoipa::path(
     post, path = "/v1/privacy/holds/{id}/approve", tag = "Privacy", operation_id = "approve_hold",
     params(("id" = HoldId, Path, description = "The hold.")),
-    responses((status = 204, description = "It is in force.")),
+    responses(
+        (status = 204, description = "It is in force."),
+        (status = 409, description = "`hold_not_changed`"),
+    ),
 )]
 pub(super) async fn approve(
     who: Caller,
@@ -156,18 +157,17 @@ pub(super) async fn approve(
     params: Params,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
-    who.require_unconfined()?;
-    privacy.hold(who.tenant, id).await?.ok_or(Problem::new(Code::NotFound))?;
-    let act = errand.act(&who, Action::HoldApproved, Object::one("hold", id.uuid()));
-    errand.keep(privacy.approve_hold(id, act).await?);
-    Ok(StatusCode::NO_CONTENT)
+    change(&who, &errand, &privacy, id, HoldChange::Approve).await
 }
 
 /// Takes a hold back. What was to be erased or is too old goes then.
 #[utoipa::path(
     delete, path = "/v1/privacy/holds/{id}", tag = "Privacy", operation_id = "release_hold",
     params(("id" = HoldId, Path, description = "The hold.")),
-    responses((status = 204, description = "It holds nothing any more.")),
+    responses(
+        (status = 204, description = "It holds nothing any more."),
+        (status = 409, description = "`hold_not_changed`"),
+    ),
 )]
 pub(super) async fn release(
     who: Caller,
@@ -177,11 +177,7 @@ pub(super) async fn release(
     params: Params,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
-    who.require_unconfined()?;
-    privacy.hold(who.tenant, id).await?.ok_or(Problem::new(Code::NotFound))?;
-    let act = errand.act(&who, Action::HoldReleased, Object::one("hold", id.uuid()));
-    errand.keep(privacy.release_hold(id, act).await?);
-    Ok(StatusCode::NO_CONTENT)
+    change(&who, &errand, &privacy, id, HoldChange::Release).await
 }
 
 /// Holds, newest first, with their reasons.

@@ -32,6 +32,7 @@ mod media;
 mod media_links;
 mod message_json;
 mod messages;
+mod named;
 mod openapi;
 mod page;
 pub(super) mod problem;

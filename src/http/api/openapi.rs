@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use utoipa::openapi::extensions::ExtensionsBuilder;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{Operation, PathItem, Paths};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayItems};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
@@ -63,6 +63,18 @@ pub(super) fn document(table: impl Iterator<Item = Route>) -> OpenApi {
     close(&mut components.schemas, &bodies);
     api.components = Some(components);
     api
+}
+
+/// The statuses that the operation of these paths is documented with.
+pub(super) fn statuses(paths: &mut Paths, access: Access) -> BTreeSet<String> {
+    let mut statuses = BTreeSet::new();
+    for (path, item) in &mut paths.paths {
+        for operation in operations(item) {
+            complete(operation, path, access);
+            statuses.extend(operation.responses.responses.keys().cloned());
+        }
+    }
+    statuses
 }
 
 /// A page holds its items by reference: where the schema of a page is made, the name of its items is not known.

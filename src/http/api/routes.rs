@@ -1,9 +1,13 @@
 //! The table of routes. A route is not served without the permission that stands beside it, and not served without being
 //! documented.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
@@ -12,8 +16,8 @@ use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
     apps, attempts, audit, audit_scope, channel_state, channels, consent, contacts, dead_letters, decoys, docs,
-    endpoints, erasures, events, holds, key_changes, keys, media, media_links, messages, registration, replays,
-    retention, sending, stream, templates, uploads, windows,
+    endpoints, erasures, events, holds, key_changes, keys, media, media_links, messages, openapi, registration,
+    replays, retention, sending, stream, templates, uploads, windows,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -174,9 +178,29 @@ pub(in crate::http) fn router(state: AppState) -> Router {
 }
 
 fn serve(router: Router<AppState>, Route { access, served }: Route, state: &AppState) -> Router<AppState> {
-    let (_schemas, paths, mut methods) = served;
+    let (_schemas, mut paths, mut methods) = served;
+    if cfg!(debug_assertions) {
+        let documented = Arc::new(openapi::statuses(&mut paths, access));
+        methods = methods.route_layer(from_fn_with_state(documented, only_what_is_documented));
+    }
     if let Access::Needs { permission, least, .. } = access {
         methods = methods.route_layer(from_fn_with_state(Guard { state: state.clone(), permission, least }, authorise));
     }
     paths.paths.keys().fold(router, |router, path| router.route(path, methods.clone()))
+}
+
+/// Debug builds alone: a status that the documentation does not name becomes a 500, so that whatever test meets it fails.
+async fn only_what_is_documented(
+    State(documented): State<Arc<BTreeSet<String>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    if documented.contains(response.status().as_str()) {
+        return response;
+    }
+    let route = path.as_ref().map_or("", MatchedPath::as_str);
+    tracing::error!(route, status = response.status().as_u16(), "this answer is not documented");
+    Problem::new(Code::Internal).into_response()
 }

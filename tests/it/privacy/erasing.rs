@@ -102,7 +102,8 @@ async fn a_person_goes_with_everything_and_whoever_writes_again_is_somebody_new(
     let shared = "SELECT count(*) FROM consent_proof JOIN contact_identifier ON person = hash";
     assert_eq!(database::count(&app.database, shared).await, 0);
     let entries = app.get("/v1/audit?limit=200").await.to_string();
-    for action in ["erasure.requested", "erasure.moved", "erasure.certified", "consent_proof.read"] {
+    for action in ["erasure.previewed", "erasure.requested", "erasure.moved", "erasure.certified", "consent_proof.read"]
+    {
         assert!(entries.contains(action), "{action}");
     }
 }
@@ -172,6 +173,8 @@ async fn an_endpoint_that_does_not_take_it_is_named_and_the_erasure_goes_on_when
     let (id, _) = erase(&app, json!({ "phone": ANA, "reference": "Fall 7" })).await;
     let waits = reaches(&app, &id, "epoch_stepped").await;
     assert_eq!(waits["reference"], "Fall 7");
+    let looked = "SELECT count(*) FROM audit_entry WHERE action = 'erasure.read'";
+    assert!(database::count(&app.database, looked).await > 0, "who reads the case is recorded");
     assert_eq!(waits["endpoints"][0]["state"], "pending", "{waits}");
     let retried = "SELECT count(*) FROM delivery_retry";
     database::until(&app.database, retried, 1).await;

@@ -1,0 +1,56 @@
+//! Whom a request about a person means: by our own id, or by a name that Meta knows them by.
+
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::body::{Faults, Field};
+use super::fields::text;
+use crate::ids::ContactId;
+use crate::privacy::Named;
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident: $read:path, $expected:literal),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(ToSchema)]
+        #[schema(value_type = String, min_length = 1, max_length = 160)]
+        pub(super) struct $name(Named);
+
+        impl Field for $name {
+            fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+                let text = zeroize::Zeroizing::new(text(json, at, faults, 1..=160)?);
+                $read(&text).map(Self).or_else(|| faults.note(at, "format", $expected))
+            }
+        }
+    )+};
+}
+
+names! {
+    /// A phone number with its country code, however it is written.
+    PhoneText: Named::phone, "a phone number with its country code",
+    /// Meta's business-scoped user id.
+    UserIdText: Named::user_id, "a business-scoped user id, such as DE.1234",
+    /// Meta's public handle.
+    UsernameText: Named::username, "a handle",
+}
+
+/// The one name that was given.
+pub(super) fn only(
+    contact_id: Option<ContactId>,
+    phone: Option<PhoneText>,
+    user_id: Option<UserIdText>,
+    username: Option<UsernameText>,
+    faults: &mut Faults,
+) -> Option<Named> {
+    let names = [
+        contact_id.map(Named::Contact),
+        phone.map(|text| text.0),
+        user_id.map(|text| text.0),
+        username.map(|text| text.0),
+    ];
+    let mut given = names.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (Some(named), None) => Some(named),
+        (None, _) => faults.note("/contact_id", "required", "contact_id, phone, user_id or username"),
+        (Some(_), Some(_)) => faults.note("/contact_id", "exclusive", "one of contact_id, phone, user_id and username"),
+    }
+}
