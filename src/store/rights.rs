@@ -35,7 +35,7 @@ const DATA: &[Table] = &[
         "channel",
         &[
             (Worker, "SELECT, INSERT, UPDATE, DELETE"),
-            (Reader, "SELECT (tenant_id, channel_id, messages_per_second, pace_limit)"),
+            (Reader, "SELECT (tenant_id, channel_id, messages_per_second, pace_limit, created_at)"),
         ],
     ),
     of_tenants(
