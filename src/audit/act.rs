@@ -128,6 +128,10 @@ actions! {
     HoldsRead = "holds.read",
     /// What was older than is kept was removed, and how old the oldest is that is there; `details` names the classes.
     RetentionAttested = "retention.attested",
+    /// The controls of privacy and security are about to be measured, and some of what is stored is opened for it and shown to nobody.
+    PostureMeasured = "posture.measured",
+    /// How they were found: `details` names those that are red, the count is of all.
+    PostureFound = "posture.found",
     /// The key epoch was stepped; `details` says from which to which, and how many of the places of the cell were written.
     KeysStepped = "keys.stepped",
     /// Keys of the key tree are about to be replaced; `details` says of which level.

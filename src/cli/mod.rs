@@ -16,6 +16,7 @@ mod media;
 mod moment;
 mod permissions;
 pub mod postgres;
+mod posture;
 mod progress;
 mod replay;
 mod rows;
@@ -113,6 +114,8 @@ enum Verb {
     /// Who read or changed what, and the proofs.
     #[command(subcommand)]
     Audit(audit::AuditVerb),
+    /// Measure every control of privacy and security: green or red, with what it rests on. Exits with 4 when one is red.
+    Posture(posture::PostureArgs),
     /// How far a breach went: what was reached in a time, and how many people it is about.
     Breach(breach::BreachArgs),
     /// Check what the audit log gave out: offline, with files alone.
@@ -192,6 +195,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Retention => hold::retention(&config()?, out).await?,
         Verb::Tail(args) => tail::run(&config()?, args, out).await?,
         Verb::Audit(verb) => return audit::run(&config()?, verb, out).await,
+        Verb::Posture(args) => return Box::pin(posture::run(&config()?, args, out)).await,
         Verb::Breach(args) => breach::run(&config()?, args, out).await?,
         Verb::Verify(verb) => return verify::run(verb, out),
         Verb::Witness(args) => return witness::run(args, out).await,

@@ -70,7 +70,7 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         Verb::Send(_) | Verb::Message(MessageVerb::Cancel { .. }) => Permission::MessagesSend,
         Verb::Message(MessageVerb::Show { .. } | MessageVerb::List(_)) => Permission::MessagesRead,
         Verb::Contact(ContactVerb::Decoy { .. }) => Permission::DecoysManage,
-        Verb::Audit(_) | Verb::Breach(_) | Verb::Keys(KeyTreeVerb::Status) => Permission::AuditRead,
+        Verb::Audit(_) | Verb::Breach(_) | Verb::Posture(_) | Verb::Keys(KeyTreeVerb::Status) => Permission::AuditRead,
         Verb::Erase(_) => Permission::PrivacyErase,
         Verb::Erasures(_) | Verb::Retention => Permission::PrivacyRead,
         Verb::Hold(HoldVerb::List) => Permission::HeldRead,

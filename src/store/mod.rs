@@ -48,6 +48,7 @@ pub mod partitions;
 pub mod pins;
 pub mod polls;
 mod pools;
+pub mod posture;
 pub mod queued;
 mod readers;
 pub mod replay_steps;

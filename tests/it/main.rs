@@ -53,6 +53,7 @@ mod mirror_files;
 mod numbers;
 mod pacing;
 mod pins;
+mod posture;
 mod privacy;
 mod reading;
 mod replay;
