@@ -14,7 +14,7 @@ use super::table::Table;
 use crate::app::Base;
 use crate::audit::{Act, Action, Actor, Object, Which};
 use crate::config::Config;
-use crate::ids::{AuditEntryId, ContactId, ErasureId, TenantId};
+use crate::ids::{AuditEntryId, ContactId, ErasureId, PrivacyRequestId, TenantId};
 use crate::privacy::{Asked, Basis, Named, Next, Privacy, Progress};
 
 type Out<'a> = &'a mut (dyn Write + Send);
@@ -92,6 +92,9 @@ pub(super) struct EraseArgs {
     /// Of the case; stored sealed, in no certificate.
     #[arg(long, value_name = "TEXT")]
     reference: Option<String>,
+    /// The request that it is made for (`waxseal request`): it ends with the certificate.
+    #[arg(long, value_name = "ID")]
+    request: Option<PrivacyRequestId>,
     /// Leave the step of the epoch, which takes the worth from copies of the keys, to the next of every day.
     #[arg(long)]
     next_step: bool,
@@ -134,6 +137,7 @@ pub(super) async fn erase(config: &Config, args: EraseArgs, out: Out<'_>) -> any
         basis: args.basis.into(),
         reference: args.reference.as_deref(),
         step_now: !args.next_step,
+        request: args.request,
     };
     let act = Act::new(TENANT, Actor::OPERATOR, Action::ErasureRequested, Object::one("erasure", id.uuid()));
     let (salt, _) = privacy.erase(id, &asked, act).await?;

@@ -29,6 +29,7 @@ mod delivery;
 mod delivery_engine;
 mod delivery_health;
 mod delivery_processes;
+mod door;
 mod endpoint_options;
 mod endpoints;
 mod event_stream;

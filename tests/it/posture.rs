@@ -83,13 +83,14 @@ async fn what_is_red_is_told_with_its_evidence_and_ends_with_4_until_it_is_accep
 
     database::settled(&app.database).await;
     let audit = app.get("/v1/audit?action=posture.found").await;
-    let details = audit["data"][0]["entry"]["details"].as_array().or(audit["data"][0]["details"].as_array());
+    let details = audit["data"][0]["said"]["details"].as_array();
     assert!(details.is_some_and(|words| words.iter().any(|word| word == "epoch-cell")), "{audit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plaintext_rows_that_were_swapped_and_a_log_that_was_changed_turn_it_red() {
     let folder = Folder::new();
+    std::fs::create_dir_all(folder.path()).unwrap();
     let places: Vec<String> = ["a", "b", "c"].map(|name| folder.path().join(name).display().to_string()).to_vec();
     let terminal = Terminal::open(&[("WAXSEAL_KEYS__CELL_FILES", &places.join(","))]).await;
     let app = &terminal.app;
@@ -115,4 +116,31 @@ async fn plaintext_rows_that_were_swapped_and_a_log_that_was_changed_turn_it_red
     let (state, evidence) = terminal.state("audit-log").await;
     assert!(state == "red" && evidence.contains("entry"), "{evidence}");
     assert!(!evidence.contains(ANA));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_of_processing_says_what_is_configured_and_what_is_missing() {
+    let terminal = Terminal::open(&[("WAXSEAL_PRIVACY__CONTROLLER", "Hafen GmbH, Hamburg")]).await;
+    let receiver = crate::support::Receiver::start().await;
+    terminal.app.endpoint(&receiver, "standard").await;
+    let output = terminal.run(&["record"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let parts = [
+        "# Record of processing activities",
+        "| controller | Hafen GmbH, Hamburg |",
+        "MISSING: set privacy.purposes",
+        "Art. 30(1)(g)",
+        "| application test | at 127.0.0.1",
+        "| what was said, files | 90 days |",
+        "| epoch-cell | red:",
+    ];
+    assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    let output = terminal.run(&["record", "--json"]).await;
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let articles: Vec<&str> =
+        record["sections"].as_array().unwrap().iter().map(|one| one["article"].as_str().unwrap()).collect();
+    for letter in ["(a)", "(b)", "(c)", "(d)", "(e)", "(f)", "(g)"] {
+        assert!(articles.iter().any(|article| article.contains(letter)), "{letter}: {articles:?}");
+    }
 }

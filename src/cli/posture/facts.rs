@@ -111,11 +111,11 @@ pub(super) struct Top {
 
 /// Everything that is judged.
 #[derive(Debug, Clone)]
-pub(super) struct Facts {
-    pub(super) now: OffsetDateTime,
+pub(in crate::cli) struct Facts {
+    pub(in crate::cli) now: OffsetDateTime,
     pub(super) listeners: Vec<Listener>,
-    pub(super) data: Reached,
-    pub(super) key_store: Reached,
+    pub(in crate::cli) data: Reached,
+    pub(in crate::cli) key_store: Reached,
     pub(super) rows_kept: Result<(), String>,
     pub(super) keys: Vec<Key>,
     pub(super) receivers: Vec<Receiver>,
@@ -132,19 +132,23 @@ pub(super) struct Facts {
     pub(super) sealed_columns: usize,
     pub(super) top: Top,
     pub(super) log: Log,
-    pub(super) content_days: Option<u16>,
+    pub(in crate::cli) content_days: Option<u16>,
     pub(super) backup_days: u16,
-    pub(super) oldest: Vec<Attested>,
+    pub(in crate::cli) oldest: Vec<Attested>,
     pub(super) attested_on: Option<Date>,
     pub(super) founded_on: Date,
     pub(super) erasures: ErasureCounts,
     pub(super) holds: HoldCounts,
+    /// Requests of people that are open, of these those that are due soon, and those that are overdue.
+    pub(super) requests: (i64, i64, i64),
     pub(super) consent: bool,
     pub(super) window: bool,
     pub(super) decoys: bool,
     pub(super) alarm_receivers: usize,
+    /// Each number, and what of people's data is left out before it is stored.
+    pub(super) at_the_door: Vec<(String, Option<String>)>,
     pub(super) graph: String,
-    pub(super) media: String,
+    pub(in crate::cli) media: String,
 }
 
 /// Measures everything.
@@ -183,10 +187,12 @@ pub(super) async fn gather(base: &Base, config: &Config) -> anyhow::Result<Facts
         founded_on: founded.date(),
         erasures: store.count_erasures(TENANT, now - MONTH).await?,
         holds: store.count_holds(TENANT, now, (now + SOON, now - SOON)).await?,
+        requests: store.count_privacy_requests(now, now + SOON).await?,
         consent: config.send.check_consent != ConsentCheck::Off,
         window: config.send.check_window != WindowCheck::Off,
         decoys: snapshot.has_decoys(TENANT),
         alarm_receivers: alarm_receivers(&snapshot),
+        at_the_door: at_the_door(&snapshot),
         graph: config.meta.graph_version.clone(),
         media: media(&config.media.place),
     })
@@ -332,4 +338,9 @@ fn kms(source: &KmsSource) -> (&'static str, Option<&Path>) {
         KmsSource::OpenBao(_) => ("openbao", None),
         KmsSource::Pkcs11(_) => ("pkcs11", None),
     }
+}
+
+fn at_the_door(snapshot: &Snapshot) -> Vec<(String, Option<String>)> {
+    let told = |channel: &std::sync::Arc<crate::domain::channel::Channel>| (channel.name.clone(), channel.door.told());
+    snapshot.channels_of(TENANT).into_iter().map(told).collect()
 }

@@ -34,6 +34,7 @@ controls! {
     "tokens": "Third-party integrations", outside::tokens;
     "masking": "Human error", access::masking;
     "erasures": "Compliance", keeping::erasures;
+    "requests": "Compliance", keeping::requests;
     "holds": "Compliance", keeping::holds;
     "consent": "Compliance", keeping::consent;
     "phishing": "Phishing", outside::phishing;
@@ -55,12 +56,14 @@ controls! {
     "training": "Training", keeping::training;
     "audit-log": "Monitoring and audit", keeping::audit_log;
     "audit-tree": "Monitoring and audit", keeping::audit_tree;
-    "witnesses": "Monitoring and audit", keeping::witnesses;
-    "alarms": "Monitoring and audit", keeping::alarms;
     "content-age": "90 days of retention", keeping::content_age;
     "retention": "90 days of retention", keeping::retention;
     "attestation": "90 days of retention", keeping::attestation;
+    "alarms": "Threat detection", keeping::alarms;
+    "models": "Threat detection", keeping::models;
     "separate-stores": "Decentralised storage", sealing::separate_stores;
+    "minimisation": "Privacy-first integrations", keeping::minimisation;
+    "witnesses": "Records nobody rewrites", keeping::witnesses;
 }
 
 type Verdict = (State, String);

@@ -14,6 +14,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use self::facts::Facts;
+use crate::app::Base;
 use crate::audit::{Act, Action, Actor, Object};
 use crate::config::Config;
 use crate::ids::TenantId;
@@ -43,7 +45,7 @@ fn control(text: &str) -> Result<String, String> {
 
 /// How a control stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// It works.
     Green,
     /// It is off, or does not work.
@@ -53,7 +55,7 @@ enum State {
 }
 
 impl State {
-    const fn word(self) -> &'static str {
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Green => "green",
             Self::Red => "red",
@@ -64,26 +66,19 @@ impl State {
 
 /// One thing that should be so.
 #[derive(Debug)]
-struct Control {
-    name: &'static str,
+pub(super) struct Control {
+    pub(super) name: &'static str,
     /// What the article asks for, in a few words.
-    claim: &'static str,
-    state: State,
+    pub(super) claim: &'static str,
+    pub(super) state: State,
     /// What was measured.
-    evidence: String,
+    pub(super) evidence: String,
 }
 
 pub(super) async fn run(config: &Config, args: PostureArgs, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
     let base = super::settings::base(config).await?;
-    // Some of what is sampled is opened, and dropped: no entry, no opening.
-    let act = Act::new(TENANT, Actor::OPERATOR, Action::PostureMeasured, Object::several("posture"));
-    base.audit.record(act).await?;
-    let facts = facts::gather(&base, config).await?;
-    let controls = judge::all(&facts);
+    let (facts, controls) = measure(&base, config).await?;
     let red: Vec<&str> = controls.iter().filter(|one| one.state == State::Red).map(|one| one.name).collect();
-    // The trend can be followed in the log alone.
-    let act = Act::new(TENANT, Actor::OPERATOR, Action::PostureFound, Object::several("posture"));
-    base.audit.record(act.times(controls.len()).with(&red)).await?;
     let told = show::Told { controls: &controls, reveals: &stores::reveals(&facts), accepted: &args.accepted };
     if args.json {
         told.json(facts.now, out)?
@@ -92,4 +87,16 @@ pub(super) async fn run(config: &Config, args: PostureArgs, out: &mut (dyn Write
     }
     let is_red = red.iter().any(|name| !args.accepted.iter().any(|accepted| accepted == name));
     Ok(if is_red { ExitCode::from(RED) } else { ExitCode::SUCCESS })
+}
+
+/// Measures every control and records what was found, so that the trend can be followed in the log alone.
+pub(super) async fn measure(base: &Base, config: &Config) -> anyhow::Result<(Facts, Vec<Control>)> {
+    let act = |action| Act::new(TENANT, Actor::OPERATOR, action, Object::several("posture"));
+    // Some of what is sampled is opened, and dropped: no entry, no opening.
+    base.audit.record(act(Action::PostureMeasured)).await?;
+    let facts = facts::gather(base, config).await?;
+    let controls = judge::all(&facts);
+    let red: Vec<&str> = controls.iter().filter(|one| one.state == State::Red).map(|one| one.name).collect();
+    base.audit.record(act(Action::PostureFound).times(controls.len()).with(&red)).await?;
+    Ok((facts, controls))
 }

@@ -5,7 +5,7 @@ use super::facts::{Facts, Key, Listener, Log, Number, Receiver, Top};
 use super::samples::Samples;
 use super::{State, judge, show, stores};
 use crate::privacy::Attested;
-use crate::store::posture::Reached;
+use crate::store::posture::{ErasureCounts, HoldCounts, Reached};
 
 /// An installation in which everything is as it should be.
 fn good() -> Facts {
@@ -70,12 +70,14 @@ fn good() -> Facts {
         }],
         attested_on: Some(now.date()),
         founded_on: now.date() - Duration::days(100),
-        erasures: Default::default(),
-        holds: Default::default(),
+        erasures: ErasureCounts::default(),
+        holds: HoldCounts::default(),
+        requests: (1, 1, 0),
         consent: true,
         window: true,
         decoys: true,
         alarm_receivers: 1,
+        at_the_door: vec![("shop".into(), Some("drops locations".into()))],
         graph: "v25.0".into(),
         media: "files are not kept".into(),
     }
@@ -103,6 +105,7 @@ const OFF: &[(&str, TurnOff)] = &[
     ("endpoints", |facts| facts.receivers[0].encrypted = false),
     ("tokens", |facts| facts.numbers[0].facts = Some(serde_json::json!({ "token_valid": false }))),
     ("erasures", |facts| facts.erasures.overdue = 1),
+    ("requests", |facts| facts.requests = (1, 0, 1)),
     ("holds", |facts| facts.holds.ending = 1),
     ("holds", |facts| facts.holds.unapproved = 1),
     ("consent", |facts| facts.consent = false),
@@ -150,7 +153,7 @@ fn each_control_turns_red_alone_when_what_it_rests_on_is_off() {
 
 #[test]
 fn every_control_can_be_red_or_is_left_to_people() {
-    let left = ["end-to-end", "updates", "phishing", "backups", "training", "masking"];
+    let left = ["end-to-end", "updates", "phishing", "backups", "training", "masking", "models", "minimisation"];
     for name in judge::NAMES {
         assert!(OFF.iter().any(|(off, _)| off == name) || left.contains(name), "{name}");
     }

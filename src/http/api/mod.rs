@@ -34,6 +34,7 @@ mod message_json;
 mod messages;
 mod openapi;
 mod page;
+mod privacy_requests;
 pub(super) mod problem;
 mod query;
 mod registration;

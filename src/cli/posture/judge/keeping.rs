@@ -2,6 +2,7 @@
 
 use time::Duration;
 
+use super::super::State;
 use super::super::facts::Facts;
 use super::super::show::ago;
 use super::{Verdict, some, verdict, yours};
@@ -17,6 +18,14 @@ pub(super) fn erasures(facts: &Facts) -> Verdict {
     let told =
         format!("{} under way, {} older than 30 days, {} wait for a hold", count.running, count.overdue, count.held);
     verdict(count.overdue == 0, told)
+}
+
+pub(super) fn requests(facts: &Facts) -> Verdict {
+    let (open, soon, overdue) = facts.requests;
+    let told = format!(
+        "{open} requests of people are open, {soon} are due within 7 days, {overdue} should have been answered"
+    );
+    verdict(overdue == 0, told)
 }
 
 pub(super) fn holds(facts: &Facts) -> Verdict {
@@ -113,4 +122,22 @@ pub(super) fn attestation(facts: &Facts) -> Verdict {
         Some(day) => verdict(false, format!("the last is of {day}: does a gateway run?")),
         None => verdict(false, "none within a week: does a gateway run?".to_owned()),
     }
+}
+
+pub(super) fn models(_: &Facts) -> Verdict {
+    yours("budgets, decoys and bursts of refusals are watched; no model of this release looks at traffic or content")
+}
+
+pub(super) fn minimisation(facts: &Facts) -> Verdict {
+    let all = facts.at_the_door.len();
+    if all == 0 {
+        return yours("there is no number yet");
+    }
+    let told: Vec<String> =
+        facts.at_the_door.iter().filter_map(|(name, kept)| Some(format!("{name}: {}", kept.as_ref()?))).collect();
+    let words = format!("{} of {all} numbers keep less than what Meta sends", told.len());
+    if told.is_empty() {
+        return (State::Yours, format!("{words} (`waxseal channel set --drop`)"));
+    }
+    verdict(true, format!("{words}; {}", some(&told)))
 }

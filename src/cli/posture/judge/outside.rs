@@ -141,9 +141,10 @@ pub(super) fn webhook_signature(facts: &Facts) -> Verdict {
 
 pub(super) fn database_transport(facts: &Facts) -> Verdict {
     let is_safe = |one: &Reached| one.encrypted || one.address.as_deref().is_none_or(is_loopback);
-    let told = |what: &str, one: &Reached| {
-        let at = one.address.as_deref().unwrap_or("a socket");
-        format!("{what} at {at} {}", if one.encrypted { "over TLS" } else { "in clear" })
+    let told = |what: &str, one: &Reached| match (&one.address, one.encrypted) {
+        (None, _) => format!("{what} through a socket of this machine"),
+        (Some(at), true) => format!("{what} at {at} over TLS"),
+        (Some(at), false) => format!("{what} at {at} in clear"),
     };
     let words = format!("{}, {}", told("data", &facts.data), told("keys", &facts.key_store));
     verdict(is_safe(&facts.data) && is_safe(&facts.key_store), words)
