@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A person, by one of their names.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub(super) struct Person {
     /// By our own id.
     #[arg(long, value_name = "ID")]
@@ -44,8 +44,14 @@ pub(super) struct Person {
 }
 
 impl Person {
+    /// Whether somebody was named.
+    pub(super) const fn is_given(&self) -> bool {
+        self.contact_id.is_some() || self.phone.is_some() || self.user_id.is_some() || self.username.is_some()
+    }
+
     pub(super) fn named(&self) -> anyhow::Result<Named> {
         let read = |text: &Option<String>, read: fn(&str) -> Option<Named>| text.as_deref().map(read);
+        ensure!(self.is_given(), "say who: --contact-id, --phone, --user-id or --username");
         let by_id = self.contact_id.map(|id| Some(Named::Contact(id)));
         let others = [
             read(&self.phone, Named::phone),

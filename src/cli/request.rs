@@ -56,7 +56,7 @@ pub(super) struct AddArgs {
     #[arg(long, value_parser = law)]
     law: Law,
     #[command(flatten)]
-    person: Option<Person>,
+    person: Person,
     /// When it came: a time, or `3d` for three days ago; now when absent.
     #[arg(long, value_name = "TIME")]
     received: Option<Moment>,
@@ -95,7 +95,7 @@ pub(super) async fn run(config: &Config, verb: RequestVerb, out: &mut (dyn Write
             let now = base.clock.now();
             let received_at = received.map_or(now, |moment| moment.when(now));
             ensure!(received_at <= now, "--received lies ahead");
-            let named = person.map(|person| person.named()).transpose()?;
+            let named = person.is_given().then(|| person.named()).transpose()?;
             let id = privacy.new_request_id();
             let new = NewRequest { kind, law, named: named.as_ref(), reference: reference.as_deref(), received_at };
             let act = act(Action::PrivacyRequestEntered, id).with(&[kind.as_str(), law.as_str()]);

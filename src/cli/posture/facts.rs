@@ -44,6 +44,7 @@ impl Listener {
 }
 
 /// A key that is in force.
+#[expect(clippy::struct_excessive_bools, reason = "each is judged for itself")]
 #[derive(Debug, Clone, Default)]
 pub(super) struct Key {
     pub(super) name: String,
@@ -110,12 +111,13 @@ pub(super) struct Top {
 }
 
 /// Everything that is judged.
+#[expect(clippy::struct_excessive_bools, reason = "each is judged for itself")]
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Facts {
     pub(in crate::cli) now: OffsetDateTime,
     pub(super) listeners: Vec<Listener>,
-    pub(in crate::cli) data: Reached,
-    pub(in crate::cli) key_store: Reached,
+    pub(super) data: Reached,
+    pub(super) key_store: Reached,
     pub(super) rows_kept: Result<(), String>,
     pub(super) keys: Vec<Key>,
     pub(super) receivers: Vec<Receiver>,
@@ -132,7 +134,7 @@ pub(in crate::cli) struct Facts {
     pub(super) sealed_columns: usize,
     pub(super) top: Top,
     pub(super) log: Log,
-    pub(in crate::cli) content_days: Option<u16>,
+    pub(super) content_days: Option<u16>,
     pub(super) backup_days: u16,
     pub(in crate::cli) oldest: Vec<Attested>,
     pub(super) attested_on: Option<Date>,
@@ -148,7 +150,7 @@ pub(in crate::cli) struct Facts {
     /// Each number, and what of people's data is left out before it is stored.
     pub(super) at_the_door: Vec<(String, Option<String>)>,
     pub(super) graph: String,
-    pub(in crate::cli) media: String,
+    pub(super) media: String,
 }
 
 /// Measures everything.

@@ -1,3 +1,5 @@
+//! An installation in which all is well, and each control turned off in it.
+
 use time::Duration;
 use time::macros::datetime;
 
