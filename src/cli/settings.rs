@@ -267,7 +267,9 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
             channel.name = name.unwrap_or(channel.name);
             channel.media = media.unwrap_or(channel.media);
             for (treatment, kinds) in treated {
-                kinds.into_iter().for_each(|kind| channel.door.set(kind, treatment).unwrap_or_default());
+                for kind in kinds {
+                    channel.door.set(kind, treatment).unwrap_or_default();
+                }
             }
             base.directory.save_channel(&channel).await?;
         }

@@ -84,6 +84,6 @@ fn some<T: AsRef<str>>(names: &[T]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-fn names<'a>(keys: &'a [Key], which: impl Fn(&&Key) -> bool) -> Vec<&'a str> {
+fn names(keys: &[Key], which: impl Fn(&&Key) -> bool) -> Vec<&str> {
     keys.iter().filter(which).map(|key| key.name.as_str()).collect()
 }

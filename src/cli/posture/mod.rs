@@ -81,9 +81,9 @@ pub(super) async fn run(config: &Config, args: PostureArgs, out: &mut (dyn Write
     let red: Vec<&str> = controls.iter().filter(|one| one.state == State::Red).map(|one| one.name).collect();
     let told = show::Told { controls: &controls, reveals: &stores::reveals(&facts), accepted: &args.accepted };
     if args.json {
-        told.json(facts.now, out)?
+        told.json(facts.now, out)?;
     } else {
-        told.text(out)?
+        told.text(out)?;
     }
     let is_red = red.iter().any(|name| !args.accepted.iter().any(|accepted| accepted == name));
     Ok(if is_red { ExitCode::from(RED) } else { ExitCode::SUCCESS })
