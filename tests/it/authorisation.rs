@@ -65,7 +65,10 @@ pub async fn operations(app: &TestApp) -> Vec<Operation> {
 /// Sends it with a body, where one belongs.
 pub async fn send(operation: &Operation, request: RequestBuilder) -> Response {
     let body = match operation.path.as_str() {
-        path @ ("/v1/contacts/{id}/reveal" | "/v1/contacts/{id}/consent") => right_body(path, ""),
+        path @ ("/v1/contacts/{id}/reveal"
+        | "/v1/contacts/{id}/consent"
+        | "/v1/privacy/requests/{id}/extend"
+        | "/v1/privacy/requests/{id}/close") => right_body(path, ""),
         _ => json!({}),
     };
     let request = if has_body(operation) { request.json(&body) } else { request };
