@@ -13,7 +13,7 @@ use super::posture::{self, Control};
 use crate::access::api_key::{Powers, sight};
 use crate::config::{Config, KmsSource, MediaPlace, PrivacyConfig};
 use crate::directory::Snapshot;
-use crate::domain::channel::MediaMode;
+use crate::domain::channel::{Channel, MediaMode};
 use crate::domain::endpoint::State;
 use crate::domain::field_class::FieldClass;
 use crate::ids::TenantId;
@@ -120,6 +120,8 @@ fn categories(snapshot: &Snapshot, config: &Config) -> Section {
             "kept on {store} numbers, passed on from Meta on {proxy}, left at Meta on {never}; metadata inside files is removed"
         )
     };
+    let left = |channel: &Channel| Some(format!("{}: {}", channel.name, channel.door.told()?));
+    let left: Vec<String> = snapshot.channels_of(TENANT).into_iter().filter_map(|channel| left(channel)).collect();
     Section {
         title: "Whose data, and which",
         article: "Art. 30(1)(c)",
@@ -132,6 +134,7 @@ fn categories(snapshot: &Snapshot, config: &Config) -> Section {
             entry("what they write", "messages and Meta's statuses (event_payload; sealed per person and month)"),
             entry("what they are written", "messages and Meta's answers (message; sealed per person and month)"),
             entry("files", files),
+            entry("left out before storing", if left.is_empty() { "nothing".to_owned() } else { left.join("; ") }),
             entry(
                 "that it happened",
                 "type, time, number, random id of the person (event, message; readable, SECURITY.md has every column)",
