@@ -130,6 +130,8 @@ own_ids! {
     EventId,
     /// Data of a person that must stay.
     HoldId,
+    /// What somebody asks about their data.
+    PrivacyRequestId,
     /// A file. One that somebody sent has the id of the event that brought it.
     MediaId,
     /// A message that an application handed to us for Meta.

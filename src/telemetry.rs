@@ -63,6 +63,8 @@ pub const REDRIVEN: &str = "waxseal_redriven_total";
 pub const REPLAYED: &str = "waxseal_replayed_total";
 /// Erasures that are not certified yet.
 pub const ERASURES_RUNNING: &str = "waxseal_erasures_running";
+/// Requests of people about their data that are not answered. Label `state`: `open` (all), `soon` (due within a week), `overdue`.
+pub const PRIVACY_REQUESTS: &str = "waxseal_privacy_requests";
 /// Replays that are not at their end.
 pub const REPLAYS_RUNNING: &str = "waxseal_replays_running";
 /// Channels whose access token needs attention. Label `reason`: `invalid`, `missing_scopes`, `expires_soon`.
@@ -165,6 +167,7 @@ fn describe() {
     describe_counter!(DEAD, "Deliveries given up, by reason.");
     describe_counter!(REDRIVEN, "Dead letters that are owed again.");
     describe_counter!(REPLAYED, "Events of replays that are owed once more.");
+    describe_gauge!(PRIVACY_REQUESTS, "Requests of people about their data that are not answered, by state.");
     describe_gauge!(ERASURES_RUNNING, "Erasures that are not certified yet.");
     describe_gauge!(REPLAYS_RUNNING, "Replays that are not at their end.");
     describe_gauge!(TOKEN_TROUBLES, "Channels whose access token needs attention, by reason.");

@@ -85,7 +85,7 @@ async fn erase(base: &Base, config: &Config, contact: ContactId) -> anyhow::Resu
     let privacy = base.privacy(config)?;
     let (tenant, id, named) = (TenantId::DEFAULT, privacy.new_erasure(), Named::Contact(contact));
     let act = Act::new(tenant, Actor::OPERATOR, Action::ErasureRequested, Object::one("erasure", id.uuid()));
-    let asked = Asked { named: &named, basis: Basis::Request, reference: None, step_now: true };
+    let asked = Asked { named: &named, basis: Basis::Request, reference: None, step_now: true, request: None };
     let began = Instant::now();
     privacy.erase(id, &asked, act).await?;
     let mut removed = None;

@@ -20,6 +20,7 @@ use crate::domain::event::EventType;
 use crate::ids::{ApiKeyId, AuditEntryId, ContactId, TenantId};
 use crate::keyring::{CellState, Keyring};
 use crate::store::Store;
+use crate::store::privacy_requests::DueRequest;
 use crate::telemetry;
 
 /// A key that opens a decoy again is told of again after so long.
@@ -79,6 +80,7 @@ enum What {
         since: OffsetDateTime,
     },
     ForgottenKeySeen,
+    RequestDue(DueRequest),
     PlaceLost {
         whole: usize,
         places: usize,
@@ -148,6 +150,15 @@ impl Alarms {
         if seen > 0 {
             metrics::counter!(telemetry::FORGOTTEN_KEYS_SEEN).increment(seen);
             self.raise(tenant, self.directory.now(), What::ForgottenKeySeen);
+        }
+    }
+
+    /// Tells of requests of people that are to be answered soon, or should have been. Told again, it is the same on one day.
+    pub fn remind_of(&self, due: Vec<DueRequest>) {
+        let now = self.directory.now();
+        for one in due {
+            tracing::warn!(request = %one.request_id, law = %one.law, overdue = one.due_at < now, "a request about data is due");
+            self.raise(TenantId::from_uuid(one.tenant_id), now, What::RequestDue(one));
         }
     }
 
@@ -246,6 +257,15 @@ impl Alarm {
                 json!({ "reason": party.word(), "key_id": party.key(), "refused_at_least": count, "within_seconds": 60 }),
             ),
             What::ForgottenKeySeen => (EventType::ForgottenKeySeen, hour.to_vec(), json!({ "within_seconds": 3600 })),
+            What::RequestDue(DueRequest { request_id, kind, law, due_at, .. }) => {
+                let overdue = *due_at < self.at;
+                (
+                    EventType::PrivacyRequestDue,
+                    [request_id.as_bytes().as_slice(), &[u8::from(overdue)]].concat(),
+                    json!({ "request_id": request_id.to_string(), "kind": kind, "law": law, "due_at": due_at.format(&Rfc3339).ok(),
+                            "overdue": overdue }),
+                )
+            }
             What::PlaceLost { whole, places, needed } => (
                 EventType::CellPlaceLost,
                 [&(*whole as u64).to_be_bytes()[..], &hour].concat(),

@@ -6,6 +6,7 @@ use super::Base;
 use crate::config::{Bootstrap, Config};
 use crate::directory::{App, SaveError};
 use crate::domain::channel::{Channel, MediaMode};
+use crate::domain::door::DoorPolicy;
 use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 
 impl Base {
@@ -71,6 +72,7 @@ impl Base {
             token: Some(bootstrap.access_token.clone()),
             per_second: known.and_then(|channel| channel.per_second),
             media: MediaMode::default(),
+            door: DoorPolicy::default(),
             changed_at: known.and_then(|channel| channel.changed_at),
         };
         self.directory.save_channel(&channel).await

@@ -130,8 +130,18 @@ actions! {
     HoldReleased = "hold.released",
     /// Why somebody's data are held was read.
     HoldsRead = "holds.read",
+    /// What somebody asks about their data was entered; `details` says what, and by which law.
+    PrivacyRequestEntered = "privacy_request.entered",
+    /// A request about data was given the time that its law allows at last.
+    PrivacyRequestExtended = "privacy_request.extended",
+    /// A request about data ended; `details` says how.
+    PrivacyRequestClosed = "privacy_request.closed",
     /// What was older than is kept was removed, and how old the oldest is that is there; `details` names the classes.
     RetentionAttested = "retention.attested",
+    /// The controls of privacy and security are about to be measured, and some of what is stored is opened for it and shown to nobody.
+    PostureMeasured = "posture.measured",
+    /// How they were found: `details` names those that are red, the count is of all.
+    PostureFound = "posture.found",
     /// The key epoch was stepped; `details` says from which to which, and how many of the places of the cell were written.
     KeysStepped = "keys.stepped",
     /// Keys of the key tree are about to be replaced; `details` says of which level.

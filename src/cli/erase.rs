@@ -14,7 +14,7 @@ use super::table::Table;
 use crate::app::Base;
 use crate::audit::{Act, Action, Actor, Object, Which};
 use crate::config::Config;
-use crate::ids::{AuditEntryId, ContactId, ErasureId, TenantId};
+use crate::ids::{AuditEntryId, ContactId, ErasureId, PrivacyRequestId, TenantId};
 use crate::privacy::{Asked, Basis, Named, Next, Privacy, Progress};
 
 type Out<'a> = &'a mut (dyn Write + Send);
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A person, by one of their names.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub(super) struct Person {
     /// By our own id.
     #[arg(long, value_name = "ID")]
@@ -44,8 +44,14 @@ pub(super) struct Person {
 }
 
 impl Person {
+    /// Whether somebody was named.
+    pub(super) const fn is_given(&self) -> bool {
+        self.contact_id.is_some() || self.phone.is_some() || self.user_id.is_some() || self.username.is_some()
+    }
+
     pub(super) fn named(&self) -> anyhow::Result<Named> {
         let read = |text: &Option<String>, read: fn(&str) -> Option<Named>| text.as_deref().map(read);
+        ensure!(self.is_given(), "say who: --contact-id, --phone, --user-id or --username");
         let by_id = self.contact_id.map(|id| Some(Named::Contact(id)));
         let others = [
             read(&self.phone, Named::phone),
@@ -92,6 +98,9 @@ pub(super) struct EraseArgs {
     /// Of the case; stored sealed, in no certificate.
     #[arg(long, value_name = "TEXT")]
     reference: Option<String>,
+    /// The request that it is made for (`waxseal request`): it ends with the certificate.
+    #[arg(long, value_name = "ID")]
+    request: Option<PrivacyRequestId>,
     /// Leave the step of the epoch, which takes the worth from copies of the keys, to the next of every day.
     #[arg(long)]
     next_step: bool,
@@ -135,6 +144,7 @@ pub(super) async fn erase(config: &Config, args: EraseArgs, out: Out<'_>) -> any
         basis: args.basis.into(),
         reference: args.reference.as_deref(),
         step_now: !args.next_step,
+        request: args.request,
     };
     let act = Act::new(TENANT, Actor::OPERATOR, Action::ErasureRequested, Object::one("erasure", id.uuid()));
     let (salt, _) = privacy.erase(id, &asked, act).await?;

@@ -16,8 +16,11 @@ mod media;
 mod moment;
 mod permissions;
 pub mod postgres;
+mod posture;
 mod progress;
+mod record;
 mod replay;
+mod request;
 mod rows;
 mod send;
 mod serve;
@@ -106,6 +109,9 @@ enum Verb {
     /// Data that must stay.
     #[command(subcommand)]
     Hold(hold::HoldVerb),
+    /// What people ask about their data, and by when the law wants it answered.
+    #[command(subcommand)]
+    Request(request::RequestVerb),
     /// Show how old the oldest data are.
     Retention,
     /// Print events as they come.
@@ -113,6 +119,10 @@ enum Verb {
     /// Who read or changed what, and the proofs.
     #[command(subcommand)]
     Audit(audit::AuditVerb),
+    /// Measure every control of privacy and security: green or red, with what it rests on. Exits with 4 when one is red.
+    Posture(posture::PostureArgs),
+    /// Write the record of processing activities from what is configured and stored (Art. 30 GDPR).
+    Record(record::RecordArgs),
     /// How far a breach went: what was reached in a time, and how many people it is about.
     Breach(breach::BreachArgs),
     /// Check what the audit log gave out: offline, with files alone.
@@ -189,9 +199,12 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Erase(args) => erase::erase(&config()?, args, out).await?,
         Verb::Erasures(args) => erase::erasures(&config()?, args, out).await?,
         Verb::Hold(verb) => hold::run(&config()?, verb, out).await?,
+        Verb::Request(verb) => request::run(&config()?, verb, out).await?,
         Verb::Retention => hold::retention(&config()?, out).await?,
         Verb::Tail(args) => tail::run(&config()?, args, out).await?,
         Verb::Audit(verb) => return audit::run(&config()?, verb, out).await,
+        Verb::Posture(args) => return Box::pin(posture::run(&config()?, args, out)).await,
+        Verb::Record(args) => Box::pin(record::run(&config()?, args, out)).await?,
         Verb::Breach(args) => breach::run(&config()?, args, out).await?,
         Verb::Verify(verb) => return verify::run(verb, out),
         Verb::Witness(args) => return witness::run(args, out).await,

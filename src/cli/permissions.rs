@@ -9,6 +9,7 @@ use super::key_tree::KeyTreeVerb;
 use super::keys::KeyVerb;
 use super::media::MediaVerb;
 use super::replay::ReplayVerb;
+use super::request::RequestVerb;
 use super::send::MessageVerb;
 use super::settings::{AppVerb, ChannelVerb};
 use super::template::TemplateVerb;
@@ -70,9 +71,14 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         Verb::Send(_) | Verb::Message(MessageVerb::Cancel { .. }) => Permission::MessagesSend,
         Verb::Message(MessageVerb::Show { .. } | MessageVerb::List(_)) => Permission::MessagesRead,
         Verb::Contact(ContactVerb::Decoy { .. }) => Permission::DecoysManage,
-        Verb::Audit(_) | Verb::Breach(_) | Verb::Keys(KeyTreeVerb::Status) => Permission::AuditRead,
-        Verb::Erase(_) => Permission::PrivacyErase,
-        Verb::Erasures(_) | Verb::Retention => Permission::PrivacyRead,
+        Verb::Audit(_) | Verb::Breach(_) | Verb::Posture(_) | Verb::Keys(KeyTreeVerb::Status) => Permission::AuditRead,
+        Verb::Erase(_)
+        | Verb::Request(RequestVerb::Add(_) | RequestVerb::Extend { .. } | RequestVerb::Close { .. }) => {
+            Permission::PrivacyErase
+        }
+        Verb::Erasures(_) | Verb::Retention | Verb::Record(_) | Verb::Request(RequestVerb::List) => {
+            Permission::PrivacyRead
+        }
         Verb::Hold(HoldVerb::List) => Permission::HeldRead,
         Verb::Hold(HoldVerb::Add { .. } | HoldVerb::Approve { .. } | HoldVerb::Release { .. }) => {
             Permission::PrivacyHold
@@ -139,6 +145,9 @@ mod tests {
         ("hold add", "--contact-id ID --reason x --until 90d"),
         ("hold approve", "ID"),
         ("hold release", "ID"),
+        ("request add", "access --law gdpr"),
+        ("request extend", "ID --reason x"),
+        ("request close", "ID"),
         ("send", "--to 1 --text x"),
         ("message show", "ID"),
         ("message cancel", "ID"),

@@ -17,6 +17,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::directory::{App, Snapshot};
 use crate::domain::channel::{Channel, FASTEST, MediaMode};
+use crate::domain::door::{DoorPolicy, Treatment};
 use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::secret::{AccessToken, AppSecret, Pin, VerifyToken};
 use crate::send::accounts::is_pin;
@@ -118,6 +119,15 @@ pub(super) enum ChannelVerb {
         /// What is done with files that people send: `store` (fetched and kept), `proxy` (passed on from Meta to who asks) or `never`.
         #[arg(long, value_parser = media_mode)]
         media: Option<MediaMode>,
+        /// What of people's data is left out before it is stored: names, locations, contacts, referrals; between commas.
+        #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = door_kind)]
+        drop: Vec<&'static str>,
+        /// In whose place a keyed hash is stored.
+        #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = door_kind)]
+        hash: Vec<&'static str>,
+        /// What is stored as it comes again.
+        #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = door_kind)]
+        keep: Vec<&'static str>,
     },
     /// Replace a channel's access token.
     SetToken {
@@ -161,6 +171,10 @@ pub(super) enum ChannelVerb {
 }
 
 const TENANT: TenantId = TenantId::DEFAULT;
+
+fn door_kind(text: &str) -> Result<&'static str, &'static str> {
+    DoorPolicy::KINDS.into_iter().find(|kind| *kind == text).ok_or("names, locations, contacts or referrals")
+}
 
 fn media_mode(text: &str) -> Result<MediaMode, &'static str> {
     MediaMode::parse(text).ok_or("store, proxy or never")
@@ -228,6 +242,7 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
                 token: Some(AccessToken::new(secret.read("the access token")?)),
                 per_second: None,
                 media: MediaMode::default(),
+                door: DoorPolicy::default(),
                 changed_at: None,
             };
             base.note(
@@ -242,13 +257,20 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
         }
         ChannelVerb::List => list_channels(&snapshot, out)?,
         ChannelVerb::Status => channel_status(&base, out).await?,
-        ChannelVerb::Set { id, name, media } => {
-            let members = given([("media", media.is_some()), ("name", name.is_some())]);
-            anyhow::ensure!(!members.is_empty(), "say what: --name or --media");
+        ChannelVerb::Set { id, name, media, drop, hash, keep } => {
+            let treated = [(Treatment::Drop, drop), (Treatment::Hash, hash), (Treatment::Keep, keep)];
+            let minimise = treated.iter().any(|(_, kinds)| !kinds.is_empty());
+            let members = given([("media", media.is_some()), ("minimise", minimise), ("name", name.is_some())]);
+            anyhow::ensure!(!members.is_empty(), "say what: --name, --media, --drop, --hash or --keep");
             let mut channel = Channel::clone(snapshot.channel(TENANT, id).context("no such channel")?);
             base.note(Action::ChannelChanged, "channel", id.uuid(), &members).await?;
             channel.name = name.unwrap_or(channel.name);
             channel.media = media.unwrap_or(channel.media);
+            for (treatment, kinds) in treated {
+                for kind in kinds {
+                    channel.door.set(kind, treatment).unwrap_or_default();
+                }
+            }
             base.directory.save_channel(&channel).await?;
         }
         ChannelVerb::SetToken { id, secret } => {
@@ -284,7 +306,7 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
 }
 
 fn list_channels(snapshot: &Snapshot, out: Out<'_>) -> anyhow::Result<()> {
-    let mut table = Table::new(["id", "phone_number_id", "waba_id", "name", "sends", "files"]);
+    let mut table = Table::new(["id", "phone_number_id", "waba_id", "name", "sends", "files", "left out"]);
     for channel in snapshot.channels_of(TENANT) {
         let sends = if channel.token.is_some() { "yes" } else { "no" };
         table.row([
@@ -294,6 +316,7 @@ fn list_channels(snapshot: &Snapshot, out: Out<'_>) -> anyhow::Result<()> {
             channel.name.clone(),
             sends.to_owned(),
             channel.media.as_str().to_owned(),
+            channel.door.told().unwrap_or_default(),
         ]);
     }
     Ok(table.write(out)?)

@@ -17,6 +17,7 @@ mod log;
 mod media;
 mod meta;
 mod placeholder;
+mod privacy;
 mod reader;
 mod retention;
 mod roles;
@@ -45,6 +46,7 @@ pub use log::{LogConfig, LogFormat};
 pub use media::{MediaConfig, MediaPlace};
 pub use meta::MetaConfig;
 pub use placeholder::looks_like_an_example;
+pub use privacy::PrivacyConfig;
 pub use retention::RetentionConfig;
 pub use roles::{RolePrefix, RoleUse};
 pub use send::{ConsentCheck, SendConfig, Throughput, WindowCheck};
@@ -82,6 +84,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// What goes with age.
     pub retention: RetentionConfig,
+    /// The record of processing.
+    pub privacy: PrivacyConfig,
     /// Logging.
     pub log: LogConfig,
     /// A number set up from the environment.
@@ -129,6 +133,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
     let media = MediaConfig::read(reader);
     let audit = AuditConfig::read(reader);
     let retention = RetentionConfig::read(reader);
+    let privacy = PrivacyConfig::read(reader);
     let log = LogConfig::read(reader);
     let bootstrap = Bootstrap::read(env).map_err(|faults| reader.faults.extend(faults)).ok();
     reader.refuse_unknown();
@@ -145,6 +150,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
         media: media?,
         audit: audit?,
         retention: retention?,
+        privacy: privacy?,
         log: log?,
         bootstrap: bootstrap?,
         effective: reader.effective(),

@@ -11,6 +11,7 @@ use super::snapshot::{ApiKey, App, Snapshot};
 use crate::crypto::context::Context;
 use crate::crypto::envelope::{self, Sealed};
 use crate::domain::channel::{Channel, MediaMode};
+use crate::domain::door::DoorPolicy;
 use crate::domain::field_class::FieldClass;
 use crate::ids::{ApiKeyId, AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::keyring::{KeyringError, places};
@@ -86,6 +87,7 @@ impl Directory {
             let opened = unless_damaged("channel", row.channel_id, self.open_channel(row).await)?;
             let Some(mut channel) = opened else { continue };
             channel.token = channel.token.map(|token| proved(token, &apps, &snapshot.apps, channel.tenant));
+            snapshot.minimises |= !channel.door.keeps_all();
             let channel = Arc::new(channel);
             snapshot.by_number.insert((channel.tenant, channel.phone_number_id.clone()), channel.clone());
             snapshot.channels.insert(channel.id, channel);
@@ -155,6 +157,7 @@ impl Directory {
             per_second: row.pace_limit.and_then(|limit| u32::try_from(limit).ok()).and_then(NonZeroU32::new),
             // A word of a later release: what it asks for is not known, and nothing is kept that should not be.
             media: MediaMode::parse(&row.media_mode).unwrap_or(MediaMode::Never),
+            door: DoorPolicy::of_words(&row.minimise),
             changed_at: Some(row.updated_at),
         })
     }

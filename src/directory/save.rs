@@ -122,6 +122,7 @@ impl Directory {
             access_token,
             pace_limit: channel.per_second.and_then(|limit| i32::try_from(limit.get()).ok()),
             media_mode: channel.media.as_str().to_owned(),
+            minimise: channel.door.words(),
             created_at: now,
             updated_at: now,
         };

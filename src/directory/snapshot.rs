@@ -105,6 +105,8 @@ pub struct ApiKey {
 pub struct Snapshot {
     /// Version of the settings in the database that this was read at.
     pub version: i64,
+    /// Whether a channel leaves something out of what comes in: none of the others pays for it.
+    pub minimises: bool,
     /// In the order of their ids.
     pub apps: Vec<App>,
     pub(super) channels: HashMap<ChannelId, Arc<Channel>>,

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use time::{Duration, OffsetDateTime};
 
+use super::door::DoorPolicy;
 use crate::ids::{ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::secret::AccessToken;
 
@@ -59,6 +60,8 @@ pub struct Channel {
     pub per_second: Option<NonZeroU32>,
     /// What is done with the files that people send to it.
     pub media: MediaMode,
+    /// What of people's data is left out before it is stored.
+    pub door: DoorPolicy,
     /// When what this was read from was last changed; `None`: not stored yet. A change of anything newer is refused.
     pub changed_at: Option<OffsetDateTime>,
 }

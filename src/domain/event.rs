@@ -132,6 +132,8 @@ event_types! {
     ForgottenKeySeen = "security.forgotten_key_seen",
     /// A place of the epoch cell holds no share: with some more of them everything would be lost (our own event).
     CellPlaceLost = "security.cell_place_lost",
+    /// What somebody asked about their data is to be answered within a week, or should have been; once a day (our own event).
+    PrivacyRequestDue = "security.privacy_request_due",
     /// Something that we do not know. Kept with its exact JSON.
     Unrecognised = "unrecognised",
 }
@@ -257,6 +259,7 @@ impl fmt::Debug for Subject {
 }
 
 /// One thing out of Meta's POST, cut so that it can stand alone.
+#[derive(Clone)]
 pub struct Item {
     /// What happened.
     pub event_type: EventType,

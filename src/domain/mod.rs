@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod consent;
+pub mod door;
 pub mod endpoint;
 pub mod event;
 pub mod field_class;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use data_encoding::HEXLOWER;
 use time::{Date, OffsetDateTime};
 
 use super::callback::Kept;
@@ -11,6 +12,7 @@ use crate::domain::event::{Item, Subject};
 use crate::domain::message::{parse_callback_data, with_kept_callback_data, with_own_callback_data};
 use crate::ids::{MessageId, TenantId};
 use crate::keyring::TenantKeys;
+use crate::meta::minimise;
 
 /// Days of age at which the partition of Meta's own day dedupes alone.
 const FRESH_DAYS: i64 = 2;
@@ -70,6 +72,24 @@ pub(super) fn content<'i>(item: &'i Item, kept: &Kept) -> Cow<'i, [u8]> {
     let Some(message) = message(item) else { return Cow::Borrowed(&item.envelope) };
     let whole = kept.get(&message).and_then(|own| with_kept_callback_data(&item.envelope, message, own));
     whole.map_or_else(|| with_own_callback_data(&item.envelope, message), Cow::Owned)
+}
+
+/// An item without what its channel does not keep. What it is recognised by was made of the whole before.
+pub(super) fn minimised(item: &Item, snapshot: &Snapshot, tenant: TenantId, keys: &TenantKeys) -> Item {
+    let mut item = item.clone();
+    let Some(policy) = channel(snapshot, tenant, &item).map(|channel| channel.door).filter(|door| !door.keeps_all())
+    else {
+        return item;
+    };
+    let hash = |kind: &str, text: &str| HEXLOWER.encode(&keys.minimised(kind, text));
+    if let Some(person) = &mut item.person {
+        person.name = person.name.take().and_then(|name| minimise::name(&name, &policy, &hash));
+    }
+    // Whatever has a number of ours was read as JSON.
+    if let Some(envelope) = minimise::minimise(&item.envelope, &policy, &hash) {
+        item.envelope = envelope.into();
+    }
+    item
 }
 
 /// Our message that a status is about.

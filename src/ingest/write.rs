@@ -1,6 +1,7 @@
 //! Writes a batch: contacts, keys, seals, one statement, COMMIT. A row that Postgres refuses stands alone in the end and is
 //! kept as `unrecognised`, so that it never holds back its neighbours.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
@@ -51,13 +52,26 @@ impl Writer {
     /// Writes the items of one tenant. `Ok` means committed.
     pub(super) async fn write(&self, tenant: TenantId, items: &[Item]) -> Result<(), WriteError> {
         let result = match self.parts.store.ensure_partitions(self.parts.clock.now().date()).await {
-            Ok(()) => self.write_or_split(tenant, items).await,
+            Ok(()) => match self.minimised(tenant, items).await {
+                Ok(items) => self.write_or_split(tenant, &items).await,
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error.into()),
         };
         if let Err(error) = &result {
             tracing::warn!(error = %chain(error), items = items.len(), "a batch was not stored; Meta keeps it");
         }
         result
+    }
+
+    /// The items without what their channels do not keep. Nothing is done where all channels keep all.
+    async fn minimised<'i>(&self, tenant: TenantId, items: &'i [Item]) -> Result<Cow<'i, [Item]>, WriteError> {
+        let snapshot = self.parts.directory.snapshot();
+        if !snapshot.minimises {
+            return Ok(Cow::Borrowed(items));
+        }
+        let keys = self.parts.keyring.tenant(tenant).await?;
+        Ok(items.iter().map(|item| file::minimised(item, &snapshot, tenant, &keys)).collect())
     }
 
     /// Halves a batch until the refused item is alone. Boxed, because it calls itself.

@@ -52,6 +52,12 @@ impl TenantKeys {
         self.requests.hash(&[b"read", key.uuid().as_bytes(), contact.as_bytes()])
     }
 
+    /// What stands in the place of something that a channel does not keep: alike where that was alike.
+    #[must_use]
+    pub fn minimised(&self, kind: &str, text: &str) -> [u8; 16] {
+        self.requests.hash(&[b"minimised", kind.as_bytes(), text.as_bytes()])
+    }
+
     /// The keyed hash under which the consent of somebody who was forgotten stays proven, by the hash that found them.
     #[must_use]
     pub fn consent_proof(&self, kind: i16, identifier: &[u8]) -> [u8; 16] {

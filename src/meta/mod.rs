@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod client;
 pub mod errors;
+pub mod minimise;
 pub mod parse;
 pub mod signature;
 pub mod told;

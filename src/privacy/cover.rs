@@ -78,6 +78,10 @@ pub const TABLES: &[(&str, Cover)] = &[
         Kept("that somebody agreed or refused, under a keyed hash that is joined to nothing, as evidence; three years"),
     ),
     ("hold", Removed),
+    (
+        "privacy_request",
+        Kept("that somebody asked something by a law, and when it was answered; not who; three years from then"),
+    ),
 ];
 
 /// What stays, and why.

@@ -7,9 +7,9 @@ use super::subject::{Named, SALT};
 use super::{Privacy, PrivacyError};
 use crate::audit::Act;
 use crate::crypto::{envelope, random};
-use crate::ids::{AuditEntryId, ErasureId, TenantId};
+use crate::ids::{AuditEntryId, ErasureId, PrivacyRequestId, TenantId};
 use crate::keyring::{DekName, places};
-use crate::store::erasures::{ErasureRow, NewErasure, ReceiptRow};
+use crate::store::erasures::{ErasureRow, Inserted, NewErasure, ReceiptRow};
 
 /// Why somebody is to be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub struct Asked<'a> {
     pub reference: Option<&'a str>,
     /// Whether the epoch is stepped for it; else the next step is waited for.
     pub step_now: bool,
+    /// The request that it is made for, which ends with it.
+    pub request: Option<PrivacyRequestId>,
 }
 
 /// What is known of an erasure that was asked for.
@@ -127,13 +129,15 @@ impl Privacy {
             reference: reference.as_deref(),
             actor,
             step_now: asked.step_now,
+            request: asked.request,
         };
         let entry = self.audit.prepare(act, Vec::new()).await?;
         let receipt = entry.id;
-        if !self.store.insert_erasure(tenant, &new, entry, self.clock.now()).await? {
-            return Err(PrivacyError::UnderWay);
+        match self.store.insert_erasure(tenant, &new, entry, self.clock.now()).await? {
+            Inserted::Done => Ok((HEXLOWER.encode(&salt), receipt)),
+            Inserted::UnderWay => Err(PrivacyError::UnderWay),
+            Inserted::NoRequest => Err(PrivacyError::RequestNotChanged),
         }
-        Ok((HEXLOWER.encode(&salt), receipt))
     }
 
     async fn seal_reference(&self, tenant: TenantId, id: ErasureId, text: &str) -> Result<Vec<u8>, PrivacyError> {

@@ -9,6 +9,7 @@ mod erasure;
 mod holds;
 mod lane;
 mod receipt;
+mod requests;
 mod retention;
 mod steps;
 mod subject;
@@ -16,6 +17,7 @@ mod subject;
 pub use erasure::{Asked, Basis, Found, Progress};
 pub use holds::{HoldChange, HoldView, LONGEST as LONGEST_HOLD, NewHold};
 pub use lane::run as run_lane;
+pub use requests::{DUE_SOON, Law, NewRequest, Outcome, RequestKind, RequestView};
 pub use retention::{Attested, RetentionTerms};
 pub use steps::Next;
 pub use subject::Named;
@@ -81,6 +83,9 @@ pub enum PrivacyError {
     /// Another erasure of the same person is under way.
     #[error("this person is being erased already")]
     UnderWay,
+    /// The request is not open, or may not be given longer.
+    #[error("the request cannot be changed so")]
+    RequestNotChanged,
     /// It was changed meanwhile, or is not this key's to change.
     #[error("it cannot be changed so")]
     Refused,
@@ -103,7 +108,7 @@ impl PrivacyError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::Unknown | Self::UnderWay | Self::Refused => false,
+            Self::Unknown | Self::UnderWay | Self::Refused | Self::RequestNotChanged => false,
             Self::Store(error) => error.is_retryable(),
             Self::Keys(error) => error.is_retryable(),
             Self::Audit(_) | Self::Files => true,

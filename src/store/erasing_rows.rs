@@ -10,6 +10,8 @@ use crate::ids::{ErasureId, TenantId};
 
 /// How long an application's key stands for its request: what is older is gone anyway.
 const IDEMPOTENCY: Duration = Duration::days(2);
+/// How long it is kept that somebody was answered: as proofs of consent are.
+const REQUESTS_KEPT: Duration = Duration::days(3 * 366);
 
 /// What removes rows of one table and counts them.
 macro_rules! remove {
@@ -111,6 +113,14 @@ impl Store {
         remove!(of, tenant, id, "pair_pace", "channel_id = ANY($3) AND contact_id = ANY($2)", contacts, &channels);
         // None is in force; the reason of one that was may name the person.
         remove!(of, tenant, id, "hold", "contact_id = ANY($2)", contacts);
+        // That somebody asked, and when it was answered, stays as the proof of it; who, does not.
+        sqlx::query!(
+            "UPDATE privacy_request SET contact_id = NULL, reference = NULL, reason = NULL WHERE tenant_id = $1 AND contact_id = ANY($2)",
+            tenant.uuid(),
+            contacts,
+        )
+        .execute(&mut **of)
+        .await?;
         remove!(of, tenant, id, "contact", "contact_id = ANY($2)", contacts);
         transaction.commit().await?;
         Ok(())
@@ -134,6 +144,8 @@ impl Store {
     /// Forgets the fences of erasures that are long over: nobody remembers these contacts any more.
     pub async fn sweep_fences(&self, before: OffsetDateTime, now: OffsetDateTime) -> Result<(), StoreError> {
         sqlx::query!("DELETE FROM erased_contact WHERE erased_at < $1", before).execute(&self.eraser).await?;
+        let ended = now - REQUESTS_KEPT;
+        sqlx::query!("DELETE FROM privacy_request WHERE closed_at < $1", ended).execute(&self.eraser).await?;
         sqlx::query!("DELETE FROM consent_proof WHERE kept_until < $1", now.date()).execute(&self.eraser).await?;
         Ok(())
     }

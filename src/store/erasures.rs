@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::audit_entries::{self, NewAuditEntry};
 use super::events::{self, NewEvent};
 use super::lanes::{self, Kind};
-use super::{Store, StoreError, Transaction};
-use crate::ids::{EndpointId, ErasureId, TenantId};
+use super::{Store, StoreError, Transaction, privacy_requests};
+use crate::ids::{EndpointId, ErasureId, PrivacyRequestId, TenantId};
 
 /// What is asked for.
 #[derive(Debug)]
@@ -29,6 +29,19 @@ pub struct NewErasure<'a> {
     pub actor: Uuid,
     /// Whether the epoch is stepped for it.
     pub step_now: bool,
+    /// The request that ends with it.
+    pub request: Option<PrivacyRequestId>,
+}
+
+/// What came of storing an erasure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is worked on from now.
+    Done,
+    /// One of the contacts is being erased already.
+    UnderWay,
+    /// Its request is not open, is about something else, or has an erasure.
+    NoRequest,
 }
 
 /// An erasure as it is stored.
@@ -98,14 +111,14 @@ pub struct ReceiptRow {
 }
 
 impl Store {
-    /// Stores an erasure, to be worked on from now. False: one of the contacts is being erased already.
+    /// Stores an erasure, to be worked on from now.
     pub async fn insert_erasure(
         &self,
         tenant: TenantId,
         new: &NewErasure<'_>,
         entry: NewAuditEntry,
         now: OffsetDateTime,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Inserted, StoreError> {
         self.ensure_partitions(entry.id.day()).await?;
         let mut transaction = self.begin().await?;
         // Two requests for one person meet here.
@@ -133,12 +146,17 @@ impl Store {
             now,
         );
         if done.execute(&mut *transaction).await?.rows_affected() == 0 {
-            return Ok(false);
+            return Ok(Inserted::UnderWay);
+        }
+        if let Some(request) = new.request
+            && !privacy_requests::join_erasure(&mut transaction, tenant, request, new.id).await?
+        {
+            return Ok(Inserted::NoRequest);
         }
         lanes::ensure(&mut transaction, tenant, Kind::Privacy, new.id.uuid()).await?;
         audit_entries::insert(&mut transaction, &[entry]).await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Inserted::Done)
     }
 
     /// One erasure.
@@ -254,6 +272,7 @@ impl Store {
         }
         if let Some((certificate, entry)) = moving.certificate {
             certify(&mut transaction, tenant, id, certificate, entry).await?;
+            privacy_requests::close_with_erasure(&mut transaction, tenant, id, now).await?;
         }
         audit_entries::insert(&mut transaction, &[entry]).await?;
         transaction.commit().await?;

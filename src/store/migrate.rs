@@ -68,3 +68,24 @@ async fn key_schema(pool: &PgPool) -> Result<PgConnection, StoreError> {
         .await?;
     Ok(connection)
 }
+
+/// The columns of the data that hold envelopes alone, as the migrations make them: `table.column`, in order.
+#[must_use]
+pub fn sealed_columns() -> Vec<String> {
+    let text: String = DATA.iter().map(|migration| migration.sql.as_str()).collect::<Vec<_>>().join("\n");
+    let (mut columns, mut table) = (Vec::new(), "");
+    for line in text.lines() {
+        let code = line.split("--").next().unwrap_or_default();
+        let words: Vec<&str> = code.split([' ', ',']).filter(|word| !word.is_empty()).collect();
+        match words.as_slice() {
+            ["CREATE" | "ALTER", "TABLE", name, ..] | ["CREATE", "UNLOGGED", "TABLE", name, ..] => table = name,
+            _ => {}
+        }
+        let column = words.iter().zip(words.iter().skip(1)).find(|(_, kind)| kind.trim_end_matches(';') == "sealed");
+        if let Some((name, _)) = column.filter(|(name, _)| **name != "DOMAIN") {
+            columns.push(format!("{table}.{name}"));
+        }
+    }
+    columns.sort_unstable();
+    columns
+}

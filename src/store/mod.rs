@@ -48,6 +48,8 @@ pub mod partitions;
 pub mod pins;
 pub mod polls;
 mod pools;
+pub mod posture;
+pub mod privacy_requests;
 pub mod queued;
 mod readers;
 pub mod replay_steps;

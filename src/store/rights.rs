@@ -234,6 +234,14 @@ const DATA: &[Table] = &[
     ),
     of_tenants("erasure", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT")]),
     of_tenants(
+        "privacy_request",
+        &[
+            (Worker, "SELECT, INSERT, UPDATE"),
+            (Reader, "SELECT"),
+            (Eraser, "SELECT (tenant_id, contact_id, closed_at), UPDATE (contact_id, reference, reason), DELETE"),
+        ],
+    ),
+    of_tenants(
         "erasure_count",
         &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT"), (Eraser, "SELECT, INSERT, UPDATE")],
     ),

@@ -47,6 +47,8 @@ pub struct ChannelRow {
     pub pace_limit: Option<i32>,
     /// What is done with files that people send; a word of the table's list.
     pub media_mode: String,
+    /// What of people's data is left out; words of the table's list.
+    pub minimise: Vec<String>,
     /// Since when.
     pub created_at: OffsetDateTime,
     /// Last change.
@@ -160,7 +162,7 @@ impl Store {
         let rows = sqlx::query_as!(
             ChannelRow,
             "SELECT tenant_id, channel_id, phone_number_id, waba_id, name, access_token::bytea AS access_token, pace_limit, media_mode,
-                    created_at, updated_at
+                    minimise, created_at, updated_at
              FROM channel ORDER BY tenant_id, channel_id"
         );
         Ok(rows.fetch_all(&self.data).await?)
@@ -170,8 +172,9 @@ impl Store {
     pub async fn insert_channel(&self, row: &ChannelRow) -> Result<(), StoreError> {
         let mut transaction = self.data.begin().await?;
         sqlx::query!(
-            "INSERT INTO channel (tenant_id, channel_id, phone_number_id, waba_id, name, access_token, pace_limit, media_mode, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6::bytea, $7, $8, $9, $10)",
+            "INSERT INTO channel (tenant_id, channel_id, phone_number_id, waba_id, name, access_token, pace_limit, media_mode, minimise, created_at,
+                                  updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6::bytea, $7, $8, $9, $10, $11)",
             row.tenant_id,
             row.channel_id,
             row.phone_number_id,
@@ -180,6 +183,7 @@ impl Store {
             row.access_token,
             row.pace_limit,
             row.media_mode,
+            &row.minimise,
             row.created_at,
             row.updated_at,
         )
@@ -197,7 +201,7 @@ impl Store {
         let mut transaction = self.data.begin().await?;
         let done = sqlx::query!(
             "UPDATE channel
-             SET waba_id = $4, name = $5, access_token = $6::bytea, media_mode = $7, pace_limit = $9,
+             SET waba_id = $4, name = $5, access_token = $6::bytea, media_mode = $7, pace_limit = $9, minimise = $10,
                  updated_at = GREATEST($8, updated_at + interval '1 microsecond')
              WHERE tenant_id = $1 AND channel_id = $2 AND updated_at = $3",
             row.tenant_id,
@@ -209,6 +213,7 @@ impl Store {
             row.media_mode,
             row.updated_at,
             row.pace_limit,
+            &row.minimise,
         )
         .execute(&mut *transaction)
         .await?;

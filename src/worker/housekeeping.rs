@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Worker;
 use crate::ids::{AuditEntryId, TenantId};
+use crate::privacy::DUE_SOON;
 use crate::telemetry::{self, Trouble};
 
 /// A change made through another process is seen after at most this.
@@ -40,7 +41,7 @@ pub(super) async fn settings(worker: Worker, stop: CancellationToken) {
 }
 
 pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
-    let (mut round, mut warned, mut retained) = (0_u32, false, None);
+    let (mut round, mut warned, mut retained, mut reminded) = (0_u32, false, None, None);
     loop {
         gauges(&worker).await;
         worker.refusals.flush().await;
@@ -50,6 +51,7 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
         }
         warned = horizon(&worker, warned).await;
         retain(&worker, &mut retained).await;
+        remind(&worker, &mut reminded).await;
         if round.is_multiple_of(WIPE_EVERY) {
             worker.deliverer.client.sweep();
             if let Err(error) = worker.store.sweep_orphans(ORPHAN_BATCHES).await {
@@ -172,6 +174,26 @@ async fn retain(worker: &Worker, done: &mut Option<time::Date>) {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::warn!(%error, cause, "what is older than is kept could not be removed yet");
         }
+    }
+}
+
+/// Requests that are told of at a time: more than these nobody answers in an hour.
+const REMINDERS: i64 = 100;
+
+/// Tells once an hour of requests of people that are to be answered soon; the same is told once a day.
+async fn remind(worker: &Worker, done: &mut Option<i64>) {
+    let now = worker.clock.now();
+    let (hour, soon) = (now.unix_timestamp() / 3600, now + DUE_SOON);
+    if let Ok((open, due, overdue)) = worker.store.count_privacy_requests(now, soon).await {
+        for (state, count) in [("open", open), ("soon", due), ("overdue", overdue)] {
+            metrics::gauge!(telemetry::PRIVACY_REQUESTS, "state" => state).set(count as f64);
+        }
+    }
+    if *done != Some(hour)
+        && let Ok(due) = worker.store.due_privacy_requests(soon, REMINDERS).await
+    {
+        *done = Some(hour);
+        worker.refusals.alarms().remind_of(due);
     }
 }
 

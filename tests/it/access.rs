@@ -64,6 +64,7 @@ impl Scene {
         .await;
         let file = Self::file(&app).await;
         let erasure = Self::erasure(&app).await;
+        let request = made(&app, "/v1/privacy/requests", &json!({ "kind": "access", "law": "gdpr" })).await;
         let ids = [
             ("media", &file),
             ("endpoints", &endpoint),
@@ -75,6 +76,7 @@ impl Scene {
             ("replays", &replay),
             ("audit", &entry),
             ("erasures", &erasure),
+            ("requests", &request["id"]),
         ];
         let mut ids: BTreeMap<_, _> = ids.map(|(kind, id)| (kind, id.as_str().unwrap().to_owned())).into();
         ids.insert("channels", channel);

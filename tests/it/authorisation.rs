@@ -65,7 +65,10 @@ pub async fn operations(app: &TestApp) -> Vec<Operation> {
 /// Sends it with a body, where one belongs.
 pub async fn send(operation: &Operation, request: RequestBuilder) -> Response {
     let body = match operation.path.as_str() {
-        path @ ("/v1/contacts/{id}/reveal" | "/v1/contacts/{id}/consent") => right_body(path, ""),
+        path @ ("/v1/contacts/{id}/reveal"
+        | "/v1/contacts/{id}/consent"
+        | "/v1/privacy/requests/{id}/extend"
+        | "/v1/privacy/requests/{id}/close") => right_body(path, ""),
         _ => json!({}),
     };
     let request = if has_body(operation) { request.json(&body) } else { request };
@@ -238,6 +241,9 @@ pub fn right_body(path: &str, channel: &str) -> Value {
         "/v1/privacy/holds" => {
             json!({ "phone": "4915199900011", "reason": "x", "expires_at": "2027-01-01T00:00:00Z" })
         }
+        "/v1/privacy/requests" => json!({ "kind": "access", "law": "gdpr" }),
+        "/v1/privacy/requests/{id}/extend" => json!({ "reason": "x" }),
+        "/v1/privacy/requests/{id}/close" => json!({ "outcome": "done" }),
         "/v1/contacts/{id}/reveal" => json!({ "reason": "answer" }),
         "/v1/contacts/{id}/consent" => {
             json!({ "purpose": "marketing", "state": "granted", "occurred_at": "2026-01-02T03:04:05Z" })

@@ -6,6 +6,7 @@ mod erasing;
 mod holding;
 mod joined;
 mod kills;
+mod requests;
 mod restoring;
 mod retiring;
 

@@ -194,6 +194,8 @@ async fn nobody_reads_sealed_columns_that_are_none_of_their_business() {
         "message.answer",
         "message.fallback",
         "message.request",
+        "privacy_request.reason",
+        "privacy_request.reference",
     ];
     assert_eq!(sealed_columns_of(&mut session, "waxseal_reader").await, readable, "and no token, secret or URL");
     assert!(sealed_columns_of(&mut session, "waxseal_worker").await.len() > 10, "the scan finds sealed columns");

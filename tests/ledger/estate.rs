@@ -16,6 +16,7 @@ use waxseal::clock::Clock;
 use waxseal::config::Config;
 use waxseal::directory::App;
 use waxseal::domain::channel::{Channel, MediaMode};
+use waxseal::domain::door::DoorPolicy;
 use waxseal::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use waxseal::secret::{AppSecret, VerifyToken};
 
@@ -267,6 +268,7 @@ async fn settle(database: &str, clock: FastClock) -> (Vec<String>, Vec<ChannelId
             token: None,
             per_second: None,
             media: MediaMode::default(),
+            door: DoorPolicy::default(),
             changed_at: None,
         };
         base.directory.save_channel(&channel).await.unwrap();

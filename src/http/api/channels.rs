@@ -1,5 +1,6 @@
 //! `/v1/channels`: business phone numbers.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use axum::Json;
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::body::{self, Change, Faults, Field, request};
-use super::fields::{MediaModeText, MetaId, Name, TokenText};
+use super::fields::{MediaModeText, MetaId, MinimiseObject, Name, TokenText};
 use super::page::{self, Page};
 use super::problem::{Code, Problem, settled};
 use super::query::Params;
@@ -39,6 +40,8 @@ request! {
         messages_per_second: Option<PerSecond>,
         /// What is done with files that people send; `store` when absent.
         media: Option<MediaModeText>,
+        /// What of people's data is left out before it is stored; nothing when absent.
+        minimise: Option<MinimiseObject>,
     }
 }
 
@@ -57,6 +60,8 @@ request! {
         messages_per_second: Change<PerSecond>,
         /// What is done with files that people send from now on.
         media: Option<MediaModeText>,
+        /// What of people's data is left out from now on; what it does not name is kept.
+        minimise: Option<MinimiseObject>,
     }
 }
 
@@ -88,6 +93,9 @@ pub(super) struct ChannelJson {
     /// What is done with files that people send: `store`: they are fetched at once and kept; `proxy`: nothing is kept, who asks gets
     /// them from Meta while Meta has them; `never`: they are left at Meta.
     media: &'static str,
+    /// What is done with data of people before they are stored: `keep`, `drop` or `hash` for `names`, `locations`, `contacts` (cards of
+    /// others) and `referrals`.
+    minimise: BTreeMap<&'static str, &'static str>,
 }
 
 impl From<&Channel> for ChannelJson {
@@ -100,6 +108,7 @@ impl From<&Channel> for ChannelJson {
             can_send: channel.token.is_some(),
             messages_per_second: channel.per_second.map(NonZeroU32::get),
             media: channel.media.as_str(),
+            minimise: channel.door.all().into_iter().map(|(kind, done)| (kind, done.as_str())).collect(),
         }
     }
 }
@@ -191,6 +200,7 @@ pub(super) async fn create(
         token: new.access_token.map(|token| AccessToken::new(token.0)),
         per_second: new.messages_per_second.map(|limit| limit.0),
         media: new.media.map(|mode| mode.0).unwrap_or_default(),
+        door: new.minimise.map(|policy| policy.0).unwrap_or_default(),
         changed_at: None,
     };
     trail.leave(&who, Action::ChannelCreated, "channel", channel.id.uuid()).await?;
@@ -227,6 +237,9 @@ pub(super) async fn change(
     }
     if let Some(mode) = change.media {
         channel.media = mode.0;
+    }
+    if let Some(policy) = change.minimise {
+        channel.door = policy.0;
     }
     match change.access_token {
         Change::Keep => {}

@@ -60,6 +60,9 @@ codes! {
     ErasureUnderWay = ("erasure_under_way", CONFLICT, "The person is being erased already"),
     /// The hold is not waiting to be approved, or is over, or its approver is who asked for it, or the person is being erased.
     HoldNotChanged = ("hold_not_changed", CONFLICT, "The hold cannot be changed so"),
+    /// The request is not open, or is due, or was given longer before, or its law knows no such thing; or an erasure was begun for it, or it
+    /// is about something else.
+    RequestNotChanged = ("request_not_changed", CONFLICT, "The request cannot be changed so"),
     /// The erasure is not over yet; `GET /v1/privacy/erasures/{id}` says how far it is.
     NotCertified = ("not_certified", CONFLICT, "There is no certificate yet"),
     /// Somebody holds these data: they are shown to keys with `held:read` alone.

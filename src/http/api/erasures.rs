@@ -21,7 +21,7 @@ use super::query::Params;
 use super::target::Target;
 use crate::access::{Caller, Errand};
 use crate::audit::{Action, Audit, Object, Which};
-use crate::ids::{AuditEntryId, ContactId, EndpointId, ErasureId};
+use crate::ids::{AuditEntryId, ContactId, EndpointId, ErasureId, PrivacyRequestId};
 use crate::privacy::{Asked, Basis, Privacy, Progress};
 use crate::store::erasures::ErasureRow;
 
@@ -71,6 +71,8 @@ request! {
         reference: Option<ReferenceText>,
         /// `now` when absent.
         when: Option<WhenText>,
+        /// The request that it is made for (`/v1/privacy/requests`): it ends with the certificate.
+        request_id: Option<PrivacyRequestId>,
         /// True: counts, and does nothing.
         dry_run: Option<bool>,
     }
@@ -226,6 +228,7 @@ pub(super) async fn create(
         basis: new.basis.map_or(Basis::Request, |basis| basis.0),
         reference: new.reference.as_ref().map(|reference| reference.0.as_str()),
         step_now: new.when.is_none_or(|when| when.0),
+        request: new.request_id,
     };
     let act = errand.act(&who, Action::ErasureRequested, Object::one("erasure", id.uuid()));
     let (subject_salt, receipt) = privacy.erase(id, &asked, act).await?;

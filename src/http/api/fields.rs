@@ -1,5 +1,7 @@
 //! The kinds of value that bodies hold. Each says what it expects and quotes nothing.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -12,9 +14,10 @@ use crate::access::permissions::ADMIN;
 use crate::access::{Permission, Permissions};
 use crate::config::looks_like_an_example;
 use crate::domain::channel::MediaMode;
+use crate::domain::door::{DoorPolicy, Treatment};
 use crate::domain::endpoint::{Filter, Format, State, parse_url};
 use crate::domain::message::{OnDoubt, Priority};
-use crate::ids::{ChannelId, ContactId, EventId, PhoneNumberId, WabaId};
+use crate::ids::{ChannelId, ContactId, EventId, PhoneNumberId, PrivacyRequestId, WabaId};
 
 pub(super) fn value<T: DeserializeOwned>(json: &RawValue, at: &str, faults: &mut Faults, expected: &str) -> Option<T> {
     serde_json::from_str(json.get()).ok().or_else(|| faults.note(at, "type", expected))
@@ -201,6 +204,27 @@ impl Field for OnDoubtText {
     }
 }
 
+/// What is done with data of people before they are stored: `{"names": "drop", "locations": "hash"}`. `keep`, `drop` or `hash` for
+/// `names`, `locations`, `contacts` and `referrals`; what is absent is kept.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(value_type = Object)]
+pub(super) struct MinimiseObject(pub(super) DoorPolicy);
+
+impl Field for MinimiseObject {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let given: BTreeMap<String, String> = value(json, at, faults, "an object of texts")?;
+        let (mut policy, mut is_good) = (DoorPolicy::default(), true);
+        for (kind, word) in given {
+            let done = Treatment::parse(&word).and_then(|treatment| policy.set(&kind, treatment));
+            if done.is_none() {
+                let expected = "keep, drop or hash for names, locations, contacts, referrals";
+                is_good = faults.note(at, "choice", expected).unwrap_or(false);
+            }
+        }
+        is_good.then_some(Self(policy))
+    }
+}
+
 /// `store`: files that people send are fetched at once and kept. `proxy`: nothing is kept, and who asks gets them from Meta while Meta
 /// has them, seven days. `never`: they are left at Meta.
 #[derive(Debug, Clone, Copy, ToSchema)]
@@ -240,7 +264,7 @@ macro_rules! ids {
     )+};
 }
 
-ids!(ChannelId, ContactId, EventId);
+ids!(ChannelId, ContactId, EventId, PrivacyRequestId);
 
 impl Field for OffsetDateTime {
     fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {

@@ -35,6 +35,7 @@ mod messages;
 mod named;
 mod openapi;
 mod page;
+mod privacy_requests;
 pub(super) mod problem;
 mod query;
 mod registration;

@@ -106,6 +106,8 @@ id_cursors! {
     ErasureCursor = b'x',
     /// In the list of holds, newest first.
     HoldCursor = b'h',
+    /// In the list of requests about data, newest first.
+    PrivacyRequestCursor = b'q',
 }
 
 macro_rules! time_cursors {

@@ -190,6 +190,7 @@ impl From<PrivacyError> for Problem {
         match error {
             PrivacyError::Unknown => Self::new(Code::NotFound),
             PrivacyError::UnderWay => Self::new(Code::ErasureUnderWay),
+            PrivacyError::RequestNotChanged => Self::new(Code::RequestNotChanged),
             PrivacyError::Refused => Self::new(Code::HoldNotChanged),
             other => Self::of_inside(&other, other.is_retryable()),
         }

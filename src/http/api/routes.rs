@@ -16,8 +16,8 @@ use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
     apps, attempts, audit, audit_scope, channel_state, channels, consent, contacts, dead_letters, decoys, docs,
-    endpoints, erasures, events, holds, key_changes, keys, media, media_links, messages, openapi, registration,
-    replays, retention, sending, stream, templates, uploads, windows,
+    endpoints, erasures, events, holds, key_changes, keys, media, media_links, messages, openapi, privacy_requests,
+    registration, replays, retention, sending, stream, templates, uploads, windows,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -154,6 +154,11 @@ fn of_the_house() -> impl Iterator<Item = Route> {
         needs(Permission::PrivacyHold, routes!(holds::create)),
         needs(Permission::PrivacyHold, routes!(holds::approve)),
         needs(Permission::PrivacyHold, routes!(holds::release)),
+        needs(Permission::PrivacyRead, routes!(privacy_requests::list)),
+        needs(Permission::PrivacyErase, routes!(privacy_requests::create)),
+        needs(Permission::PrivacyRead, routes!(privacy_requests::show)),
+        needs(Permission::PrivacyErase, routes!(privacy_requests::extend)),
+        needs(Permission::PrivacyErase, routes!(privacy_requests::close)),
         needs(Permission::PrivacyRead, routes!(retention::show)),
         needs(Permission::KeysRead, routes!(keys::list)),
         needs(Permission::KeysManage, routes!(keys::create)),

@@ -54,6 +54,8 @@ INSERT INTO erasure_count SELECT a, id, 'event', 1 FROM known;
 INSERT INTO erasure_receipt SELECT a, id, id, 'pending', NULL FROM known;
 INSERT INTO erased_contact SELECT a, id, at FROM known;
 INSERT INTO consent_proof SELECT a, hash, id, 'marketing', 'granted', 'api', at, today FROM known;
+INSERT INTO privacy_request (tenant_id, request_id, kind, law, state, actor_id, received_at, due_at)
+    SELECT a, id, 'access', 'gdpr', 'open', id, at, at FROM known;
 INSERT INTO hold (tenant_id, hold_id, contact_id, state, reason, owner_id, created_at, expires_at)
     SELECT a, id, id, 'requested', content, id, at, at FROM known;
 INSERT INTO waxseal_keys.tenant_kek SELECT a, id, 1, wrapped, true, at FROM known;

@@ -1,0 +1,113 @@
+//! What is sealed, and what opens it.
+
+use time::Duration;
+
+use super::super::State;
+use super::super::facts::Facts;
+use super::{Verdict, some, verdict, yours};
+
+pub(super) fn content_sealed(facts: &Facts) -> Verdict {
+    let samples = &facts.samples;
+    if samples.rows == 0 {
+        return verdict(true, "nothing is stored yet that could be looked at".to_owned());
+    }
+    let drawn = format!("{} rows drawn of {}", samples.rows, samples.columns.join(", "));
+    match samples.faults.first() {
+        None => verdict(
+            true,
+            format!("{drawn}: {} opened in their place, {} have no key any more", samples.opened, samples.forgotten),
+        ),
+        Some((column, row)) => {
+            verdict(false, format!("{drawn}: {} are damaged or not sealed, first {column} {row}", samples.faults.len()))
+        }
+    }
+}
+
+pub(super) fn no_plaintext(facts: &Facts) -> Verdict {
+    if !facts.refuses_plaintext {
+        return verdict(false, "the check of the domain \"sealed\" is gone: Postgres would store plaintext".to_owned());
+    }
+    if !facts.open_columns.is_empty() {
+        return verdict(false, format!("no longer of the domain \"sealed\": {}", some(&facts.open_columns)));
+    }
+    verdict(true, format!("Postgres refuses anything but envelopes in {} columns", facts.sealed_columns))
+}
+
+pub(super) fn end_to_end(_: &Facts) -> Verdict {
+    yours(
+        "Meta reads every message on its side, by your contract with Meta: what is true here is sealing from the first byte on",
+    )
+}
+
+pub(super) fn backups(facts: &Facts) -> Verdict {
+    let days = facts.backup_days;
+    (
+        State::Yours,
+        format!("what a backup holds is as sealed as the database; you said that they are kept for {days} days"),
+    )
+}
+
+pub(super) fn kms(facts: &Facts) -> Verdict {
+    let top = &facts.top;
+    match &top.kms_fault {
+        Some(fault) => verdict(false, format!("{}: {fault}", top.kms)),
+        None => verdict(true, format!("{} answers and opens the root", top.kms)),
+    }
+}
+
+pub(super) fn epoch_cell(facts: &Facts) -> Verdict {
+    let top = &facts.top;
+    let lost: Vec<String> =
+        top.places.iter().filter_map(|(path, fault)| Some(format!("{path}: {}", fault.as_ref()?))).collect();
+    if top.places.is_empty() {
+        let words = "none (keys.cell_files): an old copy of the key tables opens what was forgotten";
+        return verdict(false, words.to_owned());
+    }
+    if !lost.is_empty() {
+        return verdict(false, some(&lost));
+    }
+    let (places, needed, disks) = (top.places.len(), top.needed, top.disks);
+    let told = format!("{places} places on {disks} disks hold their share, {needed} are needed");
+    if places < 2 {
+        return verdict(false, format!("{told}: when that file is lost, everything is"));
+    }
+    if top.has_leftovers {
+        return verdict(false, format!("{told}; one still holds a share of before"));
+    }
+    verdict(true, told)
+}
+
+pub(super) fn epoch_step(facts: &Facts) -> Verdict {
+    let top = &facts.top;
+    let stepped = top.stepped_at.map_or_else(|| "never stepped".to_owned(), |at| format!("stepped on {}", at.date()));
+    match top.waits_since {
+        Some(since) if facts.now - since > top.step_within + Duration::HOUR => {
+            verdict(false, format!("epoch {}, {stepped}; what was forgotten waits since {}", top.epoch, since.date()))
+        }
+        Some(_) => {
+            verdict(true, format!("epoch {}, {stepped}; something forgotten waits for the next step", top.epoch))
+        }
+        None => verdict(true, format!("epoch {}, {stepped}; nothing that was forgotten waits", top.epoch)),
+    }
+}
+
+pub(super) fn separate_stores(facts: &Facts) -> Verdict {
+    let (data, keys, top) = (&facts.data, &facts.key_store, &facts.top);
+    let mut wrong = Vec::new();
+    if data.server == keys.server {
+        wrong.push("data and keys are on one database server (keys.url)");
+    }
+    if top.places.is_empty() {
+        wrong.push("there is no epoch cell");
+    } else if top.beside_secret {
+        wrong.push("a place of the cell is on the disk of the KMS secret");
+    }
+    let told = format!(
+        "data in {}, keys in {}, {} places of the cell, KMS {}",
+        data.database,
+        keys.database,
+        top.places.len(),
+        top.kms
+    );
+    if wrong.is_empty() { verdict(true, told) } else { verdict(false, wrong.join("; ")) }
+}

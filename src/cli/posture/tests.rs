@@ -1,0 +1,185 @@
+//! An installation in which all is well, and each control turned off in it.
+
+use time::Duration;
+use time::macros::datetime;
+
+use super::facts::{Facts, Key, Listener, Log, Number, Receiver, Top};
+use super::samples::Samples;
+use super::{State, judge, show, stores};
+use crate::privacy::Attested;
+use crate::store::posture::{ErasureCounts, HoldCounts, Reached};
+
+/// An installation in which everything is as it should be.
+fn good() -> Facts {
+    let now = datetime!(2026-11-24 12:00 UTC);
+    let reached =
+        |server| Reached { encrypted: true, address: Some("10.0.0.5".into()), database: "waxseal".into(), server };
+    let listener = |name, at: &str, tls| Listener { name, at: at.parse().unwrap(), tls, mutual: false };
+    Facts {
+        now,
+        listeners: vec![
+            listener("public", "0.0.0.0:8080", true),
+            listener("internal", "127.0.0.1:8081", false),
+            listener("admin", "127.0.0.1:8082", false),
+        ],
+        data: reached(1),
+        key_store: reached(2),
+        rows_kept: Ok(()),
+        keys: vec![Key {
+            name: "crm".into(),
+            admin: true,
+            personal: true,
+            unmasked: true,
+            confined: true,
+            budget: true,
+            life: Duration::days(365),
+            idle: false,
+        }],
+        receivers: vec![Receiver { name: "crm".into(), encrypted: true, fields: "masked", full: false }],
+        numbers: vec![Number {
+            name: "shop".into(),
+            facts: Some(serde_json::json!({
+                "is_official_business_account": true, "name_status": "APPROVED", "token_valid": true
+            })),
+        }],
+        pins: (1, 1),
+        apps: 1,
+        old_secrets: Vec::new(),
+        samples: Samples { columns: vec!["contact.profile"], rows: 3, opened: 3, ..Samples::default() },
+        refuses_plaintext: true,
+        open_columns: Vec::new(),
+        sealed_columns: 20,
+        top: Top {
+            kms: "openbao",
+            kms_fault: None,
+            places: ["/a", "/b", "/c"].map(|path| (path.to_owned(), None)).to_vec(),
+            needed: 2,
+            disks: 3,
+            beside_secret: false,
+            has_leftovers: false,
+            epoch: 7,
+            stepped_at: Some(now - Duration::DAY),
+            waits_since: None,
+            step_within: Duration::DAY,
+        },
+        log: Log { checked: Ok((10, 2)), waits: Duration::ZERO, newest_checkpoint: Some(now), witnesses: 2, quorum: 1 },
+        content_days: Some(90),
+        backup_days: 30,
+        oldest: vec![Attested {
+            class: "event".into(),
+            oldest: now.date() - Duration::days(20),
+            horizon: Some(now.date() - Duration::days(90)),
+        }],
+        attested_on: Some(now.date()),
+        founded_on: now.date() - Duration::days(100),
+        erasures: ErasureCounts::default(),
+        holds: HoldCounts::default(),
+        requests: (1, 1, 0),
+        consent: true,
+        window: true,
+        decoys: true,
+        alarm_receivers: 1,
+        at_the_door: vec![("shop".into(), Some("drops locations".into()))],
+        graph: "v25.0".into(),
+        media: "files are not kept".into(),
+    }
+}
+
+fn red(facts: &Facts) -> Vec<&'static str> {
+    judge::all(facts).into_iter().filter(|one| one.state == State::Red).map(|one| one.name).collect()
+}
+
+#[test]
+fn nothing_is_red_where_everything_is_as_it_should_be() {
+    assert_eq!(red(&good()), Vec::<&str>::new());
+    assert!(judge::all(&good()).iter().all(|one| !one.evidence.is_empty()));
+}
+
+type TurnOff = fn(&mut Facts);
+
+/// Each control that can be red, and what turns it off.
+const OFF: &[(&str, TurnOff)] = &[
+    ("content-sealed", |facts| facts.samples.faults.push(("contact.profile", uuid::Uuid::nil()))),
+    ("no-plaintext", |facts| facts.refuses_plaintext = false),
+    ("no-plaintext", |facts| facts.open_columns.push("message.request".into())),
+    ("two-step", |facts| facts.pins = (2, 1)),
+    ("verified-profile", |facts| facts.numbers[0].facts = Some(serde_json::json!({ "name_status": "DECLINED" }))),
+    ("endpoints", |facts| facts.receivers[0].encrypted = false),
+    ("tokens", |facts| facts.numbers[0].facts = Some(serde_json::json!({ "token_valid": false }))),
+    ("erasures", |facts| facts.erasures.overdue = 1),
+    ("requests", |facts| facts.requests = (1, 0, 1)),
+    ("holds", |facts| facts.holds.ending = 1),
+    ("holds", |facts| facts.holds.unapproved = 1),
+    ("consent", |facts| facts.consent = false),
+    ("public-listener", |facts| facts.listeners[0].tls = false),
+    ("internal-listener", |facts| facts.listeners[1].at = "0.0.0.0:8081".parse().unwrap()),
+    ("admin-listener", |facts| facts.listeners[2].at = "10.0.0.1:8082".parse().unwrap()),
+    ("webhook-signature", |facts| facts.apps = 0),
+    ("webhook-signature", |facts| facts.old_secrets.push(("app".into(), facts.now - Duration::days(31)))),
+    ("database-transport", |facts| facts.data.encrypted = false),
+    ("database-transport", |facts| facts.key_store.encrypted = false),
+    ("tenant-rows", |facts| facts.rows_kept = Err("off".into())),
+    ("key-expiry", |facts| facts.keys[0].life = Duration::days(400)),
+    ("idle-keys", |facts| facts.keys[0].idle = true),
+    ("admin-keys", |facts| facts.keys.push(Key { admin: true, ..Key::default() })),
+    ("second-factor", |facts| facts.keys.push(Key { personal: true, budget: true, ..Key::default() })),
+    ("read-budgets", |facts| facts.keys[0].budget = false),
+    ("kms", |facts| facts.top.kms_fault = Some("sealed".into())),
+    ("epoch-cell", |facts| facts.top.places[1].1 = Some("it cannot be read".into())),
+    ("epoch-cell", |facts| facts.top.has_leftovers = true),
+    ("epoch-step", |facts| facts.top.waits_since = Some(facts.now - Duration::days(3))),
+    ("audit-log", |facts| facts.log.checked = Err("entry 4 was changed".into())),
+    ("audit-tree", |facts| facts.log.waits = Duration::HOUR),
+    ("witnesses", |facts| facts.log.quorum = 0),
+    ("alarms", |facts| facts.decoys = false),
+    ("alarms", |facts| facts.alarm_receivers = 0),
+    ("content-age", |facts| facts.content_days = None),
+    ("content-age", |facts| facts.content_days = Some(365)),
+    ("retention", |facts| facts.oldest[0].oldest -= Duration::days(100)),
+    ("attestation", |facts| facts.attested_on = None),
+    ("separate-stores", |facts| facts.key_store.server = 1),
+    ("separate-stores", |facts| facts.top.beside_secret = true),
+];
+
+#[test]
+fn each_control_turns_red_alone_when_what_it_rests_on_is_off() {
+    for (name, off) in OFF {
+        let mut facts = good();
+        off(&mut facts);
+        assert_eq!(red(&facts), [*name], "{name}");
+    }
+    let mut facts = good();
+    facts.keys[0] = Key { personal: true, unmasked: true, ..Key::default() };
+    assert_eq!(red(&facts), ["masking", "second-factor", "read-budgets"]);
+}
+
+#[test]
+fn every_control_can_be_red_or_is_left_to_people() {
+    let left = ["end-to-end", "updates", "phishing", "backups", "training", "masking", "models", "minimisation"];
+    for name in judge::NAMES {
+        assert!(OFF.iter().any(|(off, _)| off == name) || left.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn the_stores_say_what_opens_only_together() {
+    let told = stores::reveals(&good());
+    let of = |stolen: &str| told.iter().find(|one| one.stolen == stolen).unwrap().reveals.clone();
+    assert!(of("keys + KMS secret").contains("nothing opens"));
+    let mut bare = good();
+    bare.top.places.clear();
+    let told = stores::reveals(&bare);
+    assert!(told.iter().any(|one| one.stolen == "keys + KMS secret" && one.reveals.contains("the keys open")));
+}
+
+#[test]
+fn an_accepted_control_stays_red_and_is_marked() {
+    let mut facts = good();
+    facts.log.quorum = 0;
+    let (controls, reveals, accepted) = (judge::all(&facts), stores::reveals(&facts), ["witnesses".to_owned()]);
+    let mut out = Vec::new();
+    show::Told { controls: &controls, reveals: &reveals, accepted: &accepted }.text(&mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("red*   witnesses") && text.contains("1 red"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+}
