@@ -34,6 +34,7 @@ psql=("$bin/psql" -X -q -v ON_ERROR_STOP=1 -h "$folder" -U waxseal -d postgres)
 # What sqlx itself would have made: a query of ours counts its rows.
 "${psql[@]}" -c 'CREATE TABLE _sqlx_migrations (version bigint PRIMARY KEY, description text NOT NULL,
     installed_on timestamptz NOT NULL DEFAULT now(), success boolean NOT NULL, checksum bytea NOT NULL, execution_time bigint NOT NULL)'
+"${psql[@]}" -c 'CREATE TABLE waxseal_keys._sqlx_migrations (LIKE _sqlx_migrations)'
 for migration in migrations/keys/*.sql migrations/data/*.sql; do
     echo "applying $migration"
     "${psql[@]}" -f "$migration"

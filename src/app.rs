@@ -1,5 +1,6 @@
 //! The composition root: puts the rooms together, starts them in order, and stops them in the other order.
 
+mod backup;
 mod bootstrap;
 mod database;
 mod incoming;
@@ -42,6 +43,7 @@ use crate::store::Store;
 use crate::telemetry;
 use crate::worker::{Lease, Worker};
 
+pub use backup::{elsewhere, epoch_of_cell, restoring};
 pub use database::RowsKept;
 
 /// How long an endpoint may take to accept a connection.
@@ -221,6 +223,7 @@ impl Gateway {
         let ingest = Ingest::start(&parts, incoming::limits(config), &ingest_stage.tasks, &ingest_stage.stop);
         let deliverer = Deliverer { bells: bells.clone(), ..base.deliverer(config)? };
         let privacy = base.privacy_with(config, contacts.clone(), bells.clone(), files.clone());
+        privacy.forget_restored().await.context("people whom a restore brought back could not be forgotten again")?;
         let sender = base.sender_with(
             config,
             contacts,

@@ -7,6 +7,7 @@ pub mod cli;
 
 pub mod app;
 
+pub mod backup;
 pub mod http;
 pub mod worker;
 

@@ -12,7 +12,7 @@ const RINGS: &[&[&str]] = &[
     &["main"],
     &["cli"],
     &["app"],
-    &["http", "worker"],
+    &["backup", "http", "worker"],
     &["access", "deliver", "ingest", "media", "privacy", "send"],
     &["audit", "directory"],
     &["keyring"],
@@ -45,7 +45,7 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// Files of `store` that may use the pool that owns the tables.
-const OWNERS: &[&str] = &["migrate.rs", "partitions.rs", "pools.rs", "row_security.rs"];
+const OWNERS: &[&str] = &["dumping.rs", "migrate.rs", "partitions.rs", "pools.rs", "restoring.rs", "row_security.rs"];
 
 const LINES_PER_FILE: usize = 400;
 

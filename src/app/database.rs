@@ -29,6 +29,11 @@ pub enum RowsKept {
     Later,
 }
 
+/// Connects as the owner of the tables, and does nothing else.
+pub(super) fn unopened(config: &Config) -> anyhow::Result<Store> {
+    Ok(Store::connect_lazily(&pools(config, None))?)
+}
+
 /// Connects, migrates and takes on the roles.
 pub(super) async fn open(config: &Config) -> anyhow::Result<(Store, RowsKept)> {
     let login = Store::connect_lazily(&pools(config, None))?;

@@ -148,6 +148,12 @@ actions! {
     KeysRotated = "keys.rotated",
     /// The root share is about to be wrapped under another KMS secret.
     KeysRewrapped = "keys.rewrapped",
+    /// A backup is about to be made; `details` says of what.
+    BackupMade = "backup.made",
+    /// A backup was restored somewhere else and tried, and thrown away.
+    BackupDrilled = "backup.drilled",
+    /// This installation was restored from a backup.
+    BackupRestored = "backup.restored",
     /// Events came in and were sealed; a sum of some seconds.
     EventsStored = "events.stored",
     /// Events were opened and handed to an endpoint; a sum of some seconds.

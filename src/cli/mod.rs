@@ -1,6 +1,7 @@
 //! The command line: what the binary can be asked to do.
 
 mod audit;
+mod backup;
 mod breach;
 mod contact;
 mod dead_letters;
@@ -21,6 +22,7 @@ mod progress;
 mod record;
 mod replay;
 mod request;
+mod restore;
 mod rows;
 mod send;
 mod serve;
@@ -125,6 +127,10 @@ enum Verb {
     Record(record::RecordArgs),
     /// How far a breach went: what was reached in a time, and how many people it is about.
     Breach(breach::BreachArgs),
+    /// Copy everything, encrypted for two recipients or more, and signed.
+    Backup(backup::BackupArgs),
+    /// Fill empty databases from a backup, or try whether it could be done.
+    Restore(restore::RestoreArgs),
     /// Check what the audit log gave out: offline, with files alone.
     #[command(subcommand)]
     Verify(verify::VerifyVerb),
@@ -206,7 +212,9 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Posture(args) => return Box::pin(posture::run(&config()?, args, out)).await,
         Verb::Record(args) => Box::pin(record::run(&config()?, args, out)).await?,
         Verb::Breach(args) => breach::run(&config()?, args, out).await?,
-        Verb::Verify(verb) => return verify::run(verb, out),
+        Verb::Backup(args) => Box::pin(backup::run(&config()?, args, out)).await?,
+        Verb::Restore(args) => Box::pin(restore::run(&config()?, args, out)).await?,
+        Verb::Verify(verb) => return Box::pin(verify::run(verb, out)).await,
         Verb::Witness(args) => return witness::run(args, out).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -43,7 +43,10 @@ const fn needed(verb: &Verb) -> Option<Permission> {
             | ChannelVerb::Remove { .. },
         ) => Permission::ChannelsManage,
         Verb::Channel(ChannelVerb::Pin { .. } | ChannelVerb::Register { .. }) => Permission::NumbersManage,
-        Verb::Keys(KeyTreeVerb::Step | KeyTreeVerb::Rotate { .. } | KeyTreeVerb::Rewrap) => Permission::KeyTreeManage,
+        // Whoever holds a backup and an identity holds all that there is.
+        Verb::Keys(KeyTreeVerb::Step | KeyTreeVerb::Rotate { .. } | KeyTreeVerb::Rewrap)
+        | Verb::Backup(_)
+        | Verb::Restore(_) => Permission::KeyTreeManage,
         Verb::Media(MediaVerb::List(_) | MediaVerb::Show { .. } | MediaVerb::Get(_) | MediaVerb::Link { .. }) => {
             Permission::MediaRead
         }
@@ -152,6 +155,9 @@ mod tests {
         ("message show", "ID"),
         ("message cancel", "ID"),
         ("dev postgres", "-- true"),
+        ("backup", "--to x --recipient x"),
+        ("restore", "x --identity x --key x"),
+        ("verify backup", "x --key x"),
         ("audit proof", "1"),
         ("audit export", "x"),
         ("breach", "--from 1h"),

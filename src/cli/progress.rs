@@ -44,6 +44,49 @@ impl Progress {
     }
 }
 
+/// A line that says how far one thing after another has come.
+pub(super) struct Steps {
+    shown: String,
+    drawn: Instant,
+    is_shown: bool,
+}
+
+impl Steps {
+    pub(super) fn new() -> Self {
+        Self { shown: String::new(), drawn: Instant::now(), is_shown: stderr().is_terminal() }
+    }
+
+    /// So much of it is done; of how much is not always known.
+    pub(super) fn tell(&mut self, what: &str, done: u64, all: u64) {
+        let is_other = self.shown != what;
+        if self.is_shown && (is_other || done == all || self.drawn.elapsed() >= EVERY) {
+            let begin = if is_other && !self.shown.is_empty() { "\n" } else { "\r" };
+            self.drawn = Instant::now();
+            what.clone_into(&mut self.shown);
+            // A terminal that is gone is no reason to stop.
+            let _drawn = write!(stderr(), "{begin}{}", step(what, done, all));
+        }
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        if !self.shown.is_empty() {
+            let _ended = writeln!(stderr());
+        }
+    }
+}
+
+fn step(what: &str, done: u64, all: u64) -> String {
+    if all == 0 {
+        return format!("{what:>17}  {done}");
+    }
+    let part = |of: u64| u64::try_from(u128::from(done) * u128::from(of) / u128::from(all)).unwrap_or(of).min(of);
+    let filled = part(WIDTH);
+    let bar: String = (0..WIDTH).map(|at| if at < filled { '█' } else { '░' }).collect();
+    format!("{what:>17}  {bar}  {:>3} %", part(100))
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.is_shown {
@@ -84,6 +127,12 @@ mod tests {
         ] {
             assert_eq!(shown(bytes), text);
         }
+    }
+
+    #[test]
+    fn a_step_is_a_bar_where_its_end_is_known() {
+        assert_eq!(step("data.tar.zst.age", 1, 2), " data.tar.zst.age  ███████████████░░░░░░░░░░░░░░░   50 %");
+        assert_eq!(step("files.tar.zst.age", 7, 0), "files.tar.zst.age  7");
     }
 
     #[test]

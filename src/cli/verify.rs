@@ -66,6 +66,8 @@ pub(super) enum VerifyVerb {
         #[command(flatten)]
         trust: Trust,
     },
+    /// Check a backup: that its manifest is signed, and that every archive is the one that it lists. Opens nothing.
+    Backup(super::restore::VerifyArgs),
     /// Check an exported log: checkpoint, every tile, every entry.
     Bundle {
         /// What `waxseal audit export` wrote.
@@ -127,7 +129,7 @@ impl std::fmt::Display for Verdict {
 /// Why a check ended early.
 type Checked<T> = Result<T, Verdict>;
 
-pub(super) fn run(verb: VerifyVerb, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(verb: VerifyVerb, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
     let verdict = match verb {
         VerifyVerb::Checkpoint { checkpoint, trust } => {
             let (policy, note) = (trust.policy()?, read(&checkpoint)?);
@@ -146,6 +148,10 @@ pub(super) fn run(verb: VerifyVerb, out: &mut (dyn Write + Send)) -> anyhow::Res
             let subject = subject.zip(salt).map(|(name, salt)| named(&name, &salt)).transpose()?;
             certificate::check(&policy, &text, subject.as_ref())
         }
+        VerifyVerb::Backup(args) => match super::restore::verify(args).await? {
+            Ok(what) => Ok(what),
+            Err(why) => Err(Verdict::Diverged(why)),
+        },
         VerifyVerb::Bundle { bundle, trust } => whole(&trust.policy()?, &bundle),
     };
     let verdict = verdict.map_or_else(|verdict| verdict, Verdict::Ok);

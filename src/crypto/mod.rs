@@ -1,6 +1,7 @@
-//! Cryptography without domain nouns: the envelope, the wrapping of keys, keyed hashes, randomness.
+//! Cryptography without domain nouns: the envelope, the wrapping of keys, keyed hashes, randomness, and files in the format of age.
 //! `docs/envelope.md` specifies every byte that is stored.
 
+pub mod age;
 pub mod cell;
 pub mod chunks;
 pub mod context;

@@ -75,6 +75,13 @@ impl CellState {
 }
 
 impl Cell {
+    /// The newest epoch of which a place holds a share of this installation's cell. Waits for disks.
+    #[must_use]
+    pub fn newest_epoch(&self, installation: Uuid) -> Option<i64> {
+        let slots = self.read().into_iter().flatten().flatten();
+        slots.filter(|slot| slot.installation == installation).map(|slot| slot.epoch).max()
+    }
+
     /// A cell in these places, of which `needed` give it. No places: no cell.
     #[must_use]
     pub fn new(places: Vec<PathBuf>, needed: u8) -> Self {

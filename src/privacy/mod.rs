@@ -10,6 +10,7 @@ mod holds;
 mod lane;
 mod receipt;
 mod requests;
+mod restored;
 mod retention;
 mod steps;
 mod subject;

@@ -3,6 +3,7 @@
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnection, PgPool};
 
+use super::dumping::Side;
 use super::{Store, StoreError};
 
 static DATA: Migrator = sqlx::migrate!("migrations/data");
@@ -48,6 +49,22 @@ impl Store {
         let mut keys = key_schema(self.key_owner.unbounded()).await?;
         KEYS.run(&mut keys).await?;
         Ok(())
+    }
+
+    /// Brings an empty schema up to where a backup was made, on a connection of its own.
+    pub(super) async fn migrate_to(&self, side: Side, version: i64) -> Result<(), MigrationError> {
+        let (known, mut connection) = match side {
+            Side::Data => (&DATA, self.owner.unbounded().acquire().await.map_err(StoreError::from)?.detach()),
+            Side::Keys => (&KEYS, key_schema(self.key_owner.unbounded()).await?),
+        };
+        known.run_to(version, &mut connection).await?;
+        Ok(())
+    }
+
+    /// Whether this release knows a migration.
+    #[must_use]
+    pub fn knows_schema(side: Side, version: i64) -> bool {
+        if side == Side::Data { DATA.version_exists(version) } else { KEYS.version_exists(version) }
     }
 
     /// How many migrations of the data schema this release knows and the database lacks.

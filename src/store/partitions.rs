@@ -74,6 +74,19 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
+    /// The statements that make the partition of a day, which a backup names; nothing where it is no partition of ours.
+    pub(super) fn statements_for(table: &str, partition: &str) -> Option<[String; 2]> {
+        let day = Date::parse(partition.rsplit_once('_')?.1, format_description!("[year][month][day]")).ok()?;
+        let next = day.next_day()?;
+        let is_ours = PARTITIONED.contains(&table) && partition_name(table, day) == partition;
+        is_ours.then(|| {
+            [
+                format!("CREATE TABLE {partition} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"),
+                format!("ALTER TABLE {table} ATTACH PARTITION {partition} FOR VALUES FROM ('{day}') TO ('{next}')"),
+            ]
+        })
+    }
+
     /// The days before `end` that a table has a partition for, the oldest first.
     pub(super) async fn partitioned_days(&self, table: &str, end: Date) -> Result<Vec<Date>, StoreError> {
         let names = sqlx::query_scalar!(

@@ -295,6 +295,11 @@ pub(super) const KEYS_PART: Part =
     Part { roles: &Role::OF_KEYS, stamped: "waxseal_keys.installation", schema: Some("waxseal_keys"), tables: KEYS };
 
 impl Part {
+    /// Its tables, without their schema.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.tables.iter().map(|table| table.name.rsplit_once('.').map_or(table.name, |(_, name)| name))
+    }
+
     /// What puts the rights in force, whatever was in force before: a transaction for each table, so that none waits for another.
     /// `current_schema` is the one that the data lies in, quoted.
     pub(super) fn statements(&self, prefix: &RolePrefix, current_schema: &str) -> Vec<String> {

@@ -3,6 +3,7 @@
 #[cfg(feature = "s3")]
 mod bucket;
 mod directory;
+mod whole;
 
 use std::io::{Error, ErrorKind};
 use std::ops::Range;
@@ -21,6 +22,7 @@ use crate::keyring::places;
 #[cfg(feature = "s3")]
 use bucket::{Bucket, Upload};
 use directory::{Directory, Unfinished};
+pub use whole::PuttingBack;
 
 /// Unfinished files of a directory are removed at this age: nobody is still writing them.
 const ABANDONED: Duration = Duration::DAY;
