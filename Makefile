@@ -25,6 +25,7 @@ run: ensure ## Start everything on this machine: Postgres, a simulated Meta, a d
 test: ensure ## Run all tests, documentation included, against a throw-away Postgres
 	@scripts/ensure-sdk.sh
 	@scripts/ensure-brokers.sh
+	@scripts/ensure-age.sh
 	$(call say,building)
 	@cargo build --all-features
 	$(call say,testing against a throw-away Postgres)

@@ -1,9 +1,10 @@
 //! `make bench`: how many webhooks a second this build proves, seals, stores and answers, and how many events it delivers, on a
 //! Postgres that is made for it and deleted afterwards. `docs/performance.md` says what is measured and what is not. Nothing
 //! else is written. The argument `in` measures the way in alone, `out` the way out to apps
-//! alone, `audit` the audit log alone, `send` the way out to Meta alone; `keys` the key tree, `privacy` the erasure of people: no other run measures these.
+//! alone, `audit` the audit log alone, `send` the way out to Meta alone; `keys` the key tree, `privacy` the erasure of people, `backup` a backup: no other run measures these.
 
 mod audit;
+mod backup;
 mod bench;
 mod ceiling;
 mod closed;
@@ -85,6 +86,12 @@ async fn measure() -> anyhow::Result<()> {
         let findings = keys::run(&bench, &server).await?;
         report.push_str(&keys::render(&findings));
         report.push_str(&table::verdicts(&keys::judge(&findings)));
+        return Ok(std::io::stdout().write_all(report.as_bytes())?);
+    }
+    if alone("backup") {
+        let findings = backup::run(&bench, &server).await?;
+        report.push_str(&backup::render(&findings));
+        report.push_str(&table::verdicts(&backup::judge(&findings)));
         return Ok(std::io::stdout().write_all(report.as_bytes())?);
     }
     if !alone("out") && !only_audit && !only_sending {

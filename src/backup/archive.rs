@@ -100,9 +100,8 @@ impl Packing {
     /// Begins a file that is not there yet.
     pub(super) fn begin(path: PathBuf, recipients: Vec<Recipient>, at: i64) -> Self {
         let (to, pieces) = mpsc::channel(WAITING);
-        let done = tokio::task::spawn_blocking(move || {
-            pack(&path, &recipients, at, pieces).map_err(BackupError::file(&path))
-        });
+        let done =
+            tokio::task::spawn_blocking(move || pack(&path, &recipients, at, pieces).map_err(BackupError::file(&path)));
         Self { to, done }
     }
 

@@ -27,8 +27,11 @@ impl Opened {
         let mut found = Self::default();
         for content in store.some_content(SOME).await? {
             let tenant = TenantId::from_uuid(content.tenant);
-            let place =
-                places::event_payload(tenant, EventId::from_uuid(content.event), content.contact.map(ContactId::from_uuid));
+            let place = places::event_payload(
+                tenant,
+                EventId::from_uuid(content.event),
+                content.contact.map(ContactId::from_uuid),
+            );
             let sealed = Sealed::from_stored(content.payload);
             let Some(id) = sealed.dek_id() else {
                 found.damaged += 1;

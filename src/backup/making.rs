@@ -22,8 +22,8 @@ use crate::clock::SharedClock;
 use crate::crypto::age::Recipient;
 use crate::ids::{MediaId, TenantId};
 use crate::media::Shelf;
-use crate::store::dumping::{Dump, Dumped, Side};
 use crate::store::Store;
+use crate::store::dumping::{Dump, Dumped, Side};
 
 /// Whose log signs.
 const TENANT: TenantId = TenantId::DEFAULT;
@@ -189,7 +189,8 @@ impl Making {
 
     /// The manifest, and the note that says its hash.
     async fn signed(&self, manifest: &Manifest) -> Result<(String, String), BackupError> {
-        let text = serde_json::to_string_pretty(manifest).map_err(|error| BackupError::damaged(Path::new(FILE), error))?;
+        let text =
+            serde_json::to_string_pretty(manifest).map_err(|error| BackupError::damaged(Path::new(FILE), error))?;
         let text = text + "\n";
         let hash = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
         let statement = Statement { backup: manifest.name.clone(), manifest: hash };

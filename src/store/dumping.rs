@@ -15,7 +15,8 @@ use super::{Store, StoreError};
 /// How often is begun anew because a day was dropped or made meanwhile.
 const TRIES: u32 = 5;
 /// What a transaction of hours needs, and no other has.
-const PATIENT: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '20s'";
+const PATIENT: &str =
+    "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '20s'";
 
 /// One of the two databases, which may be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,9 +157,11 @@ impl Dump {
     /// What has to be known of the moment.
     pub async fn moment(&mut self) -> Result<Moment, StoreError> {
         let schema = match self.side {
-            Side::Data => sqlx::query_scalar!(r#"SELECT max(version) AS "version!" FROM _sqlx_migrations"#)
-                .fetch_one(&mut self.connection)
-                .await?,
+            Side::Data => {
+                sqlx::query_scalar!(r#"SELECT max(version) AS "version!" FROM _sqlx_migrations"#)
+                    .fetch_one(&mut self.connection)
+                    .await?
+            }
             Side::Keys => {
                 sqlx::query_scalar!(r#"SELECT max(version) AS "version!" FROM waxseal_keys._sqlx_migrations"#)
                     .fetch_one(&mut self.connection)

@@ -16,7 +16,8 @@ use crate::crypto::random;
 use crate::ids::ErasureId;
 
 /// What a transaction of hours needs, and no other has.
-const PATIENT: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET synchronous_commit = on";
+const PATIENT: &str =
+    "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET synchronous_commit = on";
 /// Transactions that are counted up with one statement.
 const AT_ONCE: usize = 2000;
 /// More are not counted up: it would take hours.
@@ -88,9 +89,11 @@ impl Store {
         must_be_empty(&mut connection, side).await?;
         self.migrate_to(side, schema).await?;
         let newest = match side {
-            Side::Data => sqlx::query_scalar!(r#"SELECT max(version) AS "version!" FROM _sqlx_migrations"#)
-                .fetch_one(&mut connection)
-                .await?,
+            Side::Data => {
+                sqlx::query_scalar!(r#"SELECT max(version) AS "version!" FROM _sqlx_migrations"#)
+                    .fetch_one(&mut connection)
+                    .await?
+            }
             Side::Keys => {
                 sqlx::query_scalar!(r#"SELECT max(version) AS "version!" FROM waxseal_keys._sqlx_migrations"#)
                     .fetch_one(&mut connection)
@@ -173,7 +176,10 @@ impl Refilling {
     pub async fn table(&mut self, table: &Dumped) -> Result<Filling<'_>, RefillError> {
         let unknown = || RefillError::Unknown(table.name.clone());
         let parent = table.part_of.as_ref().unwrap_or(&table.name);
-        let is_word = |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        let is_word = |name: &String| {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        };
         if !self.known.contains(parent) || !is_word(&table.name) || !table.columns.iter().all(is_word) {
             return Err(unknown());
         }

@@ -18,6 +18,7 @@ mod access;
 mod alarms;
 mod audit;
 mod authorisation;
+mod backup;
 mod callback_data;
 mod canary;
 mod cancelling;
