@@ -135,7 +135,7 @@ fn pack(path: &Path, recipients: &[Recipient], at: i64, mut pieces: mpsc::Receiv
         match piece {
             Piece::File { name, size } => {
                 whole(rest)?;
-                to.write_all(&[0; BLOCK][..padding.min(BLOCK)])?;
+                to.write_all(&vec![0; padding])?;
                 to.write_all(&tar::header(&name, size, at).ok_or(io::ErrorKind::InvalidInput)?)?;
                 (padding, rest) = (tar::padding(size), size);
             }
@@ -182,7 +182,7 @@ impl Unpacking {
     pub(super) async fn end(mut self, expected: &Stored) -> Result<(), BackupError> {
         while self.from.recv().await.is_some() {}
         let result = self.done.await.map_err(|_| BackupError::BrokenOff)?;
-        let stored = result.map_err(|error| BackupError::damaged(&self.path, error))?;
+        let stored = result.map_err(|error| BackupError::damaged(&self.path, &error))?;
         if stored == *expected { Ok(()) } else { Err(BackupError::damaged(&self.path, "it is not what was signed")) }
     }
 }
@@ -205,7 +205,7 @@ fn unpack(path: &Path, identities: &[Identity], to: &mpsc::Sender<Piece>) -> io:
                 rest -= piece.len() as u64;
                 to.blocking_send(Piece::Bytes(piece.freeze())).map_err(broken)?;
             }
-            from.read_exact(&mut block[..tar::padding(size)])?;
+            from.read_exact(&mut vec![0; tar::padding(size)])?;
         }
         // To its end, where the last chunk says that nothing was cut off.
         io::copy(&mut from, &mut io::sink())?;

@@ -190,7 +190,7 @@ impl Making {
     /// The manifest, and the note that says its hash.
     async fn signed(&self, manifest: &Manifest) -> Result<(String, String), BackupError> {
         let text =
-            serde_json::to_string_pretty(manifest).map_err(|error| BackupError::damaged(Path::new(FILE), error))?;
+            serde_json::to_string_pretty(manifest).map_err(|error| BackupError::damaged(Path::new(FILE), &error))?;
         let text = text + "\n";
         let hash = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
         let statement = Statement { backup: manifest.name.clone(), manifest: hash };

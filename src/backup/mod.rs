@@ -96,7 +96,7 @@ impl BackupError {
         move |source| Self::File { file, source }
     }
 
-    fn damaged(path: &Path, why: impl ToString) -> Self {
+    fn damaged(path: &Path, why: &(impl ToString + ?Sized)) -> Self {
         Self::Damaged { file: path.display().to_string(), why: why.to_string() }
     }
 }

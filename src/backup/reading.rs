@@ -57,6 +57,12 @@ impl Place {
     }
 }
 
+/// What every manifest says, of whichever release.
+#[derive(serde::Deserialize)]
+struct Form {
+    waxseal_backup: u32,
+}
+
 fn read(folder: &Path, key: &VerifierKey) -> Result<Manifest, BackupError> {
     let (path, signature) = (folder.join(FILE), folder.join(SIGNATURE));
     let length = std::fs::metadata(&path).map_err(BackupError::file(&path))?.len();
@@ -66,19 +72,15 @@ fn read(folder: &Path, key: &VerifierKey) -> Result<Manifest, BackupError> {
     let text = std::fs::read(&path).map_err(BackupError::file(&path))?;
     let note = std::fs::read(&signature).map_err(BackupError::file(&signature))?;
     let note = String::from_utf8(note).map_err(|_| BackupError::damaged(&signature, "it is no note"))?;
-    let statement = Statement::verify(&note, key).map_err(|error| BackupError::damaged(&signature, error))?;
+    let statement = Statement::verify(&note, key).map_err(|error| BackupError::damaged(&signature, &error))?;
     if statement.manifest != HEXLOWER.encode(&Sha256::digest(&text)) {
         return Err(BackupError::damaged(&path, "it is not what was signed"));
     }
-    #[derive(serde::Deserialize)]
-    struct Form {
-        waxseal_backup: u32,
-    }
-    let form: Form = serde_json::from_slice(&text).map_err(|error| BackupError::damaged(&path, error))?;
+    let form: Form = serde_json::from_slice(&text).map_err(|error| BackupError::damaged(&path, &error))?;
     if form.waxseal_backup != VERSION {
         return Err(BackupError::Later);
     }
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| BackupError::damaged(&path, error))?;
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| BackupError::damaged(&path, &error))?;
     if manifest.name != statement.backup {
         return Err(BackupError::damaged(&path, "it is the manifest of another backup"));
     }
