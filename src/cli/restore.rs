@@ -146,10 +146,10 @@ pub(super) async fn run(config: &Config, args: RestoreArgs, out: Out<'_>) -> any
     note(&base, Action::BackupRestored, &restored).await?;
     let waiting = base.privacy(config)?.forget_restored().await?;
     if restored.forgotten > 0 {
-        writeln!(out, "{} people who were forgotten since are forgotten again", restored.forgotten)?;
+        writeln!(out, "people who were forgotten since, and are again: {}", restored.forgotten)?;
     }
     if waiting > 0 {
-        writeln!(out, "for {waiting} of them it waits, because somebody holds their data")?;
+        writeln!(out, "of these, wait because somebody holds their data: {waiting}")?;
     }
     files(config, &base, &found, args.identities()?, out).await?;
     writeln!(out, "restored: start the gateway")?;
@@ -229,7 +229,7 @@ async fn drill(config: &Config, found: &Found, identities: Vec<Identity>, out: O
         "of the newest contents {} open, {} are forgotten, {} are damaged",
         opened.opened, opened.forgotten, opened.damaged
     )?;
-    writeln!(out, "{} people would be forgotten again", restored.forgotten)?;
+    writeln!(out, "people who were forgotten since, and would be again: {}", restored.forgotten)?;
     tried.store.close().await;
     server.stop().await;
     ensure!(opened.damaged == 0, "there is content that does not open though its key is there");

@@ -61,7 +61,7 @@ async fn an_older_backup_brings_nobody_back_who_was_forgotten_since() {
     // With the keys of now she is forgotten again before anybody is served.
     let keys = keys.display().to_string();
     let said = safe.restore(&new, &old, &key, &["--keys-from", &keys]).await.ok();
-    assert!(said.contains("1 people who were forgotten since are forgotten again"), "{said}");
+    assert!(said.contains("people who were forgotten since, and are again: 1"), "{said}");
     assert_eq!(traces(&there, &ana).await, 0);
     let app = TestApp::spawn_on(there.clone(), Arc::new(SystemClock), &settings).await;
     assert_eq!(numbers(&app).await, [BOB]);
