@@ -37,6 +37,7 @@ use crate::ids::{TenantId, WorkerId};
 use crate::ingest::Ingest;
 use crate::keyring::Keyring;
 use crate::meta::client::{GraphClient, Timeouts};
+use crate::send::notice::Notice;
 use crate::send::rules::{Book, Rules};
 use crate::send::{Accepting, Busy, Depths, Pacing, Sender, Uploads};
 use crate::store::Store;
@@ -132,6 +133,7 @@ impl Base {
             book: Book::default(),
             depths: Depths::default(),
             busy: Busy::default(),
+            notice: notice(config),
         })
     }
 
@@ -373,6 +375,11 @@ fn deliver_limits(config: &Config) -> deliver::Limits {
         timeout: config.deliver.timeout,
         disable_after: (days > 0).then(|| Duration::from_secs(days * 86_400)),
     }
+}
+
+fn notice(config: &Config) -> Option<Arc<Notice>> {
+    let (version, text) = config.privacy.notice.clone()?;
+    Some(Arc::new(Notice { version, text }))
 }
 
 fn words(config: &Config) -> Words {

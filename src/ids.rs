@@ -128,6 +128,8 @@ own_ids! {
     ErasureId,
     /// Something that happened.
     EventId,
+    /// What is known of a person, written into one archive for them.
+    ExportId,
     /// Data of a person that must stay.
     HoldId,
     /// What somebody asks about their data.

@@ -13,7 +13,7 @@ use super::errand::Errand;
 use super::{Caller, Denied, Permission};
 use crate::audit::{Action, Audit, Decision, Object};
 use crate::clock::SharedClock;
-use crate::ids::{ApiKeyId, ChannelId, TenantId};
+use crate::ids::{ApiKeyId, ChannelId, ContactId, TenantId};
 
 /// What is about to be opened.
 pub(super) struct Reading {
@@ -75,13 +75,16 @@ impl Door {
 }
 
 impl Door {
-    /// Whether one of these people's data are held, and the caller is not one who may read them all the same.
+    /// Whether one of these people's data are held or restricted, and the caller is not one who may read them all the same.
     pub(super) fn withholds(&self, who: &Caller, people: &[Uuid]) -> bool {
         if who.require(Permission::HeldRead).is_ok() {
             return false;
         }
         let (snapshot, now) = (self.directory.snapshot(), self.clock.now());
-        people.iter().any(|contact| snapshot.is_held(who.tenant, contact, now))
+        people.iter().any(|contact| {
+            snapshot.is_held(who.tenant, contact, now)
+                || snapshot.is_restricted(who.tenant, ContactId::from_uuid(*contact))
+        })
     }
 }
 

@@ -37,6 +37,8 @@ pub struct ConsentView {
     pub source: String,
     /// What was agreed to, for those who see content.
     pub wording: Option<Content>,
+    /// Which version of it.
+    pub version: Option<String>,
     /// When it was said.
     pub occurred_at: OffsetDateTime,
     /// When it was recorded.
@@ -47,12 +49,18 @@ pub struct ConsentView {
 pub struct Told<'a> {
     /// To which channel; `None`: to all.
     pub channel: Option<ChannelId>,
+    /// What for.
+    pub purpose: &'a str,
     /// What.
     pub state: State,
+    /// Where it was said.
+    pub source: Source,
     /// When; `None`: now.
     pub at: Option<OffsetDateTime>,
     /// To which words.
     pub wording: Option<&'a str>,
+    /// Which version of them.
+    pub version: Option<&'a str>,
 }
 
 impl From<ConsentError> for DoorError {
@@ -120,6 +128,7 @@ impl Door {
                 state: row.state,
                 source: row.source,
                 wording: sealed.map(|sealed| keys.open(&place, &sealed)),
+                version: row.wording_version,
                 occurred_at: row.occurred_at,
                 recorded_at: row.recorded_at,
             }
@@ -158,10 +167,12 @@ impl Door {
             tenant: who.tenant,
             contact: kept(row.merged_into, row.contact_id),
             channel: told.channel,
+            purpose: told.purpose,
             state: told.state,
-            source: Source::Api,
+            source: told.source,
             at: told.at.unwrap_or(now),
             wording: told.wording,
+            version: told.version,
         };
         self.store.ensure_partitions(now.date()).await?;
         let mut transaction = self.store.begin().await?;

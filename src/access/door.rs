@@ -40,7 +40,7 @@ pub enum DoorError {
     /// No entry, no plaintext.
     #[error("the read could not be recorded")]
     Audit(#[from] AuditError),
-    /// Somebody holds the person's data, and the caller is not one who may read them all the same.
+    /// Somebody holds the person's data or has them restricted, and the caller is not one who may read them all the same.
     #[error("the contact's data are held")]
     Held,
     /// The caller was shown as many contacts as its key may be shown in an hour. The key is locked.

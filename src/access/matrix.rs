@@ -70,7 +70,9 @@ const fn roles(permission: Permission) -> &'static [Role] {
         Permission::ContactsRead | Permission::MessagesRead => &[Owner, Admin, Agent, PrivacyOfficer, Service],
         Permission::ContactsReveal => &[Admin, Agent, PrivacyOfficer],
         Permission::MessagesSend | Permission::MediaWrite | Permission::ContactsBlock => &[Admin, Agent, Service],
-        Permission::MediaRead | Permission::ConsentManage => &[Admin, Agent, PrivacyOfficer, Service],
+        Permission::MediaRead | Permission::ConsentManage | Permission::ContactsWrite => {
+            &[Admin, Agent, PrivacyOfficer, Service]
+        }
         Permission::EndpointsRead | Permission::DeliveriesRead => &[Owner, Admin, Auditor, PrivacyOfficer, Service],
         Permission::ChannelsRead | Permission::TemplatesRead | Permission::NumbersRead => {
             &[Owner, Admin, Agent, Auditor, PrivacyOfficer, Service]
@@ -84,7 +86,7 @@ const fn roles(permission: Permission) -> &'static [Role] {
         Permission::AuditRead | Permission::KeysRead => &[Owner, Admin, Auditor, PrivacyOfficer],
         Permission::DecoysManage | Permission::PrivacyErase | Permission::PrivacyHold => &[Owner, PrivacyOfficer],
         Permission::PrivacyRead => &[Owner, Auditor, PrivacyOfficer],
-        Permission::HeldRead => &[PrivacyOfficer],
+        Permission::PrivacyExport | Permission::ExportsRead | Permission::HeldRead => &[PrivacyOfficer],
         Permission::ChannelsManage
         | Permission::AppsManage
         | Permission::KeysManage
@@ -143,6 +145,8 @@ mod tests {
                 Permission::ContactsReveal,
                 Permission::MessagesSend,
                 Permission::MediaRead,
+                Permission::PrivacyExport,
+                Permission::ExportsRead,
                 Permission::GraphAny,
             ] {
                 assert!(!role.permissions().contains(permission), "{} {permission}", role.as_str());

@@ -34,6 +34,8 @@ permissions! {
     ContactsRead = "contacts:read",
     /// Be shown a contact's name and number in clear, for a reason that is kept.
     ContactsReveal = "contacts:reveal",
+    /// Put right what a contact is called.
+    ContactsWrite = "contacts:write",
     /// Record what a contact allowed or forbade: whoever may can have marketing sent to those who do not want it.
     ConsentManage = "consent:manage",
     /// Read messages, both ways, with their content and state.
@@ -82,9 +84,13 @@ permissions! {
     PrivacyRead = "privacy:read",
     /// Have people forgotten, for good.
     PrivacyErase = "privacy:erase",
-    /// Have data kept that would be removed, and put such a hold in force that another key asked for.
+    /// Have data kept that would be removed, and put such a hold in force that another key asked for; have data not used.
     PrivacyHold = "privacy:hold",
-    /// Read data that are held, and why.
+    /// Have everything that is known of a person written into an archive for them, for a key of one's choice: whoever may can read all of it.
+    PrivacyExport = "privacy:export",
+    /// See which archives there are, and fetch them as they are: encrypted.
+    ExportsRead = "exports:read",
+    /// Read data that are held or restricted, and why.
     HeldRead = "held:read",
     /// Replace keys of the key tree and step the key epoch.
     KeyTreeManage = "key_tree:manage",

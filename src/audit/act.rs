@@ -32,6 +32,8 @@ actions! {
     ContactsRead = "contacts.read",
     /// A contact was shown in clear to somebody who sees it masked.
     ContactRevealed = "contact.revealed",
+    /// What a contact is called was put right; `details` names what.
+    ContactCorrected = "contact.corrected",
     /// What a contact allowed or forbade was recorded.
     ConsentRecorded = "consent.recorded",
     /// Messages were read, both ways.
@@ -128,6 +130,22 @@ actions! {
     HoldApproved = "hold.approved",
     /// A hold was taken back.
     HoldReleased = "hold.released",
+    /// A contact's data are no longer used.
+    ContactRestricted = "contact.restricted",
+    /// They are used again.
+    RestrictionLifted = "restriction.lifted",
+    /// Why somebody's data are not used was read.
+    RestrictionsRead = "restrictions.read",
+    /// What is known of a person was asked for, as an archive for them.
+    ExportRequested = "export.requested",
+    /// That archive was written.
+    ExportMade = "export.made",
+    /// It was fetched.
+    ExportRead = "export.read",
+    /// A link to it was made that is good for a while and needs no key.
+    ExportLinked = "export.linked",
+    /// It was removed, because its time was over.
+    ExportRemoved = "export.removed",
     /// Why somebody's data are held was read.
     HoldsRead = "holds.read",
     /// What somebody asks about their data was entered; `details` says what, and by which law.

@@ -9,6 +9,7 @@ mod dev;
 mod dev_postgres;
 mod endpoint;
 mod erase;
+mod export;
 mod health;
 mod hold;
 mod key_tree;
@@ -108,6 +109,10 @@ enum Verb {
     Erase(erase::EraseArgs),
     /// Show people who are being forgotten, and get certificates.
     Erasures(erase::ErasuresArgs),
+    /// Have everything that is known of a person written into one encrypted archive.
+    Export(export::ExportArgs),
+    /// Show such archives, and fetch them.
+    Exports(export::ExportsArgs),
     /// Data that must stay.
     #[command(subcommand)]
     Hold(hold::HoldVerb),
@@ -204,6 +209,8 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
         Verb::Message(verb) => Box::pin(send::message(&config()?, verb, out)).await?,
         Verb::Erase(args) => erase::erase(&config()?, args, out).await?,
         Verb::Erasures(args) => erase::erasures(&config()?, args, out).await?,
+        Verb::Export(args) => Box::pin(export::export(&config()?, args, out)).await?,
+        Verb::Exports(args) => Box::pin(export::exports(&config()?, args, out)).await?,
         Verb::Hold(verb) => hold::run(&config()?, verb, out).await?,
         Verb::Request(verb) => request::run(&config()?, verb, out).await?,
         Verb::Retention => hold::retention(&config()?, out).await?,

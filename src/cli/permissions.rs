@@ -82,6 +82,8 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         Verb::Erasures(_) | Verb::Retention | Verb::Record(_) | Verb::Request(RequestVerb::List) => {
             Permission::PrivacyRead
         }
+        Verb::Export(_) => Permission::PrivacyExport,
+        Verb::Exports(_) => Permission::ExportsRead,
         Verb::Hold(HoldVerb::List) => Permission::HeldRead,
         Verb::Hold(HoldVerb::Add { .. } | HoldVerb::Approve { .. } | HoldVerb::Release { .. }) => {
             Permission::PrivacyHold
@@ -145,6 +147,7 @@ mod tests {
         ("dead-letters redrive", "ID --all"),
         ("dead-letters purge", "ID --all"),
         ("erase", "--phone 4915199900011"),
+        ("export", "--phone 4915199900011"),
         ("hold add", "--contact-id ID --reason x --until 90d"),
         ("hold approve", "ID"),
         ("hold release", "ID"),

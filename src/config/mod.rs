@@ -84,7 +84,7 @@ pub struct Config {
     pub audit: AuditConfig,
     /// What goes with age.
     pub retention: RetentionConfig,
-    /// The record of processing.
+    /// The record of processing, and what people are told.
     pub privacy: PrivacyConfig,
     /// Logging.
     pub log: LogConfig,

@@ -1,8 +1,8 @@
-//! `[privacy]`: who answers for the data, and what the record of processing says that no measurement can.
+//! `[privacy]`: who answers for the data, what the record of processing says that no measurement can, and what people are told.
 
 use super::reader::Reader;
 
-/// What stands in the record of processing beside what is measured.
+/// What stands in the record of processing beside what is measured, and what people are told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrivacyConfig {
     /// Who decides on purposes and means. Empty: not said.
@@ -15,19 +15,53 @@ pub struct PrivacyConfig {
     pub purposes: Vec<String>,
     /// Where the servers are that store them.
     pub hosting: String,
+    /// Days after which an archive of a person's data is removed.
+    pub export_days: u16,
+    /// What people are told who write, behind the name of its version; `None`: nothing.
+    pub notice: Option<(String, String)>,
 }
+
+/// Letters of a text message, at most.
+const LONGEST_NOTICE: usize = 4096;
+/// Letters of the name of a version.
+const LONGEST_VERSION: usize = 40;
 
 impl PrivacyConfig {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
         let [controller, contact, officer, hosting] = ["controller", "contact", "officer", "hosting"]
             .map(|key| reader.parsed(&format!("privacy.{key}"), "a text"));
         let purposes = reader.list("privacy.purposes", "texts");
+        let export_days = reader.number("privacy.export_days", 1..=30);
+        let notice = notice(reader);
         Some(Self {
             controller: controller?,
             contact: contact?,
             officer: officer?,
             purposes: purposes?,
             hosting: hosting?,
+            export_days: export_days?,
+            notice: notice?,
         })
     }
+}
+
+#[expect(clippy::option_option, reason = "outside: read without a fault; inside: asked for")]
+fn notice(reader: &mut Reader) -> Option<Option<(String, String)>> {
+    let version: Option<String> = reader.parsed("privacy.notice_version", "a word");
+    let text: Option<String> = reader.parsed("privacy.notice_text", "a text");
+    let (version, text) = (version?, text?);
+    if version.is_empty() != text.is_empty() {
+        reader.fault("privacy.notice_version", "is set together with privacy.notice_text, or neither is");
+        return None;
+    }
+    if text.chars().count() > LONGEST_NOTICE {
+        let problem = format!("must have at most {LONGEST_NOTICE} letters, as a message of WhatsApp");
+        reader.fault("privacy.notice_text", problem);
+        return None;
+    }
+    if version.len() > LONGEST_VERSION || !version.bytes().all(|byte| byte.is_ascii_graphic()) {
+        reader.fault("privacy.notice_version", format!("must be at most {LONGEST_VERSION} letters without a space"));
+        return None;
+    }
+    Some((!text.is_empty()).then_some((version, text)))
 }

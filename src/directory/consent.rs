@@ -1,4 +1,4 @@
-//! Records what a person says of marketing, with the event that tells applications of it.
+//! Records what a person says of marketing or of another purpose, with the event that tells applications of it.
 
 use serde_json::json;
 use time::OffsetDateTime;
@@ -24,7 +24,7 @@ pub enum ConsentError {
     Keys(#[from] KeyringError),
 }
 
-/// What a person said of marketing.
+/// What a person said of a purpose.
 #[derive(Clone, Copy)]
 pub struct Statement<'a> {
     /// Owner.
@@ -33,6 +33,8 @@ pub struct Statement<'a> {
     pub contact: ContactId,
     /// To which channel; `None`: to all.
     pub channel: Option<ChannelId>,
+    /// What for.
+    pub purpose: &'a str,
     /// What.
     pub state: State,
     /// How it became known.
@@ -41,6 +43,8 @@ pub struct Statement<'a> {
     pub at: OffsetDateTime,
     /// In which words, or to which.
     pub wording: Option<&'a str>,
+    /// Which version of them, by the operator's name for it.
+    pub version: Option<&'a str>,
 }
 
 impl Statement<'_> {
@@ -67,6 +71,8 @@ impl Statement<'_> {
             id,
             contact: self.contact,
             channel: self.channel,
+            purpose: self.purpose,
+            version: self.version,
             state: self.state.as_str(),
             source: self.source.as_str(),
             wording: wording.as_ref().map(envelope::Sealed::as_bytes),
@@ -92,9 +98,10 @@ impl Statement<'_> {
             details: json!({
                 "contact_id": self.contact,
                 "channel_id": self.channel,
-                "purpose": "marketing",
+                "purpose": self.purpose,
                 "state": self.state.as_str(),
                 "source": self.source.as_str(),
+                "wording_version": self.version,
                 "occurred_at": at.format(&Rfc3339).ok(),
             }),
         }

@@ -101,6 +101,8 @@ impl Directory {
         snapshot.decoys = decoys.map(|(tenant, hash)| (TenantId::from_uuid(tenant), hash)).collect();
         let held = self.store.everyone_held(self.clock.now()).await?.into_iter();
         snapshot.held = held.map(|(tenant, contact, until)| ((TenantId::from_uuid(tenant), contact), until)).collect();
+        let restricted = self.store.everyone_restricted().await?.into_iter();
+        snapshot.restricted = restricted.map(|(tenant, contact)| (TenantId::from_uuid(tenant), contact)).collect();
         self.replace(snapshot);
         Ok(())
     }

@@ -101,7 +101,7 @@ impl OwnEvent {
             occurred_at: now,
             payload: seal(keyring, (self.tenant, event_id, Some(self.contact)), &details, now).await?,
             opens_until: None,
-            owed_to: snapshot.owed_to(self.tenant, self.event_type, self.channel),
+            owed_to: snapshot.owed_about((self.tenant, Some(self.contact)), self.event_type, self.channel),
             has_media: false,
         })
     }

@@ -11,7 +11,7 @@ use crate::domain::channel::Channel;
 use crate::domain::endpoint::{Endpoint, State};
 use crate::domain::event::EventType;
 use crate::domain::field_class::FieldClass;
-use crate::ids::{ApiKeyId, AppId, ChannelId, EndpointId, PhoneNumberId, TenantId};
+use crate::ids::{ApiKeyId, AppId, ChannelId, ContactId, EndpointId, PhoneNumberId, TenantId};
 use crate::meta::signature::WebhookSecret;
 use crate::secret::{AppSecret, VerifyToken};
 
@@ -115,6 +115,7 @@ pub struct Snapshot {
     pub(super) keys: HashMap<String, Arc<ApiKey>>,
     pub(super) decoys: HashSet<(TenantId, [u8; 16])>,
     pub(super) held: HashMap<(TenantId, Uuid), OffsetDateTime>,
+    pub(super) restricted: HashSet<(TenantId, Uuid)>,
 }
 
 impl Snapshot {
@@ -202,6 +203,24 @@ impl Snapshot {
     #[must_use]
     pub fn is_held(&self, tenant: TenantId, contact: &Uuid, now: OffsetDateTime) -> bool {
         self.held.get(&(tenant, *contact)).is_some_and(|until| *until > now)
+    }
+
+    /// Whether somebody's data are kept and not used.
+    #[must_use]
+    pub fn is_restricted(&self, tenant: TenantId, contact: ContactId) -> bool {
+        !self.restricted.is_empty() && self.restricted.contains(&(tenant, contact.uuid()))
+    }
+
+    /// The same endpoints as [`Self::owed_to`], of something about this contact: none where it is restricted.
+    #[must_use]
+    pub fn owed_about(
+        &self,
+        (tenant, contact): (TenantId, Option<ContactId>),
+        event_type: EventType,
+        channel: Option<ChannelId>,
+    ) -> Vec<(EndpointId, i16)> {
+        let is_restricted = contact.is_some_and(|contact| self.is_restricted(tenant, contact));
+        if is_restricted { Vec::new() } else { self.owed_to(tenant, event_type, channel) }
     }
 
     /// An API key by its public part. Whether it is valid is for the caller to see.

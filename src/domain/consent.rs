@@ -5,7 +5,26 @@ use std::collections::HashMap;
 /// Longer texts are no words of the lists, in bytes.
 pub const LONGEST_WORD: usize = 64;
 
-/// What was said of marketing.
+/// The purpose that the words of the lists, Meta's preferences and the check before sending are about. Others are the operator's.
+pub const MARKETING: &str = "marketing";
+
+/// Whether it is a word for a purpose: lower-case letters, digits and underscores, 40 at most.
+#[must_use]
+pub fn is_purpose(text: &str) -> bool {
+    let fits = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'_';
+    (1..=40).contains(&text.len())
+        && text.starts_with(|letter: char| letter.is_ascii_lowercase())
+        && text.bytes().all(fits)
+}
+
+/// Whether it names a version of a wording: letters, digits, dots, hyphens and underscores, 40 at most.
+#[must_use]
+pub fn is_version(text: &str) -> bool {
+    let fits = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'.' | b'-' | b'_');
+    (1..=40).contains(&text.len()) && text.bytes().all(fits)
+}
+
+/// What was said of a purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It is welcome.
@@ -50,11 +69,33 @@ pub enum Source {
     Meta,
     /// Meta refused a marketing message, because the person stopped them (131050).
     MetaError,
-    /// An application said so.
+    /// An application said so, and not where it was said.
     Api,
+    /// On a form on the web.
+    WebForm,
+    /// By e-mail.
+    Email,
+    /// On the telephone.
+    Phone,
+    /// On paper.
+    Paper,
+    /// To somebody's face.
+    InPerson,
+    /// It was known to another system before.
+    Import,
 }
 
 impl Source {
+    /// What an application may say of where it was said.
+    pub const TOLD: [Self; 7] =
+        [Self::Api, Self::WebForm, Self::Email, Self::Phone, Self::Paper, Self::InPerson, Self::Import];
+
+    /// What an application says of where it was said.
+    #[must_use]
+    pub fn told(text: &str) -> Option<Self> {
+        Self::TOLD.into_iter().find(|source| source.as_str() == text)
+    }
+
     /// The stable name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -63,6 +104,12 @@ impl Source {
             Self::Meta => "meta",
             Self::MetaError => "meta_error",
             Self::Api => "api",
+            Self::WebForm => "web_form",
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::Paper => "paper",
+            Self::InPerson => "in_person",
+            Self::Import => "import",
         }
     }
 }
@@ -110,6 +157,18 @@ impl std::fmt::Debug for Said {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn purposes_and_versions_are_words_that_stand_anywhere() {
+        for word in ["marketing", "order_updates", "a1"] {
+            assert!(is_purpose(word), "{word}");
+        }
+        for word in ["", "Marketing", "_x", "1a", "a-b", "a b", "ä", &"a".repeat(41)] {
+            assert!(!is_purpose(word), "{word}");
+        }
+        assert!(is_version("2026-03_v1.2") && !is_version("") && !is_version("v 1") && !is_version("v,1"));
+        assert_eq!((Source::told("paper"), Source::told("keyword")), (Some(Source::Paper), None));
+    }
 
     #[test]
     fn a_word_counts_in_any_case_and_alone() {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Parts;
 use super::write_error::WriteError;
 use crate::directory::{Snapshot, Statement};
-use crate::domain::consent::{OPTED_OUT, Said, Source, State, Words};
+use crate::domain::consent::{MARKETING, OPTED_OUT, Said, Source, State, Words};
 use crate::domain::event::{Item, Status};
 use crate::ids::{ChannelId, ContactId, EventId, TenantId};
 use crate::store::Connection;
@@ -61,7 +61,9 @@ pub(super) async fn record(
     }
     let mut owed = Vec::new();
     for Saying { contact, channel, at, said: (state, source), .. } in last.into_values() {
-        let statement = Statement { tenant, contact, channel: Some(channel), state, source, at, wording: None };
+        let (channel, purpose) = (Some(channel), MARKETING);
+        let statement =
+            Statement { tenant, contact, channel, purpose, state, source, at, wording: None, version: None };
         let told = statement.record(connection, &parts.keyring, snapshot, now).await?;
         owed.extend(told.into_iter().map(|(endpoint, _)| endpoint.uuid()));
     }

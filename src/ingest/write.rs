@@ -346,7 +346,7 @@ impl Filing<'_> {
             occurred_at: item.occurred_at.filter(|_| !self.bare).unwrap_or(self.now),
             payload,
             opens_until: item.opens.filter(|_| !self.bare).map(|what| what.closes_at(item.occurred_at, self.now)),
-            owed_to: self.snapshot.owed_to(self.tenant, event_type, channel),
+            owed_to: self.snapshot.owed_about((self.tenant, filed.contact), event_type, channel),
             has_media: keeps_media && item.has_media && event_type == EventType::MessageReceived,
         }
     }

@@ -20,7 +20,7 @@ pub use deletion::DeleteError;
 pub use handing_over::{Handed, NotKept, Offer};
 pub use lane::run as run_lane;
 pub use passing::{NotPassed, Through};
-pub use shelf::{Place, PuttingBack, Reading, Shelf, ShelfError};
+pub use shelf::{Place, PuttingBack, Reading, Shelf, ShelfError, Writing};
 pub use uploading::NotUploaded;
 
 use serde::{Deserialize, Serialize};

@@ -82,6 +82,9 @@ pub const TABLES: &[(&str, Cover)] = &[
         "privacy_request",
         Kept("that somebody asked something by a law, and when it was answered; not who; three years from then"),
     ),
+    ("export", Removed),
+    ("restriction", Removed),
+    ("notice", Removed),
 ];
 
 /// What stays, and why.

@@ -9,6 +9,7 @@ use crate::audit::Act;
 use crate::crypto::{envelope, random};
 use crate::ids::{AuditEntryId, ErasureId, PrivacyRequestId, TenantId};
 use crate::keyring::{DekName, places};
+use crate::store::erasing_counts::ConsentProofRow;
 use crate::store::erasures::{ErasureRow, Inserted, NewErasure, ReceiptRow};
 
 /// Why somebody is to be forgotten.
@@ -190,13 +191,12 @@ impl Privacy {
         Ok(opened.and_then(|text| String::from_utf8(text.to_vec()).ok()))
     }
 
-    /// Consent that stays proven although the person was forgotten: purpose, state, source and time, newest first. They are found by who
-    /// shows their number or id again.
+    /// Consent that stays proven although the person was forgotten, newest first. They are found by who shows their number or id again.
     pub async fn consent_proofs(
         &self,
         named: &Named,
         act: Act,
-    ) -> Result<(Vec<(String, String, String, time::OffsetDateTime)>, AuditEntryId), PrivacyError> {
+    ) -> Result<(Vec<ConsentProofRow>, AuditEntryId), PrivacyError> {
         let tenant = act.tenant;
         let Named::Identifier(identifier) = named else { return Err(PrivacyError::Unknown) };
         let keys = self.keyring.tenant(tenant).await?;

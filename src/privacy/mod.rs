@@ -6,19 +6,23 @@
 pub mod certificate;
 pub mod cover;
 mod erasure;
+mod export;
 mod holds;
 mod lane;
 mod receipt;
 mod requests;
 mod restored;
+mod restrictions;
 mod retention;
 mod steps;
 mod subject;
 
 pub use erasure::{Asked, Basis, Found, Progress};
+pub use export::{ExportTerms, SealedFor, object_of as object_of_export, run_export};
 pub use holds::{HoldChange, HoldView, LONGEST as LONGEST_HOLD, NewHold};
 pub use lane::run as run_lane;
 pub use requests::{DUE_SOON, Law, NewRequest, Outcome, RequestKind, RequestView};
+pub use restrictions::RestrictionView;
 pub use retention::{Attested, RetentionTerms};
 pub use steps::Next;
 pub use subject::Named;
@@ -26,19 +30,51 @@ pub use subject::Named;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 
 use crate::audit::{Audit, AuditError};
 use crate::clock::SharedClock;
 use crate::directory::{Bells, Contacts, Directory};
 use crate::ids::{ContactId, MediaId, TenantId};
-use crate::keyring::{Keyring, KeyringError};
+use crate::keyring::{Keyring, KeyringError, OwnedDek};
 use crate::store::{Store, StoreError};
+
+/// Owner, id, and whom it is about.
+pub type FilePlace = (TenantId, MediaId, Option<ContactId>);
+/// What a file holds, piece by piece.
+pub type FileContent = BoxStream<'static, Result<Bytes, FileError>>;
+
+/// Why a file cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileError {
+    /// Not now.
+    Away,
+    /// It is not there, or does not open.
+    Lost,
+}
 
 /// Files outside of the database.
 pub trait Files: Send + Sync + std::fmt::Debug {
+    /// Whether there is a place for them at all.
+    fn has_place(&self) -> bool;
     /// Removes the file of an event, if there is one. False: it could not be removed now.
     fn remove(&self, tenant: TenantId, media: MediaId, contact: Option<ContactId>) -> BoxFuture<'_, bool>;
+    /// Reads a file that is kept.
+    fn read(&self, place: FilePlace, key: Arc<OwnedDek>) -> BoxFuture<'_, Result<FileContent, FileError>>;
+    /// Begins a file, in the place of what may lie there. `None`: not now.
+    fn begin(&self, place: FilePlace, key: Arc<OwnedDek>) -> BoxFuture<'_, Option<Box<dyn Writing>>>;
+}
+
+/// A file that is being written.
+pub trait Writing: Send {
+    /// Adds content. False: it could not be written.
+    fn push(&mut self, content: Vec<u8>) -> BoxFuture<'_, bool>;
+    /// Puts it where it belongs: its length. `None`: it could not be.
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Option<u64>>;
+    /// Leaves everything as it was before.
+    fn abort(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
 /// How long what cannot be reached from here lives on.
@@ -71,6 +107,8 @@ pub struct Privacy {
     pub terms: Terms,
     /// What is kept for how long.
     pub retention: RetentionTerms,
+    /// What exports say of the operator, and how long they are there.
+    pub exports: Arc<ExportTerms>,
     /// When.
     pub clock: SharedClock,
 }
@@ -99,9 +137,18 @@ pub enum PrivacyError {
     /// No entry, no step.
     #[error("a step could not be recorded")]
     Audit(#[from] AuditError),
-    /// Files could not be removed now.
-    #[error("files could not be removed yet")]
+    /// Files could not be read, written or removed now.
+    #[error("files could not be read, written or removed yet")]
     Files,
+    /// Nothing says where files are kept.
+    #[error("there is no place for files")]
+    NoPlace,
+    /// Somebody else may be asking.
+    #[error("the person's number, id or device has changed of late")]
+    IdentityChanged,
+    /// An archive could not be written, or not for whom it was asked for.
+    #[error("an archive could not be written")]
+    Archive,
 }
 
 impl PrivacyError {
@@ -109,7 +156,13 @@ impl PrivacyError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::Unknown | Self::UnderWay | Self::Refused | Self::RequestNotChanged => false,
+            Self::Unknown
+            | Self::UnderWay
+            | Self::Refused
+            | Self::RequestNotChanged
+            | Self::NoPlace
+            | Self::IdentityChanged
+            | Self::Archive => false,
             Self::Store(error) => error.is_retryable(),
             Self::Keys(error) => error.is_retryable(),
             Self::Audit(_) | Self::Files => true,

@@ -136,6 +136,7 @@ impl Privacy {
     /// Removes files and rows, day by day, and has everybody told who may know the person.
     async fn remove_rows(&self, tenant: TenantId, id: ErasureId, row: &ErasureRow) -> Result<Next, PrivacyError> {
         let (contacts, now) = (row.contact_ids.as_slice(), self.clock.now());
+        self.remove_exports_of(tenant, contacts).await?;
         let files = self.store.doom_media_of(tenant, contacts, now).await?;
         self.remove_files_of(tenant, &files).await?;
         let files: Vec<Uuid> = files.into_iter().map(|(media, _)| media).collect();

@@ -42,6 +42,9 @@ pub enum MirrorError {
     /// The person does not want marketing; Meta was not asked.
     #[error("the contact opted out of marketing")]
     OptedOut,
+    /// The person's data are not to be used; Meta was not asked.
+    #[error("the contact's data are restricted")]
+    Restricted,
     /// Meta was certainly not asked.
     #[error("Meta could not be reached")]
     NotSent,
@@ -73,6 +76,7 @@ impl From<QueueError> for MirrorError {
             QueueError::NoToken => Self::NoToken,
             QueueError::WindowClosed => Self::WindowClosed,
             QueueError::OptedOut => Self::OptedOut,
+            QueueError::Restricted => Self::Restricted,
             // The mirror claims no idempotency keys.
             QueueError::KeyReused | QueueError::InProgress | QueueError::Store(_) | QueueError::Keys(_) => {
                 Self::Unavailable

@@ -15,6 +15,7 @@ mod files;
 mod flight;
 mod lane;
 mod mirror;
+pub mod notice;
 mod order;
 mod outcome;
 mod pace;
@@ -81,4 +82,6 @@ pub struct Sender {
     pub depths: Depths,
     /// How many lanes of this process have messages in hand.
     pub busy: Busy,
+    /// What people are told who write; `None`: nothing.
+    pub notice: Option<Arc<notice::Notice>>,
 }

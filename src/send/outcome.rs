@@ -10,7 +10,7 @@ use super::Sender;
 use crate::crypto::envelope;
 use crate::directory::{ConsentError, OwnEvent, Statement};
 use crate::domain::channel::Channel;
-use crate::domain::consent::{OPTED_OUT, Source, State};
+use crate::domain::consent::{MARKETING, OPTED_OUT, Source, State};
 use crate::domain::event::EventType;
 use crate::ids::{ContactId, MessageId, Wamid};
 use crate::keyring::{DekName, KeyringError, places};
@@ -229,7 +229,8 @@ impl Sender {
         let settled = |one: &&Known<'_>| states.contains_key(&one.message);
         for one in endings.iter().filter(|one| one.ending.tells_of_opting_out()).filter(settled) {
             let (state, source, channel) = (State::Withdrawn, Source::MetaError, Some(channel.id));
-            let said = Statement { tenant, contact: one.contact, channel, state, source, at: now, wording: None };
+            let (contact, purpose, at) = (one.contact, MARKETING, now);
+            let said = Statement { tenant, contact, channel, purpose, state, source, at, wording: None, version: None };
             let owed = said.record(&mut transaction, &self.keyring, &self.directory.snapshot(), now).await?;
             owners.extend(owed.into_iter().map(|(owner, _)| owner.uuid()));
         }

@@ -47,6 +47,9 @@ pub enum QueueError {
     /// The person does not want marketing.
     #[error("the contact opted out of marketing")]
     OptedOut,
+    /// The person's data are not to be used.
+    #[error("the contact's data are restricted")]
+    Restricted,
     /// The idempotency key stands for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
@@ -66,6 +69,7 @@ impl From<Objection> for QueueError {
         match objection {
             Objection::WindowClosed => Self::WindowClosed,
             Objection::OptedOut => Self::OptedOut,
+            Objection::Restricted => Self::Restricted,
             Objection::Faulty(faults) => Self::Faulty(faults),
         }
     }

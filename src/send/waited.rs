@@ -17,6 +17,8 @@ use crate::store::lanes::OwnedLane;
 const WAITED: Duration = Duration::minutes(1);
 /// Meta's code for a message to somebody whose window is closed.
 const WINDOW_CLOSED: i32 = 131_047;
+/// Meta has no code for whom we do not write to: that of a message that cannot be delivered to somebody.
+const RESTRICTED: i32 = 131_026;
 
 /// Meta's message object, and its `type`.
 struct Read {
@@ -81,6 +83,7 @@ impl Sender {
             // Templates change: whether it still fits, Meta knows best.
             None | Some(Objection::Faulty(_)) => Ok(ready),
             Some(Objection::OptedOut) => refused(OPTED_OUT),
+            Some(Objection::Restricted) => refused(RESTRICTED),
             Some(Objection::WindowClosed) => match self.fallback(channel.tenant, ready.message, ready.contact).await {
                 Ok(Some(template)) => Ok(Ready { body: template.to_vec(), ..ready }),
                 Ok(None) => refused(WINDOW_CLOSED),

@@ -15,6 +15,10 @@ pub struct NewConsent<'a> {
     pub contact: ContactId,
     /// To which channel; `None`: to all.
     pub channel: Option<ChannelId>,
+    /// A word.
+    pub purpose: &'a str,
+    /// Which wording.
+    pub version: Option<&'a str>,
     /// `granted` or `withdrawn`.
     pub state: &'static str,
     /// A word from the list that the table holds.
@@ -35,12 +39,12 @@ pub async fn add(
     let changes = sqlx::query_scalar!(
         r#"WITH newest AS (
                SELECT state, occurred_at FROM consent
-               WHERE tenant_id = $1 AND contact_id = $2 AND purpose = 'marketing'
+               WHERE tenant_id = $1 AND contact_id = $2 AND purpose = $10
                  AND (channel_id IS NULL OR channel_id = $4)
                ORDER BY occurred_at DESC, consent_id DESC LIMIT 1
            ), added AS (
-               INSERT INTO consent (tenant_id, contact_id, consent_id, channel_id, purpose, state, source, wording, occurred_at, recorded_at)
-               SELECT $1, $2, $3, $4, 'marketing', $5, $6, $7::bytea, $8, $9
+               INSERT INTO consent (tenant_id, contact_id, consent_id, channel_id, purpose, state, source, wording, occurred_at, recorded_at, wording_version)
+               SELECT $1, $2, $3, $4, $10, $5, $6, $7::bytea, $8, $9, $11::text
                -- Nothing is stored about somebody who was erased.
                WHERE NOT EXISTS (SELECT 1 FROM erased_contact WHERE tenant_id = $1 AND contact_id = $2)
                RETURNING 1
@@ -56,6 +60,8 @@ pub async fn add(
         new.wording,
         new.occurred_at,
         now,
+        new.purpose,
+        new.version,
     );
     Ok(changes.fetch_one(connection).await?)
 }
@@ -69,7 +75,7 @@ pub struct ConsentRow {
     pub contact_id: Uuid,
     /// To which channel; absent: to all.
     pub channel_id: Option<Uuid>,
-    /// `marketing`.
+    /// What for.
     pub purpose: String,
     /// `granted` or `withdrawn`.
     pub state: String,
@@ -77,6 +83,8 @@ pub struct ConsentRow {
     pub source: String,
     /// Sealed.
     pub wording: Option<Vec<u8>>,
+    /// Which version of it.
+    pub wording_version: Option<String>,
     /// When it was said.
     pub occurred_at: OffsetDateTime,
     /// When it was recorded.
@@ -94,7 +102,7 @@ impl Store {
     ) -> Result<Vec<ConsentRow>, StoreError> {
         let rows = sqlx::query_as!(
             ConsentRow,
-            "SELECT consent_id, contact_id, channel_id, purpose, state, source, wording::bytea AS wording,
+            "SELECT consent_id, contact_id, channel_id, purpose, state, source, wording::bytea AS wording, wording_version,
                     occurred_at, recorded_at
              FROM consent
              WHERE tenant_id = $1 AND contact_id = ANY($2)

@@ -168,6 +168,28 @@ pub async fn merge(
     Ok(())
 }
 
+/// Replaces a profile that was read at that time, and says nothing of what Meta shows. False: it was changed meanwhile, or the person is
+/// being erased.
+pub async fn correct(
+    connection: &mut Connection,
+    tenant: TenantId,
+    (contact, read_at): (ContactId, OffsetDateTime),
+    profile: &Sealed,
+    now: OffsetDateTime,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE contact SET profile = $4::bytea, updated_at = $5
+         WHERE tenant_id = $1 AND contact_id = $2 AND updated_at = $3 AND NOT EXISTS (
+             SELECT 1 FROM erased_contact x WHERE x.tenant_id = $1 AND x.contact_id = contact.contact_id)",
+        tenant.uuid(),
+        contact.uuid(),
+        read_at,
+        profile.as_bytes(),
+        now,
+    );
+    Ok(done.execute(connection).await?.rows_affected() == 1)
+}
+
 /// A stored contact.
 #[derive(Debug)]
 pub struct ContactRow {

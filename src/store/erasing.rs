@@ -186,7 +186,7 @@ impl Store {
                WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                  AND relation IN (to_regclass('event'), to_regclass('message'), to_regclass('consent'), to_regclass('contact'),
-                                  to_regclass('media'))"#
+                                  to_regclass('media'), to_regclass('export'), to_regclass('notice'))"#
         );
         Ok(storing.fetch_all(&self.data).await?)
     }
@@ -219,9 +219,9 @@ async fn forget_traces(
 ) -> Result<(), StoreError> {
     let proofs: Vec<&[u8]> = traces.proofs.iter().map(<[u8; 16]>::as_slice).collect();
     sqlx::query!(
-        "INSERT INTO consent_proof (tenant_id, person, proof_id, purpose, state, source, occurred_at, kept_until)
+        "INSERT INTO consent_proof (tenant_id, person, proof_id, purpose, state, source, occurred_at, kept_until, wording_version)
          SELECT $1, person, gen_random_uuid(), purpose, state, source, occurred_at,
-                (($4::timestamptz + interval '3 years') AT TIME ZONE 'UTC')::date
+                (($4::timestamptz + interval '3 years') AT TIME ZONE 'UTC')::date, wording_version
          FROM consent CROSS JOIN UNNEST($3::bytea[]) AS t (person)
          WHERE tenant_id = $1 AND contact_id = ANY($2)",
         tenant.uuid(),
@@ -267,7 +267,7 @@ async fn forget_traces(
 }
 
 /// What waits its turn to be sent is not sent. What may be on the wire is left to its lane.
-async fn cancel_waiting(
+pub(super) async fn cancel_waiting(
     transaction: &mut Transaction,
     tenant: TenantId,
     contacts: &[Uuid],

@@ -5,6 +5,21 @@ use uuid::Uuid;
 use super::{Store, StoreError};
 use crate::ids::TenantId;
 
+/// That somebody agreed or refused who was forgotten since.
+#[derive(Debug)]
+pub struct ConsentProofRow {
+    /// What for.
+    pub purpose: String,
+    /// `granted` or `withdrawn`.
+    pub state: String,
+    /// How it became known.
+    pub source: String,
+    /// Which wording.
+    pub wording_version: Option<String>,
+    /// When it was said.
+    pub occurred_at: time::OffsetDateTime,
+}
+
 impl Store {
     /// How many rows about these people there are, by table. Those that hang on events alone are counted where it is cheap.
     pub async fn count_person(&self, tenant: TenantId, contacts: &[Uuid]) -> Result<Vec<(String, i64)>, StoreError> {
@@ -20,6 +35,9 @@ impl Store {
                    UNION ALL SELECT 'contact_identifier', count(*) FROM contact_identifier WHERE tenant_id = $1 AND contact_id = ANY($2)
                    UNION ALL SELECT 'service_window', count(*) FROM service_window WHERE tenant_id = $1 AND contact_id = ANY($2)
                    UNION ALL SELECT 'consent', count(*) FROM consent WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'notice', count(*) FROM notice WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'restriction', count(*) FROM restriction WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'export', count(*) FROM export WHERE tenant_id = $1 AND contact_id = ANY($2)
                    UNION ALL SELECT 'hold', count(*) FROM hold WHERE tenant_id = $1 AND contact_id = ANY($2)
                    UNION ALL SELECT 'event', count(*) FROM said
                    UNION ALL SELECT 'event_payload', count(*) FROM said CROSS JOIN LATERAL (
@@ -64,14 +82,14 @@ impl Store {
         &self,
         tenant: TenantId,
         person: &[u8; 16],
-    ) -> Result<Vec<(String, String, String, time::OffsetDateTime)>, StoreError> {
-        let rows = sqlx::query!(
-            "SELECT purpose, state, source, occurred_at FROM consent_proof WHERE tenant_id = $1 AND person = $2
+    ) -> Result<Vec<ConsentProofRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            ConsentProofRow,
+            "SELECT purpose, state, source, wording_version, occurred_at FROM consent_proof WHERE tenant_id = $1 AND person = $2
              ORDER BY occurred_at DESC LIMIT 200",
             tenant.uuid(),
             person.as_slice(),
         );
-        let rows = rows.fetch_all(self.reading(tenant)).await?;
-        Ok(rows.into_iter().map(|row| (row.purpose, row.state, row.source, row.occurred_at)).collect())
+        Ok(rows.fetch_all(self.reading(tenant)).await?)
     }
 }

@@ -25,6 +25,8 @@ pub enum Kind {
     Privacy = 5,
     /// Files that people sent through a channel.
     Media = 6,
+    /// What is known of a person, on its way into an archive; the owner is the export.
+    Export = 7,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             4 => Self::Audit,
             5 => Self::Privacy,
             6 => Self::Media,
+            7 => Self::Export,
             _ => Self::Endpoint,
         }
     }

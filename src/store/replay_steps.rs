@@ -163,7 +163,13 @@ impl Store {
                       received_at >= $7 AND received_at < $8
                       AND ($9::text[] IS NULL OR type = ANY($9))
                       AND ($10::uuid[] IS NULL OR COALESCE(channel_id = ANY($10), false))
-                      AND ($11::uuid[] IS NULL OR COALESCE(contact_id = ANY($11), false)) AS "selected!"
+                      AND ($11::uuid[] IS NULL OR COALESCE(contact_id = ANY($11), false))
+                      -- Whose data are restricted, of them nothing is delivered.
+                      AND NOT EXISTS (
+                          SELECT 1 FROM restriction r WHERE r.tenant_id = $1 AND r.contact_id IN (
+                              event.contact_id,
+                              (SELECT c.merged_into FROM contact c WHERE c.tenant_id = $1 AND c.contact_id = event.contact_id)))
+                      AS "selected!"
                FROM event
                WHERE tenant_id = $1 AND part_day BETWEEN $2 AND $3
                  AND (xid, event_id) > ($4::bigint::text::xid8, $5) AND xid < $6::bigint::text::xid8
@@ -286,7 +292,10 @@ async fn matching(
            ) e
            WHERE ($5::text[] IS NULL OR e.type = ANY($5))
              AND ($6::uuid[] IS NULL OR e.channel_id = ANY($6))
-             AND ($7::uuid[] IS NULL OR e.contact_id = ANY($7))"#,
+             AND ($7::uuid[] IS NULL OR e.contact_id = ANY($7))
+             AND NOT EXISTS (
+                 SELECT 1 FROM restriction r WHERE r.tenant_id = $1 AND r.contact_id IN (
+                     e.contact_id, (SELECT c.merged_into FROM contact c WHERE c.tenant_id = $1 AND c.contact_id = e.contact_id)))"#,
         tenant.uuid(),
         &places.iter().map(|place| place.part_day).collect::<Vec<_>>(),
         &places.iter().map(|place| place.xid).collect::<Vec<_>>(),

@@ -25,6 +25,9 @@ const fn of_nobody(name: &'static str, grants: &'static [(Role, &'static str)]) 
     Table { name, of_tenants: false, grants }
 }
 
+/// What removes the rows of a person.
+const OF_A_PERSON: &str = "SELECT (tenant_id, contact_id), DELETE";
+
 /// The data. Nobody updates an event or an entry of the audit log; nobody but the owner, who does not work here, removes an entry,
 /// and nobody but the eraser an event.
 /// `UPDATE` of a column that is never written is what `FOR UPDATE` asks for.
@@ -58,7 +61,7 @@ const DATA: &[Table] = &[
             (Ingest, "SELECT, INSERT, UPDATE"),
             (Worker, "SELECT, INSERT, UPDATE"),
             (Reader, "SELECT"),
-            (Eraser, "SELECT (tenant_id, contact_id), DELETE"),
+            (Eraser, OF_A_PERSON),
         ],
     ),
     of_tenants(
@@ -74,7 +77,7 @@ const DATA: &[Table] = &[
             ),
             (Worker, "SELECT, INSERT, UPDATE (closes_at, closing_hour, told_of)"),
             (Reader, "SELECT"),
-            (Eraser, "SELECT (tenant_id, contact_id), DELETE"),
+            (Eraser, OF_A_PERSON),
         ],
     ),
     of_tenants(
@@ -83,7 +86,7 @@ const DATA: &[Table] = &[
             (Ingest, "SELECT (tenant_id, contact_id, consent_id, channel_id, purpose, state, occurred_at), INSERT"),
             (Worker, "SELECT, INSERT"),
             (Reader, "SELECT"),
-            (Eraser, "SELECT (tenant_id, contact_id), DELETE"),
+            (Eraser, OF_A_PERSON),
         ],
     ),
     of_tenants("poll", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
@@ -255,9 +258,20 @@ const DATA: &[Table] = &[
         ],
     ),
     of_tenants("consent_proof", &[(Worker, "INSERT"), (Reader, "SELECT"), (Eraser, "SELECT (kept_until), DELETE")]),
+    of_tenants("hold", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),
+    of_tenants("notice", &[(Worker, "SELECT, INSERT"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),
+    of_tenants("restriction", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),
     of_tenants(
-        "hold",
-        &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT"), (Eraser, "SELECT (tenant_id, contact_id), DELETE")],
+        "export",
+        &[
+            (Worker, "SELECT, INSERT, UPDATE"),
+            (
+                Reader,
+                "SELECT (tenant_id, export_id, contact_id, contact_ids, state, sealed_for, dek_id, actor_id, messages, messages_done, \
+                 files, files_done, bytes, created_at, ready_at, expires_at)",
+            ),
+            (Eraser, "SELECT (tenant_id, contact_id, state, expires_at), DELETE"),
+        ],
     ),
     of_nobody("_sqlx_migrations", &[(Worker, "SELECT")]),
 ];
@@ -369,30 +383,4 @@ fn names(roles: &[Role], prefix: &RolePrefix) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_table_of_tenants_is_without_a_policy_and_no_reader_writes() {
-        for table in DATA.iter().chain(KEYS) {
-            assert!(table.grants.len() <= Role::OF_DATA.len() && !table.grants.is_empty(), "{}", table.name);
-            let writes = |what: &str| ["INSERT", "UPDATE", "DELETE"].iter().any(|word| what.contains(word));
-            assert!(table.grants.iter().all(|(role, what)| *role != Reader || !writes(what)), "{}", table.name);
-            let sql = DATA_PART.secure(table, &RolePrefix::default());
-            assert_eq!(sql.contains("CREATE POLICY"), table.of_tenants, "{sql}");
-        }
-    }
-
-    #[test]
-    fn the_data_and_the_keys_have_no_role_in_common() {
-        assert!(DATA_PART.roles.iter().all(|role| !KEYS_PART.roles.contains(role)));
-    }
-
-    #[test]
-    fn other_rights_have_another_stamp() {
-        let one = DATA_PART.stamp(&RolePrefix::default());
-        assert_ne!(one, KEYS_PART.stamp(&RolePrefix::default()));
-        assert_ne!(one, DATA_PART.stamp(&"other".parse().unwrap()));
-        assert_eq!(one.len(), "rights ".len() + 16);
-    }
-}
+mod tests;

@@ -29,6 +29,8 @@ const LEDGER_DAYS: i64 = 400;
 const REPLAY_DAYS: i64 = 90;
 /// Nobody remembers for so long a contact that was erased.
 const FENCE_DAYS: i64 = 40;
+/// That there was an archive is remembered for so many days after its end.
+const EXPORT_DAYS: i64 = 90;
 /// Checkpoints of so many days are all kept, for those who compare; of older days the last.
 const CHECKPOINT_DAYS: i64 = 7;
 
@@ -52,6 +54,9 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
         warned = horizon(&worker, warned).await;
         retain(&worker, &mut retained).await;
         remind(&worker, &mut reminded).await;
+        if let Err(error) = worker.privacy.remove_old_exports().await {
+            tracing::warn!(%error, "exports that are over could not be removed yet");
+        }
         if round.is_multiple_of(WIPE_EVERY) {
             worker.deliverer.client.sweep();
             if let Err(error) = worker.store.sweep_orphans(ORPHAN_BATCHES).await {
@@ -149,6 +154,7 @@ async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {
     worker.store.sweep_replays(worker.clock.now() - time::Duration::days(REPLAY_DAYS)).await?;
     let now = worker.clock.now();
     worker.store.sweep_fences(now - time::Duration::days(FENCE_DAYS), now).await?;
+    worker.store.sweep_exports(now - time::Duration::days(EXPORT_DAYS)).await?;
     worker.store.sweep_dead_orphans().await?;
     worker.store.thin_audit_checkpoints(today - time::Duration::days(CHECKPOINT_DAYS)).await?;
     worker.store.sweep_workers().await

@@ -217,6 +217,7 @@ fn work(worker: &Worker, claimed: ClaimedLane, bell: Arc<Bell>, stop: Cancellati
         Kind::Endpoint => Box::pin(deliver::run_lane(worker.deliverer.clone(), claimed, bell, stop)),
         Kind::Replay => Box::pin(deliver::run_replay(worker.deliverer.clone(), claimed.lane, stop)),
         Kind::Privacy => Box::pin(privacy::run_lane(worker.privacy.clone(), claimed.lane, stop)),
+        Kind::Export => Box::pin(privacy::run_export(worker.privacy.clone(), claimed.lane, stop)),
         Kind::Audit => Box::pin(audit::run_lane(worker.audit.clone(), worker.witnessing.clone(), claimed.lane, stop)),
         Kind::Media => Box::pin(media::run_lane(worker.files.clone(), claimed.lane, stop)),
         Kind::Channel => Box::pin(send::run_lane(worker.sender.clone(), claimed.lane, bell, stop)),

@@ -85,6 +85,7 @@ impl Worker {
         tasks.spawn(self.refusals.alarms().clone().run(stop.clone()));
         tasks.spawn(send::accounts::run(self.sender.clone(), stop.clone()));
         tasks.spawn(send::closing::run(self.sender.clone(), stop.clone()));
+        tasks.spawn(send::notice::run(self.sender.clone(), stop.clone()));
         tasks.spawn(send::accounts::keep_book(self.sender.clone(), stop.clone()));
         tasks.spawn(key_tree::run(self.clone(), stop.clone()));
         tasks.spawn(housekeeping::settings(self.clone(), stop.clone()));

@@ -65,6 +65,7 @@ impl Scene {
         let file = Self::file(&app).await;
         let erasure = Self::erasure(&app).await;
         let request = made(&app, "/v1/privacy/requests", &json!({ "kind": "access", "law": "gdpr" })).await;
+        let export = Self::export(&app).await;
         let ids = [
             ("media", &file),
             ("endpoints", &endpoint),
@@ -77,6 +78,7 @@ impl Scene {
             ("audit", &entry),
             ("erasures", &erasure),
             ("requests", &request["id"]),
+            ("exports", &export),
         ];
         let mut ids: BTreeMap<_, _> = ids.map(|(kind, id)| (kind, id.as_str().unwrap().to_owned())).into();
         ids.insert("channels", channel);
@@ -104,6 +106,14 @@ impl Scene {
             app.api(Method::GET, &path).send().await.unwrap().status() == StatusCode::OK
         })
         .await;
+        id
+    }
+
+    /// An archive that is there.
+    async fn export(app: &TestApp) -> Value {
+        let id = made(app, "/v1/privacy/exports", &json!({ "phone": NUMBER })).await["id"].clone();
+        let path = format!("/v1/privacy/exports/{}", id.as_str().unwrap());
+        until("the archive is there", PATIENCE, async || app.get(&path).await["state"] == "ready").await;
         id
     }
 

@@ -44,7 +44,8 @@ pub async fn operations(app: &TestApp) -> Vec<Operation> {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let Some(permission) = operation["x-permission"].as_str() else {
-                let open = [("post", "/v1/keys/report"), ("get", "/v1/media-links")];
+                let open =
+                    [("post", "/v1/keys/report"), ("get", "/v1/media-links"), ("get", "/v1/privacy/export-links")];
                 assert!(open.contains(&(method.as_str(), path.as_str())), "{method} {path} is open to everybody");
                 continue;
             };
@@ -67,6 +68,7 @@ pub async fn send(operation: &Operation, request: RequestBuilder) -> Response {
     let body = match operation.path.as_str() {
         path @ ("/v1/contacts/{id}/reveal"
         | "/v1/contacts/{id}/consent"
+        | "/v1/contacts/{id}/restriction"
         | "/v1/privacy/requests/{id}/extend"
         | "/v1/privacy/requests/{id}/close") => right_body(path, ""),
         _ => json!({}),
@@ -244,6 +246,7 @@ pub fn right_body(path: &str, channel: &str) -> Value {
         "/v1/privacy/requests" => json!({ "kind": "access", "law": "gdpr" }),
         "/v1/privacy/requests/{id}/extend" => json!({ "reason": "x" }),
         "/v1/privacy/requests/{id}/close" => json!({ "outcome": "done" }),
+        "/v1/contacts/{id}/restriction" => json!({ "reason": "x" }),
         "/v1/contacts/{id}/reveal" => json!({ "reason": "answer" }),
         "/v1/contacts/{id}/consent" => {
             json!({ "purpose": "marketing", "state": "granted", "occurred_at": "2026-01-02T03:04:05Z" })

@@ -110,7 +110,7 @@ async fn an_application_records_what_was_said_elsewhere_with_its_wording() {
         (&json!("Ja, ich will Post."), &json!("2026-01-02T03:04:05Z"))
     );
 
-    let wrong = json!({ "purpose": "spam", "state": "maybe", "channel_id": "0193b0a0-0000-7000-8000-000000000000" });
+    let wrong = json!({ "purpose": "no spam", "state": "maybe", "channel_id": "0193b0a0-0000-7000-8000-000000000000" });
     let (status, problem) = put(&app.key, wrong).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(problem.contains("/purpose") && problem.contains("/state"), "{problem}");
@@ -139,4 +139,40 @@ async fn what_goes_through_metas_door_for_marketing_needs_consent_whatever_is_kn
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     assert_eq!(answer.json::<Value>().await.unwrap()["error"]["code"], 131_050);
     assert_eq!(app.control(Method::GET, "ledger", json!(null)).await["requests"], 0, "Meta was not asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consent_to_whatever_purpose_is_kept_with_its_source_and_wording_and_stands_beside_marketing() {
+    let app = TestApp::spawn().await;
+    says(&app, "wamid.hello", "Hallo").await;
+    let path = path(&app).await;
+    let put = async |body: Value| app.api(Method::PUT, &path).json(&body).send().await.unwrap();
+    let granted = json!({ "purpose": "order_updates", "state": "granted", "source": "web_form", "wording": "Ja, per WhatsApp",
+                          "wording_version": "2026-03", "occurred_at": "2026-01-02T03:04:05Z" });
+    assert_eq!(put(granted).await.status(), StatusCode::NO_CONTENT);
+    let now = consent(&app).await;
+    assert_eq!(now["channels"][0]["purposes"], json!({ "order_updates": "granted" }));
+    assert_eq!(now["channels"][0]["marketing"], "unknown", "one purpose says nothing of another");
+    let entry = &now["history"][0];
+    assert_eq!((&entry["source"], &entry["wording_version"]), (&json!("web_form"), &json!("2026-03")));
+    assert_eq!(
+        (&entry["wording"], &entry["occurred_at"]),
+        (&json!("Ja, per WhatsApp"), &json!("2026-01-02T03:04:05Z"))
+    );
+    let withdrawn = json!({ "purpose": "order_updates", "state": "withdrawn", "source": "phone" });
+    assert_eq!(put(withdrawn).await.status(), StatusCode::NO_CONTENT);
+    says(&app, "wamid.start", "START").await;
+    let now = consent(&app).await;
+    assert_eq!(now["channels"][0]["purposes"], json!({ "marketing": "granted", "order_updates": "withdrawn" }));
+    // By the time of saying, which Meta tells to the second.
+    let mut all = told(&now);
+    all.sort_unstable();
+    assert_eq!(all, [("keyword", "granted"), ("phone", "withdrawn"), ("web_form", "granted")]);
+    let wrong =
+        put(json!({ "purpose": "Order Updates", "state": "granted", "source": "keyword", "wording_version": "v 1" }))
+            .await;
+    assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let faults: Value = wrong.json().await.unwrap();
+    let pointers: Vec<&Value> = faults["errors"].as_array().unwrap().iter().map(|fault| &fault["pointer"]).collect();
+    assert_eq!(pointers, ["/purpose", "/source", "/wording_version"]);
 }

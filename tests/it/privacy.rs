@@ -3,11 +3,14 @@
 mod certificates;
 mod concurrent;
 mod erasing;
+mod exporting;
 mod holding;
 mod joined;
 mod kills;
+mod notices;
 mod requests;
 mod restoring;
+mod restricting;
 mod retiring;
 
 use reqwest::{Method, StatusCode};

@@ -196,6 +196,7 @@ async fn nobody_reads_sealed_columns_that_are_none_of_their_business() {
         "message.request",
         "privacy_request.reason",
         "privacy_request.reference",
+        "restriction.reason",
     ];
     assert_eq!(sealed_columns_of(&mut session, "waxseal_reader").await, readable, "and no token, secret or URL");
     assert!(sealed_columns_of(&mut session, "waxseal_worker").await.len() > 10, "the scan finds sealed columns");

@@ -65,8 +65,17 @@ codes! {
     RequestNotChanged = ("request_not_changed", CONFLICT, "The request cannot be changed so"),
     /// The erasure is not over yet; `GET /v1/privacy/erasures/{id}` says how far it is.
     NotCertified = ("not_certified", CONFLICT, "There is no certificate yet"),
-    /// Somebody holds these data: they are shown to keys with `held:read` alone.
-    ContactHeld = ("contact_held", FORBIDDEN, "The contact's data are held"),
+    /// `media.url` names no place where files are kept, and archives lie there.
+    NoPlaceForFiles = ("no_place_for_files", CONFLICT, "There is no place for files"),
+    /// Meta has told within the last 30 days that this person's number, id or device changed: somebody else may be asking. Make sure who
+    /// it is, and say so with `identity_confirmed`.
+    IdentityChanged = ("identity_changed", CONFLICT, "The person's identity changed of late"),
+    /// The archive is still to be made; `GET /v1/privacy/exports/{id}` says how far it is.
+    ExportWaiting = ("export_waiting", CONFLICT, "The archive is not there yet"),
+    /// The time of the archive is over, or its person was erased. Ask for another.
+    ExportGone = ("export_gone", GONE, "The archive is gone"),
+    /// Somebody holds these data, or they are restricted: they are shown to keys with `held:read` alone.
+    ContactHeld = ("contact_held", FORBIDDEN, "The contact's data are held or restricted"),
     /// There is no file to be had any more; `detail` says why.
     MediaGone = ("media_gone", GONE, "The file is gone"),
     /// The channel leaves files at Meta (`media: "never"`): this one is not to be had here.
@@ -103,6 +112,8 @@ codes! {
     /// The contact does not want marketing, or never agreed to it where that is asked for (`GET /v1/contacts/{id}/consent`). Nothing was
     /// sent.
     OptedOut = ("opted_out", UNPROCESSABLE_ENTITY, "The contact does not want marketing"),
+    /// The contact's data are kept and not used (`/v1/contacts/{id}/restriction`). Nothing was sent.
+    ContactRestricted = ("contact_restricted", UNPROCESSABLE_ENTITY, "The contact's data are restricted"),
     /// This key, or all together, have as many requests that wait for events or as many open streams as there may be. Close one, or
     /// try again after `Retry-After`.
     TooManyReaders = ("too_many_readers", TOO_MANY_REQUESTS, "Too many readers wait for events"),

@@ -1,5 +1,7 @@
 //! `/v1/contacts/{id}/consent`: what a contact allowed and forbade.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -32,15 +34,42 @@ impl Field for ConsentState {
     }
 }
 
-/// What for: `marketing`.
+/// What for: `marketing`, which is asked before marketing is sent, or a word of yours, which is kept for you.
 #[derive(ToSchema)]
-#[schema(value_type = String, pattern = "^marketing$")]
-pub(super) struct PurposeText(());
+#[schema(value_type = String, pattern = "^[a-z][a-z0-9_]{0,39}$", example = "marketing")]
+pub(super) struct PurposeText(String);
 
 impl Field for PurposeText {
     fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
         let text: String = value(json, at, faults, "a text")?;
-        if text == "marketing" { Some(Self(())) } else { faults.note(at, "choice", "marketing") }
+        let expected = "a word of lower-case letters, digits and underscores, 40 at most";
+        if consent::is_purpose(&text) { Some(Self(text)) } else { faults.note(at, "purpose", expected) }
+    }
+}
+
+/// Where it was said: `web_form`, `email`, `phone`, `paper`, `in_person`, `import` (another system knew it before), or `api`: not said.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^(api|web_form|email|phone|paper|in_person|import)$")]
+pub(super) struct SourceText(consent::Source);
+
+impl Field for SourceText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "a text")?;
+        let expected = "api, web_form, email, phone, paper, in_person or import";
+        consent::Source::told(&text).map(Self).or_else(|| faults.note(at, "choice", expected))
+    }
+}
+
+/// Your name for the version of a wording, 1 to 40 letters, digits, dots, hyphens and underscores. It is stored readable.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9._-]{1,40}$", example = "2026-03")]
+pub(super) struct VersionText(String);
+
+impl Field for VersionText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "a text")?;
+        let expected = "1 to 40 letters, digits, dots, hyphens and underscores";
+        if consent::is_version(&text) { Some(Self(text)) } else { faults.note(at, "characters", expected) }
     }
 }
 
@@ -55,8 +84,12 @@ request! {
         channel_id: Option<ChannelId>,
         /// When; now when absent.
         occurred_at: Option<OffsetDateTime>,
+        /// Where it was said; `api` when absent.
+        source: Option<SourceText>,
         /// To which words.
         wording: Option<Wording>,
+        /// Which version of them.
+        wording_version: Option<VersionText>,
     }
 }
 
@@ -65,17 +98,19 @@ request! {
 #[schema(as = ConsentEntry)]
 pub(super) struct EntryJson {
     id: ConsentId,
-    /// `marketing`.
+    /// What for: `marketing`, or a word of yours.
     purpose: String,
     /// To which channel; null: to all.
     channel_id: Option<ChannelId>,
     /// `granted` or `withdrawn`.
     state: String,
     /// `keyword`: a word such as STOP; `meta`: the person told Meta; `meta_error`: Meta refused a marketing message for it (131050);
-    /// `api`: an application said so.
+    /// `api`: an application said so; `web_form`, `email`, `phone`, `paper`, `in_person`, `import`: and where it was said.
     source: String,
     /// What was agreed to; null where nothing was said, once erased, and for keys that see no content.
     wording: Option<String>,
+    /// Which version of it.
+    wording_version: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     occurred_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
@@ -95,6 +130,7 @@ impl From<&ConsentView> for EntryJson {
             state: view.state.clone(),
             source: view.source.clone(),
             wording,
+            wording_version: view.version.clone(),
             occurred_at: view.occurred_at,
             recorded_at: view.recorded_at,
         }
@@ -108,6 +144,8 @@ pub(super) struct StandingJson {
     channel_id: ChannelId,
     /// `granted`, `withdrawn` or `unknown`: the newest entry for this channel or for all.
     marketing: String,
+    /// The same for every purpose that something was said of: `granted` or `withdrawn`.
+    purposes: BTreeMap<String, String>,
 }
 
 /// What a contact allowed and forbade.
@@ -131,9 +169,13 @@ async fn shown(
     let snapshot = directory.snapshot();
     let channels = snapshot.channels_of(who.tenant).into_iter().filter(|channel| who.may_use(channel.id));
     let channels = channels.map(|channel| {
-        let newest = entries.iter().find(|entry| entry.channel.is_none_or(|of| of == channel.id));
-        let marketing = newest.map_or("unknown", |entry| &entry.state).to_owned();
-        StandingJson { channel_id: channel.id, marketing }
+        let mut purposes: BTreeMap<String, String> = BTreeMap::new();
+        // The newest first.
+        for entry in entries.iter().filter(|entry| entry.channel.is_none_or(|of| of == channel.id)) {
+            purposes.entry(entry.purpose.clone()).or_insert_with(|| entry.state.clone());
+        }
+        let marketing = purposes.get(consent::MARKETING).map_or("unknown", String::as_str).to_owned();
+        StandingJson { channel_id: channel.id, marketing, purposes }
     });
     Ok(Json(ConsentJson {
         contact_id: id,
@@ -179,7 +221,6 @@ pub(super) async fn record(
     body::Json(new): body::Json<NewConsent>,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
-    let PurposeText(()) = new.purpose;
     if let Some(channel) = new.channel_id {
         let mut faults = Faults::default();
         if !door.knows_channel(&who, channel) {
@@ -189,9 +230,12 @@ pub(super) async fn record(
     }
     let told = Told {
         channel: new.channel_id,
+        purpose: &new.purpose.0,
         state: new.state.0,
+        source: new.source.map_or(consent::Source::Api, |source| source.0),
         at: new.occurred_at,
         wording: new.wording.as_ref().map(|wording| wording.0.as_str()),
+        version: new.wording_version.as_ref().map(|version| version.0.as_str()),
     };
     let known = door.tell_consent(&who, &errand, id, &told).await?;
     if known { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::new(Code::NotFound)) }

@@ -2,14 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::body::{self, Faults, Field, request};
+use super::body::{self, Change, Faults, Field, request};
 use super::events::EventDoc;
-use super::fields::value;
+use super::fields::{text, value};
 use super::message_json::MessageJson;
 use super::page::{ContactCursor, Cursor, EntryCursor, Page};
 use super::problem::{Code, Problem};
@@ -125,6 +126,56 @@ pub(super) async fn show(
     params.finish()?;
     let contact = door.contact(&who, &errand, id).await?.ok_or(Problem::new(Code::NotFound))?;
     Ok(Json(ContactJson::new(contact, who.sight)))
+}
+
+/// What a person is called, 1 to 200 characters. It is stored sealed.
+#[derive(ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 200)]
+pub(super) struct PersonName(String);
+
+impl Field for PersonName {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        text(json, at, faults, 1..=200).map(Self)
+    }
+}
+
+request! {
+    /// What is to be put right.
+    ContactCorrection {
+        /// What the person is called; null: nothing.
+        #[schema(value_type = Option<String>)]
+        name: Change<PersonName>,
+    }
+}
+
+/// Puts right what a contact is called (GDPR Art. 16). Endpoints are told that it changed (`contact.changed`).
+///
+/// Events stay as they came. The name stays until Meta shows another one than it showed before.
+#[utoipa::path(
+    patch, path = "/v1/contacts/{id}", tag = "Contacts", operation_id = "correct_contact",
+    params(("id" = ContactId, Path, description = "The contact.")),
+    request_body = ContactCorrection,
+    responses((status = 204, description = "It is put right.")),
+)]
+pub(super) async fn correct(
+    who: Caller,
+    errand: Errand,
+    State(door): State<Door>,
+    Target(id): Target<ContactId>,
+    params: Params,
+    body::Json(wanted): body::Json<ContactCorrection>,
+) -> Result<StatusCode, Problem> {
+    params.finish()?;
+    let name = match wanted.name {
+        Change::Keep => {
+            door.find_contact(&who, id).await?.ok_or(Problem::new(Code::NotFound))?;
+            return Ok(StatusCode::NO_CONTENT);
+        }
+        Change::Clear => None,
+        Change::Set(name) => Some(name.0),
+    };
+    let known = door.correct_name(&who, &errand, id, name).await?;
+    if known { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::new(Code::NotFound)) }
 }
 
 /// What was said with a contact, both ways, newest first. It includes everyone who turned out to be the same person.

@@ -78,16 +78,6 @@ request! {
     }
 }
 
-request! {
-    /// Who shows their number or id again: by one of `phone` and `user_id`.
-    ConsentProofQuery {
-        /// By a number.
-        phone: Option<PhoneText>,
-        /// By Meta's id.
-        user_id: Option<UserIdText>,
-    }
-}
-
 /// What would go.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ErasureDryRun)]
@@ -309,51 +299,4 @@ pub(super) async fn certificate(
     let proof = audit.proof(who.tenant, Which::Id(AuditEntryId::from_uuid(entry))).await?;
     let certificate: Value = serde_json::from_str(&text).map_err(|_| Problem::new(Code::Internal))?;
     Ok(Json(json!({ "certificate": certificate, "proof": proof.to_string() })))
-}
-
-/// That somebody agreed or refused who was forgotten since.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ConsentProof)]
-pub(super) struct ConsentProofJson {
-    purpose: String,
-    /// `granted` or `withdrawn`.
-    state: String,
-    source: String,
-    #[serde(with = "time::serde::rfc3339")]
-    occurred_at: OffsetDateTime,
-}
-
-/// What is proven of somebody's consent.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ConsentProofs)]
-pub(super) struct ConsentProofsJson {
-    /// Newest first.
-    data: Vec<ConsentProofJson>,
-}
-
-/// What somebody agreed to or refused before they were forgotten: for a dispute in which they show their number or id again. It is kept
-/// for three years, and is joined to nobody.
-#[utoipa::path(
-    post, path = "/v1/privacy/consent-proofs", tag = "Privacy", operation_id = "find_consent_proofs",
-    request_body = ConsentProofQuery,
-    responses((status = 200, description = "What is proven.", body = ConsentProofsJson)),
-)]
-pub(super) async fn consent_proofs(
-    who: Caller,
-    errand: Errand,
-    State(privacy): State<Privacy>,
-    params: Params,
-    body::Json(query): body::Json<ConsentProofQuery>,
-) -> Result<Json<ConsentProofsJson>, Problem> {
-    params.finish()?;
-    who.require_unconfined()?;
-    let mut faults = Faults::default();
-    let named = only(None, query.phone, query.user_id, None, &mut faults);
-    faults.refuse()?;
-    let named = named.ok_or(Problem::new(Code::Internal))?;
-    let act = errand.act(&who, Action::ConsentProofRead, Object::several("consent_proof"));
-    let (proofs, receipt) = privacy.consent_proofs(&named, act).await?;
-    errand.keep(receipt);
-    let proof = |(purpose, state, source, occurred_at)| ConsentProofJson { purpose, state, source, occurred_at };
-    Ok(Json(ConsentProofsJson { data: proofs.into_iter().map(proof).collect() }))
 }

@@ -1,4 +1,4 @@
-//! Files as answers: always a download under a name made of the id, whole or one range of it, whatever somebody called it.
+//! Files and archives as answers: always a download under a name made of the id, whole or one range of it, whatever somebody called it.
 
 use std::ops::Range;
 
@@ -10,13 +10,16 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::StreamExt;
+use uuid::Uuid;
 
 use super::problem::{Code, Problem};
 use crate::access::media::{MediaState, MediaView};
 use crate::access::views::Content;
+use crate::crypto::keys::Dek;
 use crate::http::state::AppState;
-use crate::ids::MediaId;
+use crate::ids::{ContactId, ExportId, MediaId, TenantId};
 use crate::media::{Details, NotPassed, Place, Reading, ShelfError, Through};
+use crate::privacy::object_of_export;
 
 /// Types that are named as they are, with the ending of their file name: Meta's list. Anything else is just bytes.
 const TYPES: [(&str, &str); 20] = [
@@ -57,7 +60,20 @@ pub(super) async fn serve(state: &AppState, view: &MediaView, headers: &HeaderMa
     let shelf = shelf.ok_or_else(|| Problem::new(Code::Unavailable).with_detail("no object store is configured"))?;
     let place = Place { tenant: view.tenant, media: view.id, contact: view.contact };
     let reading = shelf.read(place, &key.dek).await.map_err(|error| failed(&error))?;
-    respond(view.id, &known(view), reading, headers).await
+    respond(&Shown::of(view.id, known(view).mime_type.as_deref()), reading, headers).await
+}
+
+/// An archive, as it was asked for: which, and whose.
+pub(super) async fn serve_archive(
+    state: &AppState,
+    (tenant, id, contact): (TenantId, ExportId, ContactId),
+    key: &Dek,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let shelf = state.files.shelf.as_ref().ok_or(Problem::new(Code::NoPlaceForFiles))?;
+    let place = Place { tenant, media: object_of_export(id), contact: Some(contact) };
+    let reading = shelf.read(place, key).await.map_err(|error| failed(&error))?;
+    respond(&Shown { id: id.uuid(), mime_type: "application/octet-stream", ending: "zip.age" }, reading, headers).await
 }
 
 /// What is known of a file beside its bytes.
@@ -84,9 +100,9 @@ async fn pass(state: &AppState, view: &MediaView, headers: &HeaderMap) -> Result
             Problem::new(Code::Unavailable).with_detail(why)
         }
     })?;
-    let (mime_type, id) = (named.mime_type.as_deref(), view.id);
+    let shown = Shown::of(view.id, named.mime_type.as_deref());
     match through {
-        Through::Whole(picture) => Ok(ranged(id, mime_type, picture.len() as u64, headers, |range| {
+        Through::Whole(picture) => Ok(ranged(&shown, picture.len() as u64, headers, |range| {
             let at = |byte| usize::try_from(byte).unwrap_or(usize::MAX).min(picture.len());
             let part: Bytes = picture.slice(at(range.start)..at(range.end));
             Body::from(part)
@@ -95,7 +111,7 @@ async fn pass(state: &AppState, view: &MediaView, headers: &HeaderMap) -> Result
         Through::Flowing { bytes, content } => {
             let length = bytes.map(|bytes| [(CONTENT_LENGTH, bytes.to_string())]);
             let body = Body::from_stream(content.map(|piece| piece.map_err(std::io::Error::other)));
-            Ok((head(id, mime_type), length, body).into_response())
+            Ok((head(&shown), length, body).into_response())
         }
     }
 }
@@ -113,36 +129,48 @@ fn failed(error: &ShelfError) -> Problem {
     }
 }
 
-async fn respond(id: MediaId, details: &Details, reading: Reading, headers: &HeaderMap) -> Result<Response, Problem> {
+/// As what a file is sent.
+struct Shown {
+    id: Uuid,
+    mime_type: &'static str,
+    ending: &'static str,
+}
+
+impl Shown {
+    fn of(id: MediaId, mime_type: Option<&str>) -> Self {
+        let (mime_type, ending) = mime_type.map_or(("application/octet-stream", "bin"), shown_as);
+        Self { id: id.uuid(), mime_type, ending }
+    }
+}
+
+async fn respond(shown: &Shown, reading: Reading, headers: &HeaderMap) -> Result<Response, Problem> {
     let length = reading.length();
-    let mime_type = details.mime_type.as_deref();
-    let range = match asked(id, length, headers) {
+    let range = match asked(shown.id, length, headers) {
         Wanted::None => return Ok(unsatisfiable(length)),
         Wanted::All => 0..length,
         Wanted::Part(range) => range,
     };
     let body = Body::from_stream(reading.stream(range).await.map_err(|error| failed(&error))?);
     let mut body = Some(body);
-    Ok(ranged(id, mime_type, length, headers, |_| body.take().unwrap_or_default()))
+    Ok(ranged(shown, length, headers, |_| body.take().unwrap_or_default()))
 }
 
 /// What every answer with a file says.
-fn head(id: MediaId, mime_type: Option<&str>) -> [(HeaderName, String); 4] {
-    let (mime_type, ending) = mime_type.map_or(("application/octet-stream", "bin"), shown_as);
+fn head(shown: &Shown) -> [(HeaderName, String); 4] {
     [
-        (CONTENT_TYPE, mime_type.to_owned()),
-        (CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.{ending}\"")),
+        (CONTENT_TYPE, shown.mime_type.to_owned()),
+        (CONTENT_DISPOSITION, format!("attachment; filename=\"{}.{}\"", shown.id, shown.ending)),
         (CACHE_CONTROL, "private, no-store".to_owned()),
         (CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned()),
     ]
 }
 
-fn tag(id: MediaId) -> String {
+fn tag(id: Uuid) -> String {
     format!("\"{id}\"")
 }
 
 /// What is there never changes: the tag of another file is nobody's.
-fn asked(id: MediaId, length: u64, headers: &HeaderMap) -> Wanted {
+fn asked(id: Uuid, length: u64, headers: &HeaderMap) -> Wanted {
     let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     let asked = text(RANGE).filter(|_| text(IF_RANGE).is_none_or(|known| known == tag(id)));
     asked.map_or(Wanted::All, |range| Wanted::read(range, length))
@@ -156,26 +184,23 @@ fn unsatisfiable(length: u64) -> Response {
 }
 
 /// A file of which ranges may be asked.
-fn ranged(
-    id: MediaId,
-    mime_type: Option<&str>,
-    length: u64,
-    headers: &HeaderMap,
-    body: impl FnOnce(Range<u64>) -> Body,
-) -> Response {
-    let wanted = asked(id, length, headers);
+fn ranged(shown: &Shown, length: u64, headers: &HeaderMap, body: impl FnOnce(Range<u64>) -> Body) -> Response {
+    let wanted = asked(shown.id, length, headers);
     let range = match &wanted {
         Wanted::None => return unsatisfiable(length),
         Wanted::All => 0..length,
         Wanted::Part(range) => range.clone(),
     };
-    let more =
-        [(CONTENT_LENGTH, (range.end - range.start).to_string()), (ACCEPT_RANGES, "bytes".to_owned()), (ETAG, tag(id))];
+    let more = [
+        (CONTENT_LENGTH, (range.end - range.start).to_string()),
+        (ACCEPT_RANGES, "bytes".to_owned()),
+        (ETAG, tag(shown.id)),
+    ];
     let place = [(CONTENT_RANGE, format!("bytes {}-{}/{length}", range.start, range.end.saturating_sub(1)))];
     let body = body(range);
     match wanted {
-        Wanted::Part(_) => (StatusCode::PARTIAL_CONTENT, head(id, mime_type), more, place, body).into_response(),
-        Wanted::All | Wanted::None => (head(id, mime_type), more, body).into_response(),
+        Wanted::Part(_) => (StatusCode::PARTIAL_CONTENT, head(shown), more, place, body).into_response(),
+        Wanted::All | Wanted::None => (head(shown), more, body).into_response(),
     }
 }
 

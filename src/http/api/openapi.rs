@@ -204,8 +204,11 @@ mod tests {
     fn whoever_only_reads_can_change_nothing() {
         for line in documented() {
             // A link shows what the key that makes it reads anyway.
-            let reads = line.starts_with("GET ") || line.starts_with("POST /v1/media/{id}/link ");
-            let is_link = line == "GET /v1/media-links -";
+            let makes_link = ["/v1/media/{id}/link", "/v1/privacy/exports/{id}/link"]
+                .iter()
+                .any(|path| line.starts_with(&format!("POST {path} ")));
+            let reads = line.starts_with("GET ") || makes_link;
+            let is_link = ["GET /v1/media-links -", "GET /v1/privacy/export-links -"].contains(&line.as_str());
             assert_eq!(reads, line.ends_with(":read") || is_link, "{line}");
         }
     }

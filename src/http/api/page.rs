@@ -108,6 +108,10 @@ id_cursors! {
     HoldCursor = b'h',
     /// In the list of requests about data, newest first.
     PrivacyRequestCursor = b'q',
+    /// In the list of restrictions, by contact.
+    RestrictionCursor = b't',
+    /// In the list of exports, newest first.
+    ExportCursor = b'y',
 }
 
 macro_rules! time_cursors {

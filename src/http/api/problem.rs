@@ -191,6 +191,8 @@ impl From<PrivacyError> for Problem {
             PrivacyError::Unknown => Self::new(Code::NotFound),
             PrivacyError::UnderWay => Self::new(Code::ErasureUnderWay),
             PrivacyError::RequestNotChanged => Self::new(Code::RequestNotChanged),
+            PrivacyError::IdentityChanged => Self::new(Code::IdentityChanged),
+            PrivacyError::NoPlace => Self::new(Code::NoPlaceForFiles),
             PrivacyError::Refused => Self::new(Code::HoldNotChanged),
             other => Self::of_inside(&other, other.is_retryable()),
         }

@@ -15,9 +15,10 @@ use utoipa_axum::routes;
 use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
-    apps, attempts, audit, audit_scope, channel_state, channels, consent, contacts, dead_letters, decoys, docs,
-    endpoints, erasures, events, holds, key_changes, keys, media, media_links, messages, openapi, privacy_requests,
-    registration, replays, retention, sending, stream, templates, uploads, windows,
+    apps, attempts, audit, audit_scope, channel_state, channels, consent, consent_proofs, contacts, dead_letters,
+    decoys, docs, endpoints, erasures, events, exports, holds, key_changes, keys, media, media_links, messages,
+    openapi, privacy_requests, registration, replays, restrictions, retention, sending, stream, templates, uploads,
+    windows,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -54,6 +55,11 @@ fn file(served: UtoipaMethodRouter<AppState>) -> Route {
     Route { access, served }
 }
 
+/// A route about all that is known of a person.
+fn everything(permission: Permission, served: UtoipaMethodRouter<AppState>) -> Route {
+    Route { access: Access::Needs { permission, least: Sensitive, most: Sensitive }, served }
+}
+
 /// A route that takes a file, and counts for itself how long it is.
 fn whole((schemas, paths, methods): UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
     (schemas, paths, methods.layer(DefaultBodyLimit::disable()))
@@ -82,6 +88,10 @@ pub(super) fn table() -> impl Iterator<Item = Route> {
         Route {
             access: Access::Needs { permission: Permission::ContactsReveal, least: Personal, most: Personal },
             served: routes!(contacts::reveal),
+        },
+        Route {
+            access: Access::Needs { permission: Permission::ContactsWrite, least: Personal, most: Personal },
+            served: routes!(contacts::correct),
         },
         shows(Public, Permission::ContactsRead, routes!(windows::show)),
         shows(Sensitive, Permission::ContactsRead, routes!(consent::show)),
@@ -149,7 +159,13 @@ fn of_the_house() -> impl Iterator<Item = Route> {
         needs(Permission::PrivacyErase, routes!(erasures::create)),
         needs(Permission::PrivacyRead, routes!(erasures::show)),
         needs(Permission::PrivacyRead, routes!(erasures::certificate)),
-        needs(Permission::PrivacyErase, routes!(erasures::consent_proofs)),
+        needs(Permission::PrivacyErase, routes!(consent_proofs::find)),
+        everything(Permission::PrivacyExport, routes!(exports::create)),
+        needs(Permission::ExportsRead, routes!(exports::list)),
+        needs(Permission::ExportsRead, routes!(exports::show)),
+        everything(Permission::ExportsRead, routes!(exports::archive)),
+        everything(Permission::ExportsRead, routes!(exports::link)),
+        Route { access: Access::Open, served: routes!(exports::follow) },
         needs(Permission::HeldRead, routes!(holds::list)),
         needs(Permission::PrivacyHold, routes!(holds::create)),
         needs(Permission::PrivacyHold, routes!(holds::approve)),
@@ -159,6 +175,9 @@ fn of_the_house() -> impl Iterator<Item = Route> {
         needs(Permission::PrivacyRead, routes!(privacy_requests::show)),
         needs(Permission::PrivacyErase, routes!(privacy_requests::extend)),
         needs(Permission::PrivacyErase, routes!(privacy_requests::close)),
+        needs(Permission::PrivacyHold, routes!(restrictions::put)),
+        needs(Permission::PrivacyHold, routes!(restrictions::lift)),
+        needs(Permission::HeldRead, routes!(restrictions::list)),
         needs(Permission::PrivacyRead, routes!(retention::show)),
         needs(Permission::KeysRead, routes!(keys::list)),
         needs(Permission::KeysManage, routes!(keys::create)),

@@ -115,7 +115,7 @@ pub(super) struct QueuedMessage {
         (status = 202, description = "The message is queued, now or, with `idempotent-replayed: true`, before.", body = QueuedMessage),
         (status = 400, description = "`invalid_idempotency_key`"),
         (status = 409, description = "`idempotency_in_progress`"),
-        (status = 422, description = "`channel_cannot_send`: the channel has no access token · `idempotency_key_reused` · `window_closed` · `opted_out`"),
+        (status = 422, description = "`channel_cannot_send`: the channel has no access token · `idempotency_key_reused` · `window_closed` · `opted_out` · `contact_restricted`"),
     ),
 )]
 pub(super) async fn send(
@@ -356,6 +356,7 @@ pub(super) fn refusal(refused: QueueError) -> Problem {
         QueueError::NoToken => return Problem::new(Code::ChannelCannotSend),
         QueueError::WindowClosed => return Problem::new(Code::WindowClosed),
         QueueError::OptedOut => return Problem::new(Code::OptedOut),
+        QueueError::Restricted => return Problem::new(Code::ContactRestricted),
         QueueError::KeyReused => return Problem::new(Code::IdempotencyKeyReused),
         QueueError::InProgress => return Problem::new(Code::IdempotencyInProgress),
         QueueError::Store(error) => return error.into(),

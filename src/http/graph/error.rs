@@ -164,6 +164,10 @@ impl From<MirrorError> for GraphError {
                 details: Some(OPTED_OUT.to_owned()),
                 ..Self::new(StatusCode::BAD_REQUEST, 131_050, "User has stopped marketing messages")
             },
+            MirrorError::Restricted => Self {
+                details: Some(RESTRICTED.to_owned()),
+                ..Self::new(StatusCode::BAD_REQUEST, 131_026, "Message undeliverable")
+            },
             MirrorError::NotSent => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, 2, "Meta could not be reached; the message was not sent")
                     .transient()
@@ -194,6 +198,7 @@ const WINDOW_CLOSED: &str =
     "Message failed to send because more than 24 hours have passed since the customer last replied to this number.";
 const OPTED_OUT: &str = "Unable to deliver the message. This recipient has chosen to stop receiving marketing messages on \
     WhatsApp from your business.";
+const RESTRICTED: &str = "The gateway does not write to this recipient: their data are restricted.";
 
 /// Meta's titles.
 const fn limited_message(code: i32) -> &'static str {

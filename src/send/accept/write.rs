@@ -38,6 +38,7 @@ fn blames_a_parcel(error: &QueueError) -> bool {
         | QueueError::NoToken
         | QueueError::WindowClosed
         | QueueError::OptedOut
+        | QueueError::Restricted
         | QueueError::KeyReused
         | QueueError::InProgress => false,
     }

@@ -42,6 +42,8 @@ pub enum Objection {
     WindowClosed,
     /// The person does not want marketing.
     OptedOut,
+    /// The person's data are not to be used.
+    Restricted,
     /// The message does not fit its template.
     Faulty(Vec<Fault>),
 }
@@ -106,8 +108,11 @@ impl Sender {
         } else {
             self.store.standings(channel.tenant, channel.id, &people).await?
         };
-        let (now, nobody) = (self.clock.now(), Standing::default());
+        let (now, nobody, snapshot) = (self.clock.now(), Standing::default(), self.directory.snapshot());
         let decided = messages.iter().zip(looked).zip(asked).map(|((message, known), question)| {
+            if message.contact.is_some_and(|contact| snapshot.is_restricted(channel.tenant, contact)) {
+                return Some(Objection::Restricted);
+            }
             let faults = match known {
                 Err(fault) => vec![fault],
                 Ok(Some(known)) if self.rules.templates => template::misfits(&known.shape, message.body),

@@ -1,0 +1,334 @@
+//! `/v1/privacy/exports`: what is known of a person, in one archive that is encrypted for them.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use time::{Duration, OffsetDateTime};
+use utoipa::ToSchema;
+
+use super::body::{self, Faults, Field, request};
+use super::fields::{text, value};
+use super::file_answer::serve_archive;
+use super::named::{PhoneText, UserIdText, UsernameText, only};
+use super::page::{self, ExportCursor, Page};
+use super::problem::{Code, Problem};
+use super::query::Params;
+use super::target::Target;
+use crate::access::exports::{ArchiveState, ArchiveView};
+use crate::access::{Caller, Errand};
+use crate::http::frame::CallerKey;
+use crate::http::state::AppState;
+use crate::ids::{ApiKeyId, ContactId, ExportId};
+use crate::privacy::{Privacy, SealedFor};
+use crate::store::exports::ExportRow;
+
+/// How long a link is good for when nothing is said, in seconds.
+const USUAL: u32 = 86_400;
+/// The most, in seconds: a week. The archive may be gone before.
+const LONGEST: u32 = 604_800;
+
+/// A public key of age, `age1…`.
+#[derive(ToSchema)]
+#[schema(value_type = String, example = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudf5kelsv5qkss")]
+pub(super) struct RecipientText(SealedFor);
+
+impl Field for RecipientText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text = text(json, at, faults, 1..=200)?;
+        SealedFor::recipient(&text).map(Self).or_else(|| faults.note(at, "recipient", "a public key of age: age1…"))
+    }
+}
+
+/// 1 to 604800 seconds.
+#[derive(ToSchema)]
+#[schema(value_type = u32, minimum = 1, maximum = 604_800)]
+pub(super) struct LinkSeconds(u32);
+
+impl Field for LinkSeconds {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let seconds: u32 = value(json, at, faults, "a number of seconds")?;
+        if (1..=LONGEST).contains(&seconds) { Some(Self(seconds)) } else { faults.note(at, "range", "1 to 604800") }
+    }
+}
+
+request! {
+    /// Whose data: by one of `contact_id`, `phone`, `user_id` and `username`.
+    NewExport {
+        /// By our own id.
+        contact_id: Option<ContactId>,
+        /// By a number.
+        phone: Option<PhoneText>,
+        /// By Meta's id.
+        user_id: Option<UserIdText>,
+        /// By the handle.
+        username: Option<UsernameText>,
+        /// For whom the archive is encrypted. Absent: for whoever has the new key that stands in the answer.
+        recipient: Option<RecipientText>,
+        /// True: you have made sure who asks, although their number, id or device changed of late.
+        identity_confirmed: Option<bool>,
+    }
+}
+
+request! {
+    /// How long the link is to be good for.
+    NewExportLink {
+        /// 86400 when absent: a day. The archive may be gone before.
+        expires_in_seconds: Option<LinkSeconds>,
+    }
+}
+
+/// An export, and how far it has come.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Export)]
+pub(super) struct ExportJson {
+    id: ExportId,
+    contact_id: ContactId,
+    /// `requested`, `building`, `ready` or `removed`.
+    state: String,
+    /// `recipient` (a public key that was named) or `new_key` (one that was made for it).
+    sealed_for: String,
+    /// Messages and other events there are.
+    messages: i64,
+    /// Those that are written.
+    messages_done: i64,
+    /// Files there are.
+    files: i64,
+    /// Those that are written.
+    files_done: i64,
+    /// Of the archive.
+    bytes: Option<i64>,
+    /// The key that asked for it; null: an operator.
+    requested_by: Option<ApiKeyId>,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    ready_at: Option<OffsetDateTime>,
+    /// When the archive is removed.
+    #[serde(with = "time::serde::rfc3339::option")]
+    expires_at: Option<OffsetDateTime>,
+}
+
+impl From<ExportRow> for ExportJson {
+    fn from(row: ExportRow) -> Self {
+        Self {
+            id: ExportId::from_uuid(row.export_id),
+            contact_id: ContactId::from_uuid(row.contact_id),
+            state: row.state,
+            sealed_for: row.sealed_for,
+            messages: row.messages,
+            messages_done: row.messages_done,
+            files: row.files,
+            files_done: row.files_done,
+            bytes: row.bytes,
+            requested_by: (!row.actor_id.is_nil()).then(|| ApiKeyId::from_uuid(row.actor_id)),
+            created_at: row.created_at,
+            ready_at: row.ready_at,
+            expires_at: row.expires_at,
+        }
+    }
+}
+
+/// What an export was begun with.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExportBegun)]
+pub(super) struct BegunJson {
+    id: ExportId,
+    /// What opens the archive, `AGE-SECRET-KEY-1…`: shown this once and kept nowhere; null where a recipient was named. Give it to the
+    /// person by another way than the archive.
+    identity: Option<String>,
+}
+
+/// A link to an archive.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ExportLink {
+    /// Path and query, on the listener that gave it out. Whoever has it gets the archive, which is encrypted.
+    path: String,
+    /// When it is over.
+    #[serde(with = "time::serde::rfc3339")]
+    expires_at: OffsetDateTime,
+}
+
+/// Has everything that is known of a person written into one archive that is encrypted for them: what was said, files, what they are
+/// called, what they agreed to, who receives it, how long it is kept, and who looked at it; as JSON and as a page to read.
+///
+/// The archive is a zip file inside of an age file (`age --decrypt -i key.txt`). It is removed after `privacy.export_days`, and with the person. Of
+/// somebody whose data are held it is made for keys with `held:read` alone.
+#[utoipa::path(
+    post, path = "/v1/privacy/exports", tag = "Privacy", operation_id = "export_person",
+    request_body = NewExport,
+    responses(
+        (status = 202, description = "It has begun.", body = BegunJson),
+        (status = 409, description = "`identity_changed` · `no_place_for_files`"),
+    ),
+)]
+pub(super) async fn create(
+    who: Caller,
+    errand: Errand,
+    State(state): State<AppState>,
+    params: Params,
+    body::Json(new): body::Json<NewExport>,
+) -> Result<(StatusCode, Json<BegunJson>), Problem> {
+    params.finish()?;
+    who.require_unconfined()?;
+    let mut faults = Faults::default();
+    let named = only(new.contact_id, new.phone, new.user_id, new.username, &mut faults);
+    faults.refuse()?;
+    let named = named.ok_or(Problem::new(Code::Internal))?;
+    let privacy = &state.privacy;
+    let (contact, everyone) = privacy.person(who.tenant, &named).await?;
+    privacy.may_export(who.tenant, &everyone, new.identity_confirmed == Some(true)).await?;
+    let id = privacy.new_export();
+    state.door.admit_export(&who, &errand, id, &everyone).await?;
+    let (sealed_for, identity) = match new.recipient {
+        Some(recipient) => (recipient.0, None),
+        None => SealedFor::new_key().map(|(made, identity)| (made, Some(identity.to_string())))?,
+    };
+    privacy.export((who.tenant, id, who.key.uuid()), (contact, &everyone), &sealed_for).await?;
+    Ok((StatusCode::ACCEPTED, Json(BegunJson { id, identity })))
+}
+
+/// Exports, newest first.
+#[utoipa::path(
+    get, path = "/v1/privacy/exports", tag = "Privacy", operation_id = "list_exports",
+    params(
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
+    ),
+    responses((status = 200, description = "A page of exports.", body = Page<ExportJson>)),
+)]
+pub(super) async fn list(
+    who: Caller,
+    State(privacy): State<Privacy>,
+    mut params: Params,
+) -> Result<Json<Page<ExportJson>>, Problem> {
+    let (before, limit) = (params.cursor::<ExportCursor>(), params.limit());
+    params.finish()?;
+    who.require_unconfined()?;
+    let rows = privacy.exports(who.tenant, before.map(|at| at.0), page::one_more(limit)).await?;
+    Ok(Json(page::of_rows(rows, limit, |row: &ExportRow| ExportCursor(row.export_id))))
+}
+
+/// One export: how far it has come.
+#[utoipa::path(
+    get, path = "/v1/privacy/exports/{id}", tag = "Privacy", operation_id = "show_export",
+    params(("id" = ExportId, Path, description = "The export.")),
+    responses((status = 200, description = "The export.", body = ExportJson)),
+)]
+pub(super) async fn show(
+    who: Caller,
+    State(privacy): State<Privacy>,
+    Target(id): Target<ExportId>,
+    params: Params,
+) -> Result<Json<ExportJson>, Problem> {
+    params.finish()?;
+    who.require_unconfined()?;
+    let row = privacy.find_export(who.tenant, id).await?.ok_or(Problem::new(Code::NotFound))?;
+    Ok(Json(row.into()))
+}
+
+/// The archive, whole or one range of its bytes.
+#[utoipa::path(
+    get, path = "/v1/privacy/exports/{id}/archive", tag = "Privacy", operation_id = "read_export",
+    params(
+        ("id" = ExportId, Path, description = "The export."),
+        ("Range" = Option<String>, Header, description = "One range of bytes, such as `bytes=0-1023`."),
+    ),
+    responses(
+        (status = 200, description = "The archive.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "The range of it.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 409, description = "`export_waiting`"),
+        (status = 410, description = "`export_gone`"),
+        (status = 416, description = "`range_not_satisfiable`"),
+    ),
+)]
+pub(super) async fn archive(
+    who: Caller,
+    errand: Errand,
+    State(state): State<AppState>,
+    Target(id): Target<ExportId>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Response, Problem> {
+    params.finish()?;
+    who.require_unconfined()?;
+    let view = state.door.archive(&who, &errand, id).await?.ok_or(Problem::new(Code::NotFound))?;
+    answer(&who, &state, &view, &headers).await
+}
+
+async fn answer(who: &Caller, state: &AppState, view: &ArchiveView, headers: &HeaderMap) -> Result<Response, Problem> {
+    match &view.state {
+        ArchiveState::Waiting => Err(Problem::new(Code::ExportWaiting)),
+        ArchiveState::Gone => Err(Problem::new(Code::ExportGone)),
+        ArchiveState::There(key) => serve_archive(state, (who.tenant, view.id, view.contact), &key.dek, headers).await,
+    }
+}
+
+/// Makes a link to an archive that is good for a while and needs no key: for the person, or a browser.
+///
+/// It is bound to the archive, to its end and to the key that made it, and over when that key is revoked, locked or may no longer
+/// export. Each use is an entry in the audit log. What it leads to is encrypted all the same.
+#[utoipa::path(
+    post, path = "/v1/privacy/exports/{id}/link", tag = "Privacy", operation_id = "link_export",
+    params(("id" = ExportId, Path, description = "The export.")),
+    request_body = NewExportLink,
+    responses((status = 201, description = "The link.", body = ExportLink)),
+)]
+pub(super) async fn link(
+    who: Caller,
+    errand: Errand,
+    State(state): State<AppState>,
+    Target(id): Target<ExportId>,
+    params: Params,
+    body::Json(new): body::Json<NewExportLink>,
+) -> Result<(StatusCode, Json<ExportLink>), Problem> {
+    params.finish()?;
+    who.require_unconfined()?;
+    let seconds = new.expires_in_seconds.map_or(USUAL, |seconds| seconds.0);
+    let until = state.clock.now() + Duration::seconds(seconds.into());
+    // A link knows whole seconds.
+    let until = until.replace_nanosecond(0).unwrap_or(until);
+    let token = state.door.link_archive(&who, &errand, id, until).await?.ok_or(Problem::new(Code::NotFound))?;
+    let path = format!("/v1/privacy/export-links?token={token}");
+    Ok((StatusCode::CREATED, Json(ExportLink { path, expires_at: until })))
+}
+
+/// The archive behind a link. Needs no key.
+///
+/// A link that is over, was never given out or was changed is 404 `link_over`; which of them is not told.
+#[utoipa::path(
+    get, path = "/v1/privacy/export-links", tag = "Privacy", operation_id = "follow_export_link",
+    params(
+        ("token" = String, Query, description = "As the link has it."),
+        ("Range" = Option<String>, Header, description = "One range of bytes, such as `bytes=0-1023`."),
+    ),
+    responses(
+        (status = 200, description = "The archive.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "The range of it.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 404, description = "`link_over`"),
+        (status = 409, description = "`export_waiting`"),
+        (status = 410, description = "`export_gone`"),
+        (status = 416, description = "`range_not_satisfiable`"),
+    ),
+)]
+pub(super) async fn follow(
+    errand: Errand,
+    State(state): State<AppState>,
+    mut params: Params,
+    request: Request,
+) -> Result<Response, Problem> {
+    let over = || Problem::new(Code::LinkOver);
+    let token = params.take("token").ok_or_else(over)?;
+    let from = state.proxies.origin(request.extensions(), request.headers());
+    let (who, id) = state.door.follow_archive_link(&token, from).await?.ok_or_else(over)?;
+    errand.touch(&["link".to_owned()]);
+    let view = state.door.archive(&who, &errand, id).await?.ok_or_else(over)?;
+    let mut response = match answer(&who, &state, &view, request.headers()).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    };
+    response.extensions_mut().insert(CallerKey(who.key));
+    Ok(response)
+}

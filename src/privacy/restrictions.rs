@@ -1,0 +1,69 @@
+//! Restrictions (GDPR Art. 18): data that are kept and not used, until somebody lifts it.
+
+use uuid::Uuid;
+
+use super::{Privacy, PrivacyError};
+use crate::audit::Act;
+use crate::crypto::envelope;
+use crate::ids::{AuditEntryId, ContactId, TenantId};
+use crate::keyring::{DekName, places};
+use crate::store::restrictions::RestrictionRow;
+
+/// A restriction, with its reason.
+#[derive(Debug)]
+pub struct RestrictionView {
+    /// The row.
+    pub row: RestrictionRow,
+    /// Why; `None`: it does not open.
+    pub reason: Option<String>,
+}
+
+impl Privacy {
+    /// Has nothing of a person delivered, sent or read in the ordinary way, from now on.
+    pub async fn restrict(&self, contact: ContactId, reason: &str, act: Act) -> Result<AuditEntryId, PrivacyError> {
+        let (tenant, actor_id, created_at) = (act.tenant, act.actor.id, self.clock.now());
+        let (kept, everyone) = self.person(tenant, &super::Named::Contact(contact)).await?;
+        let key = self.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
+        let place = places::setting(tenant.uuid(), "restriction", "reason", kept.uuid());
+        let reason = envelope::seal(&key.dek, &place, reason.as_bytes()).into_bytes();
+        let row = RestrictionRow { contact_id: kept.uuid(), reason, actor_id, created_at };
+        let entry = self.audit.prepare(act, vec![kept.uuid()]).await?;
+        let receipt = entry.id;
+        let done = self.store.restrict(tenant, &row, &everyone, entry).await?;
+        if done { Ok(receipt) } else { Err(PrivacyError::Unknown) }
+    }
+
+    /// Lifts it.
+    pub async fn lift_restriction(&self, contact: ContactId, act: Act) -> Result<AuditEntryId, PrivacyError> {
+        let tenant = act.tenant;
+        let (kept, everyone) = self.person(tenant, &super::Named::Contact(contact)).await?;
+        let entry = self.audit.prepare(act, vec![kept.uuid()]).await?;
+        let receipt = entry.id;
+        let lifted = self.store.lift_restriction(tenant, &everyone, entry).await?;
+        if lifted { Ok(receipt) } else { Err(PrivacyError::Unknown) }
+    }
+
+    /// Restrictions, by the ids of the contacts, behind `after`. What is about to be shown is recorded.
+    pub async fn restrictions(
+        &self,
+        act: Act,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<(Vec<RestrictionView>, Option<AuditEntryId>), PrivacyError> {
+        let tenant: TenantId = act.tenant;
+        let after = ContactId::from_uuid(after.unwrap_or_default());
+        let rows = self.store.page_of_restrictions(tenant, after, limit).await?;
+        if rows.is_empty() {
+            return Ok((Vec::new(), None));
+        }
+        let people = rows.iter().map(|row| row.contact_id).collect();
+        let receipt = self.audit.record_about(act.times(rows.len()), people).await?;
+        let mut views = Vec::with_capacity(rows.len());
+        for row in rows {
+            let place = places::setting(tenant.uuid(), "restriction", "reason", row.contact_id);
+            let reason = self.open_text(tenant, &place, &row.reason).await?;
+            views.push(RestrictionView { row, reason });
+        }
+        Ok((views, Some(receipt)))
+    }
+}

@@ -1,0 +1,124 @@
+//! Restrictions: whose data are kept and not used.
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::audit_entries::{self, NewAuditEntry};
+use super::erasing::cancel_waiting;
+use super::settings::step_version;
+use super::{Store, StoreError};
+use crate::ids::{ContactId, TenantId};
+
+/// A restriction as it is stored.
+#[derive(Debug, Clone)]
+pub struct RestrictionRow {
+    /// Whose data.
+    pub contact_id: Uuid,
+    /// Sealed.
+    pub reason: Vec<u8>,
+    /// Who asked for it; nil: an operator.
+    pub actor_id: Uuid,
+    /// Since when.
+    pub created_at: OffsetDateTime,
+}
+
+impl Store {
+    /// Puts a restriction in force, or gives it another reason, and takes back what waits to be sent. False: the person is being erased,
+    /// or gone.
+    pub async fn restrict(
+        &self,
+        tenant: TenantId,
+        new: &RestrictionRow,
+        everyone: &[Uuid],
+        entry: NewAuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.ensure_partitions(entry.id.day()).await?;
+        let mut transaction = self.begin().await?;
+        // Whoever erases has locked the person: one of both is first.
+        let there = sqlx::query!(
+            "SELECT 1 AS one FROM contact c WHERE tenant_id = $1 AND contact_id = $2 AND NOT EXISTS (
+                 SELECT 1 FROM erased_contact x WHERE x.tenant_id = $1 AND x.contact_id = c.contact_id)
+             FOR UPDATE OF c",
+            tenant.uuid(),
+            new.contact_id,
+        );
+        if there.fetch_optional(&mut *transaction).await?.is_none() {
+            return Ok(false);
+        }
+        sqlx::query!(
+            "INSERT INTO restriction (tenant_id, contact_id, reason, actor_id, created_at) VALUES ($1, $2, $3::bytea, $4, $5)
+             ON CONFLICT (tenant_id, contact_id) DO UPDATE SET reason = EXCLUDED.reason, actor_id = EXCLUDED.actor_id",
+            tenant.uuid(),
+            new.contact_id,
+            new.reason,
+            new.actor_id,
+            new.created_at,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        cancel_waiting(&mut transaction, tenant, everyone, new.created_at).await?;
+        audit_entries::insert(&mut transaction, &[entry]).await?;
+        // Every process has them in memory, with the settings.
+        step_version(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Lifts the restrictions of a person, by whichever of their ids. False: there was none.
+    pub async fn lift_restriction(
+        &self,
+        tenant: TenantId,
+        everyone: &[Uuid],
+        entry: NewAuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.ensure_partitions(entry.id.day()).await?;
+        let mut transaction = self.begin().await?;
+        let done = sqlx::query!(
+            "DELETE FROM restriction WHERE tenant_id = $1 AND contact_id = ANY($2)",
+            tenant.uuid(),
+            everyone,
+        );
+        if done.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        audit_entries::insert(&mut transaction, &[entry]).await?;
+        step_version(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Restrictions, by the ids of the contacts, behind `after`.
+    pub async fn page_of_restrictions(
+        &self,
+        tenant: TenantId,
+        after: ContactId,
+        limit: i64,
+    ) -> Result<Vec<RestrictionRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            RestrictionRow,
+            r#"SELECT contact_id, reason::bytea AS "reason!", actor_id, created_at FROM restriction
+               WHERE tenant_id = $1 AND contact_id > $2 ORDER BY contact_id LIMIT $3"#,
+            tenant.uuid(),
+            after.uuid(),
+            limit,
+        );
+        Ok(rows.fetch_all(self.reading(tenant)).await?)
+    }
+
+    /// Everybody whose data are not used, of all tenants, under every id that turned out to be theirs.
+    pub async fn everyone_restricted(&self) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"SELECT tenant_id AS "tenant_id!", contact_id AS "contact_id!" FROM (
+                   SELECT tenant_id, contact_id FROM restriction
+                   UNION
+                   SELECT c.tenant_id, c.contact_id FROM restriction r JOIN contact c
+                     ON c.tenant_id = r.tenant_id AND c.merged_into = r.contact_id
+                   UNION
+                   SELECT c.tenant_id, c.merged_into FROM restriction r JOIN contact c
+                     ON c.tenant_id = r.tenant_id AND c.contact_id = r.contact_id WHERE c.merged_into IS NOT NULL
+               ) ids"#
+        );
+        let rows = rows.fetch_all(&self.data).await?;
+        Ok(rows.into_iter().map(|row| (row.tenant_id, row.contact_id)).collect())
+    }
+}
