@@ -12,8 +12,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // What a verb needs holds the whole configuration.
-    match Box::pin(cli::run(Cli::parse(), &mut io::stdout())).await {
+    match cli::run(Cli::parse(), &mut io::stdout()).await {
         Ok(code) => code,
         Err(fault) => {
             let _ = writeln!(io::stderr(), "waxseal: {fault:#}"); // there is nobody left to tell

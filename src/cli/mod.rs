@@ -175,6 +175,11 @@ enum DevTool {
 
 /// Does what the command line says. What there is to print goes to `out`.
 pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
+    // On the heap: what a verb needs holds the whole configuration.
+    Box::pin(obey(cli, out)).await
+}
+
+async fn obey(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
     let config = || cli.config.load();
     permissions::admit(&cli.command)?;
     match cli.command {

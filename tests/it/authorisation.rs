@@ -244,9 +244,8 @@ pub fn right_body(path: &str, channel: &str) -> Value {
             json!({ "phone": "4915199900011", "reason": "x", "expires_at": "2027-01-01T00:00:00Z" })
         }
         "/v1/privacy/requests" => json!({ "kind": "access", "law": "gdpr" }),
-        "/v1/privacy/requests/{id}/extend" => json!({ "reason": "x" }),
         "/v1/privacy/requests/{id}/close" => json!({ "outcome": "done" }),
-        "/v1/contacts/{id}/restriction" => json!({ "reason": "x" }),
+        "/v1/privacy/requests/{id}/extend" | "/v1/contacts/{id}/restriction" => json!({ "reason": "x" }),
         "/v1/contacts/{id}/reveal" => json!({ "reason": "answer" }),
         "/v1/contacts/{id}/consent" => {
             json!({ "purpose": "marketing", "state": "granted", "occurred_at": "2026-01-02T03:04:05Z" })

@@ -9,21 +9,21 @@ use crate::support::{Receiver, TestApp, app, database};
 
 const ANA: &str = "4915199900011";
 
-fn webhook(messages: Value) -> String {
+fn webhook(messages: &Value) -> String {
     json!({ "object": "whatsapp_business_account", "entry": [{ "id": WABA_ID, "changes": [{ "field": "messages", "value": {
         "messaging_product": "whatsapp", "metadata": { "display_phone_number": "15550001234", "phone_number_id": PHONE_NUMBER_ID },
         "contacts": [{ "profile": { "name": "Ana Geheim" }, "wa_id": ANA }], "messages": messages } }] }] })
     .to_string()
 }
 
-fn message(id: &str, kind: &str, content: Value) -> Value {
+fn message(id: &str, kind: &str, content: &Value) -> Value {
     let now = time::OffsetDateTime::now_utc().unix_timestamp().to_string();
     json!([{ "from": ANA, "id": format!("wamid.{id}"), "timestamp": now, "type": kind, kind: content, "future": 1.10,
              "referral": { "source_id": "anzeige-7", "ctwa_clid": id } }])
 }
 
 fn place(id: &str) -> Value {
-    message(id, "location", json!({ "latitude": 53.55, "longitude": 9.99, "name": "Zuhause" }))
+    message(id, "location", &json!({ "latitude": 53.55, "longitude": 9.99, "name": "Zuhause" }))
 }
 
 async fn minimise(app: &TestApp, policy: Value) -> (StatusCode, Value) {
@@ -41,10 +41,10 @@ async fn what_a_number_drops_is_stored_nowhere_and_handed_to_nobody() {
         minimise(&app, json!({ "names": "drop", "locations": "drop", "contacts": "drop", "referrals": "drop" })).await;
     assert_eq!((status, &channel["minimise"]["locations"]), (StatusCode::OK, &json!("drop")));
     app.directory_is_read().await;
-    assert_eq!(app.webhook(webhook(place("door.1"))).await, StatusCode::OK);
+    assert_eq!(app.webhook(webhook(&place("door.1"))).await, StatusCode::OK);
     let card = json!([{ "name": { "formatted_name": "Bob Fremd" }, "phones": [{ "phone": "4915199900022" }] }]);
-    assert_eq!(app.webhook(webhook(message("door.2", "contacts", card))).await, StatusCode::OK);
-    assert_eq!(app.webhook(webhook(message("door.3", "text", json!({ "body": "Moin" })))).await, StatusCode::OK);
+    assert_eq!(app.webhook(webhook(&message("door.2", "contacts", &card))).await, StatusCode::OK);
+    assert_eq!(app.webhook(webhook(&message("door.3", "text", &json!({ "body": "Moin" })))).await, StatusCode::OK);
 
     let told = receiver.wait_for(3).await;
     let texts: Vec<String> = told.iter().map(|one| one.json().to_string()).collect();
@@ -68,8 +68,8 @@ async fn what_is_hashed_can_be_compared_and_not_read_and_a_copy_that_comes_again
         StatusCode::OK
     );
     app.directory_is_read().await;
-    let first = webhook(place("door.4"));
-    for body in [first.clone(), first, webhook(place("door.5"))] {
+    let first = webhook(&place("door.4"));
+    for body in [first.clone(), first, webhook(&place("door.5"))] {
         assert_eq!(app.webhook(body).await, StatusCode::OK);
     }
     database::settled(&app.database).await;

@@ -75,3 +75,11 @@ async fn sends(app: &TestApp, body: Value) -> String {
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
     answer["id"].as_str().unwrap().to_owned()
 }
+
+/// Looks that the audit log has these actions.
+async fn has_entries(app: &TestApp, actions: &[&str]) {
+    let entries = app.get("/v1/audit?limit=200").await.to_string();
+    for action in actions {
+        assert!(entries.contains(action), "{action}");
+    }
+}
