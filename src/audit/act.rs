@@ -150,6 +150,8 @@ actions! {
     HoldsRead = "holds.read",
     /// What somebody asks about their data was entered; `details` says what, and by which law.
     PrivacyRequestEntered = "privacy_request.entered",
+    /// What somebody asked about their data was read.
+    PrivacyRequestsRead = "privacy_requests.read",
     /// A request about data was given the time that its law allows at last.
     PrivacyRequestExtended = "privacy_request.extended",
     /// A request about data ended; `details` says how.

@@ -83,7 +83,9 @@ pub(super) async fn run(config: &Config, verb: RequestVerb, out: &mut (dyn Write
     match verb {
         RequestVerb::List => {
             let mut table = Table::new(["request", "kind", "law", "state", "due", "contact", "reference"]);
-            for view in privacy.requests(TENANT, None, None, LISTED).await? {
+            let act =
+                Act::new(TENANT, Actor::OPERATOR, Action::PrivacyRequestsRead, Object::several("privacy_request"));
+            for view in privacy.requests(act, None, None, LISTED).await?.0 {
                 let state = if view.overdue { "OVERDUE".to_owned() } else { view.row.state };
                 let contact = view.row.contact_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
                 let (id, due) = (view.row.request_id.to_string(), shown(view.row.due_at));

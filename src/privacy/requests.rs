@@ -213,34 +213,41 @@ impl Privacy {
         act: Act,
     ) -> Result<AuditEntryId, PrivacyError> {
         let tenant = act.tenant;
+        self.store.find_privacy_request(tenant, id).await?.ok_or(PrivacyError::Unknown)?;
         let entry = self.audit.prepare(act, Vec::new()).await?;
         let receipt = entry.id;
         let changed = self.store.change_privacy_request(tenant, id, change, entry, self.clock.now()).await?;
         if changed { Ok(receipt) } else { Err(PrivacyError::RequestNotChanged) }
     }
 
-    /// One request. `None`: there is none.
-    pub async fn request(&self, tenant: TenantId, id: PrivacyRequestId) -> Result<Option<RequestView>, PrivacyError> {
-        match self.store.find_privacy_request(tenant, id).await? {
-            Some(row) => self.view_of_request(tenant, row).await.map(Some),
-            None => Ok(None),
-        }
+    /// One request. That somebody reads it is recorded.
+    pub async fn request(&self, id: PrivacyRequestId, act: Act) -> Result<(RequestView, AuditEntryId), PrivacyError> {
+        let tenant = act.tenant;
+        let row = self.store.find_privacy_request(tenant, id).await?.ok_or(PrivacyError::Unknown)?;
+        let receipt = self.audit.record_about(act, row.contact_id.into_iter().collect()).await?;
+        Ok((self.view_of_request(tenant, row).await?, receipt))
     }
 
-    /// Requests, newest first, entered before `before`.
+    /// Requests, newest first, entered before `before`. What is about to be shown is recorded.
     pub async fn requests(
         &self,
-        tenant: TenantId,
+        act: Act,
         before: Option<Uuid>,
         state: Option<&str>,
         limit: i64,
-    ) -> Result<Vec<RequestView>, PrivacyError> {
-        let before = before.unwrap_or(Uuid::max());
-        let mut views = Vec::new();
-        for row in self.store.page_of_privacy_requests(tenant, before, state, limit).await? {
+    ) -> Result<(Vec<RequestView>, Option<AuditEntryId>), PrivacyError> {
+        let (tenant, before) = (act.tenant, before.unwrap_or(Uuid::max()));
+        let rows = self.store.page_of_privacy_requests(tenant, before, state, limit).await?;
+        if rows.is_empty() {
+            return Ok((Vec::new(), None));
+        }
+        let people = rows.iter().filter_map(|row| row.contact_id).collect();
+        let receipt = self.audit.record_about(act.times(rows.len()), people).await?;
+        let mut views = Vec::with_capacity(rows.len());
+        for row in rows {
             views.push(self.view_of_request(tenant, row).await?);
         }
-        Ok(views)
+        Ok((views, Some(receipt)))
     }
 
     async fn view_of_request(&self, tenant: TenantId, row: PrivacyRequestRow) -> Result<RequestView, PrivacyError> {

@@ -189,7 +189,7 @@ pub(super) struct BegunJson {
         (status = 202, description = "It has begun.", body = BegunJson),
         (status = 200, description = "What would go.", body = DryRunJson),
         (status = 404, description = "`not_found`: nobody is known by that name."),
-        (status = 409, description = "`erasure_under_way`"),
+        (status = 409, description = "`erasure_under_way` · `request_not_changed`: the request is over, or there is none."),
     ),
 )]
 pub(super) async fn create(

@@ -161,6 +161,7 @@ pub(super) struct ExportLink {
     request_body = NewExport,
     responses(
         (status = 202, description = "It has begun.", body = BegunJson),
+        (status = 404, description = "`not_found`: nobody is known by that name."),
         (status = 409, description = "`identity_changed` · `no_place_for_files`"),
     ),
 )]

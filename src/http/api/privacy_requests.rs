@@ -153,7 +153,10 @@ pub(super) struct EnteredJson {
 #[utoipa::path(
     post, path = "/v1/privacy/requests", tag = "Privacy", operation_id = "enter_privacy_request",
     request_body = NewPrivacyRequest,
-    responses((status = 201, description = "It is entered.", body = EnteredJson)),
+    responses(
+        (status = 201, description = "It is entered.", body = EnteredJson),
+        (status = 404, description = "`not_found`: nobody is known by that name."),
+    ),
 )]
 pub(super) async fn create(
     who: Caller,
@@ -195,6 +198,7 @@ pub(super) async fn create(
 )]
 pub(super) async fn list(
     who: Caller,
+    errand: Errand,
     State(privacy): State<Privacy>,
     mut params: Params,
 ) -> Result<Json<Page<RequestJson>>, Problem> {
@@ -203,7 +207,11 @@ pub(super) async fn list(
     params.finish()?;
     who.require_unconfined()?;
     let before = before.map(|at| at.0);
-    let views = privacy.requests(who.tenant, before, state.as_deref(), page::one_more(limit)).await?;
+    let act = errand.act(&who, Action::PrivacyRequestsRead, Object::several("privacy_request"));
+    let (views, receipt) = privacy.requests(act, before, state.as_deref(), page::one_more(limit)).await?;
+    if let Some(receipt) = receipt {
+        errand.keep(receipt);
+    }
     Ok(Json(page::of_rows(views, limit, |view| PrivacyRequestCursor(view.row.request_id))))
 }
 
@@ -215,13 +223,16 @@ pub(super) async fn list(
 )]
 pub(super) async fn show(
     who: Caller,
+    errand: Errand,
     State(privacy): State<Privacy>,
     Target(id): Target<PrivacyRequestId>,
     params: Params,
 ) -> Result<Json<RequestJson>, Problem> {
     params.finish()?;
     who.require_unconfined()?;
-    let view = privacy.request(who.tenant, id).await?.ok_or(Problem::new(Code::NotFound))?;
+    let act = errand.act(&who, Action::PrivacyRequestsRead, Object::one("privacy_request", id.uuid()));
+    let (view, receipt) = privacy.request(id, act).await?;
+    errand.keep(receipt);
     Ok(Json(view.into()))
 }
 
@@ -230,7 +241,10 @@ pub(super) async fn show(
     post, path = "/v1/privacy/requests/{id}/extend", tag = "Privacy", operation_id = "extend_privacy_request",
     params(("id" = PrivacyRequestId, Path, description = "The request.")),
     request_body = PrivacyRequestExtension,
-    responses((status = 204, description = "It has more time.")),
+    responses(
+        (status = 204, description = "It has more time."),
+        (status = 409, description = "`request_not_changed`"),
+    ),
 )]
 pub(super) async fn extend(
     who: Caller,
@@ -252,7 +266,10 @@ pub(super) async fn extend(
     post, path = "/v1/privacy/requests/{id}/close", tag = "Privacy", operation_id = "close_privacy_request",
     params(("id" = PrivacyRequestId, Path, description = "The request.")),
     request_body = PrivacyRequestEnd,
-    responses((status = 204, description = "It is over.")),
+    responses(
+        (status = 204, description = "It is over."),
+        (status = 409, description = "`request_not_changed`"),
+    ),
 )]
 pub(super) async fn close(
     who: Caller,
@@ -264,7 +281,6 @@ pub(super) async fn close(
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
     who.require_unconfined()?;
-    privacy.request(who.tenant, id).await?.ok_or(Problem::new(Code::NotFound))?;
     let act = errand.act(&who, Action::PrivacyRequestClosed, Object::one("privacy_request", id.uuid()));
     let reason = end.reason.as_ref().map(|reason| reason.0.as_str());
     errand.keep(privacy.close_request(id, end.outcome.0, reason, act.with(&[end.outcome.0.as_str()])).await?);

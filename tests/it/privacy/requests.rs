@@ -38,6 +38,8 @@ async fn each_law_has_its_clock_and_a_request_is_given_longer_once_and_closed_on
         (&shown["reference"], &shown["state"], &shown["overdue"]),
         (&json!("Fall 7"), &json!("open"), &json!(false))
     );
+    let looked = "SELECT count(*) FROM audit_entry WHERE action = 'privacy_requests.read'";
+    assert_eq!(database::count(&app.database, looked).await, 1, "who reads the case is recorded");
     let readable = "SELECT count(*) FROM privacy_request r WHERE r::text LIKE '%Fall%'";
     assert_eq!(database::count(&app.database, readable).await, 0);
 
