@@ -44,5 +44,7 @@ pub fn elsewhere(config: &Config, server: &Dsn) -> Config {
     let mut there = config.clone();
     (there.database.url, there.database.migrator_url, there.keys.url) = (server.clone(), None, None);
     there.media.place = MediaPlace::Nowhere;
+    // What is tried there is a copy: it must not put the epoch cell of the installation right.
+    there.keys.cell_is_foreign = true;
     there
 }

@@ -21,7 +21,7 @@ pub(super) async fn open(store: &Store, config: &Config, clock: &SharedClock) ->
     let top = Top {
         kms: kms(&keys.kms)?,
         previous: previous.map(|secret| Arc::new(LocalKms::new("file", &secret)) as Arc<dyn Kms>),
-        cell: Cell::new(keys.cell_files.clone(), keys.cell_needed),
+        cell: Cell::new(keys.cell_files.clone(), keys.cell_needed).of_another(keys.cell_is_foreign),
     };
     if keys.cell_files.len() == 1 {
         tracing::warn!("the epoch cell has one place alone: when that file is lost, everything is (keys.cell_files)");

@@ -136,12 +136,14 @@ impl Making {
         let keys_in = keys_folder.as_ref().map_or(&folder.now, |apart| &apart.now);
 
         let mut data = if wanted.parts.data { Some(self.store.begin_dump(Side::Data).await?) } else { None };
+        // Between the two: keys of a backup that says to be younger than the data's are younger.
+        let made_at = self.clock.now();
         let mut keys = self.store.begin_dump(Side::Keys).await?;
         let (installation, key_epoch) = keys.installation().await?.ok_or(BackupError::Nothing)?;
         let mut manifest = Manifest {
             waxseal_backup: manifest::VERSION,
             name: name.clone(),
-            made_at: now,
+            made_at,
             release: env!("CARGO_PKG_VERSION").to_owned(),
             installation,
             key_epoch,

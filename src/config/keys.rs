@@ -21,6 +21,8 @@ pub struct KeysConfig {
     pub cell_files: Vec<PathBuf>,
     /// How many of them give the cell.
     pub cell_needed: u8,
+    /// Whether it is another installation's, of which a copy is opened to try it. Not to be configured.
+    pub cell_is_foreign: bool,
     /// What was forgotten waits so long at most for a step of the epoch.
     pub epoch_step: Duration,
     /// How long an opened key may be used without asking again.
@@ -48,6 +50,7 @@ impl KeysConfig {
             previous,
             cell_files,
             cell_needed,
+            cell_is_foreign: false,
             epoch_step: epoch_step?,
             cache_ttl: cache_ttl?,
             cache_entries: cache_entries?,

@@ -26,6 +26,7 @@ pub struct Cell {
     /// A file each.
     places: Arc<[PathBuf]>,
     needed: u8,
+    is_foreign: bool,
 }
 
 /// What is the matter with a place.
@@ -85,7 +86,19 @@ impl Cell {
     /// A cell in these places, of which `needed` give it. No places: no cell.
     #[must_use]
     pub fn new(places: Vec<PathBuf>, needed: u8) -> Self {
-        Self { places: places.into(), needed }
+        Self { places: places.into(), needed, is_foreign: false }
+    }
+
+    /// The cell of another installation than the one that is opened, of which that one is a copy: it is read, and never written or
+    /// overwritten, whatever the copy takes for left over.
+    #[must_use]
+    pub fn of_another(self, is_foreign: bool) -> Self {
+        Self { is_foreign, ..self }
+    }
+
+    /// Whether it may be written.
+    pub(super) const fn is_ours(&self) -> bool {
+        !self.is_foreign
     }
 
     pub(super) fn places(&self) -> usize {
@@ -140,7 +153,8 @@ impl Cell {
     /// Holds every place that can be had; `make`: those files that are not there are made.
     pub(super) fn hold(&self, make: bool) -> HeldCell {
         let deadline = Instant::now() + PATIENCE;
-        HeldCell { files: self.places.iter().map(|path| hold(path, make, deadline)).collect(), needed: self.needed }
+        let places = if self.is_foreign { &[][..] } else { &*self.places };
+        HeldCell { files: places.iter().map(|path| hold(path, make, deadline)).collect(), needed: self.needed }
     }
 }
 

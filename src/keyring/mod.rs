@@ -76,7 +76,7 @@ impl Keyring {
     /// bring it. What a step that was broken off has left is put right.
     pub async fn open(store: Store, top: Top, clock: SharedClock, limits: CacheLimits) -> Result<Self, KeyringError> {
         let root = top.open_or_found(&store, clock.now()).await?;
-        let wants_cell = top.cell.places() > 0 && !root.has_cell;
+        let wants_cell = top.cell.places() > 0 && top.cell.is_ours() && !root.has_cell;
         let kms = kms_watch::KmsWatch::begin(clock.now(), limits.ttl);
         let inner = Inner {
             store,

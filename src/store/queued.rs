@@ -42,17 +42,35 @@ pub struct Request {
     pub resend: bool,
 }
 
-/// Takes a message back that waits. False: it does not, or it is on the wire; a claim that is faster wins.
+/// Takes a message back that waits, in a transaction. False: it does not, or it is on the wire; a claim that is faster wins.
 pub async fn cancel(
     connection: &mut Connection,
     tenant: TenantId,
     (channel, message): (ChannelId, MessageId),
     now: OffsetDateTime,
 ) -> Result<bool, StoreError> {
+    // Each row by its key, the message first, as those do who settle (store/settlements.rs); what is not locked could be another by the time
+    // that it is removed.
+    sqlx::query!(
+        "SELECT 1 AS locked FROM message WHERE tenant_id = $1 AND part_day = $2 AND message_id = $3 FOR UPDATE",
+        tenant.uuid(),
+        message.day(),
+        message.uuid(),
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "SELECT 1 AS locked FROM outbox WHERE tenant_id = $1 AND channel_id = $2 AND message_id = $3 FOR UPDATE",
+        tenant.uuid(),
+        channel.uuid(),
+        message.uuid(),
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
     let done = sqlx::query!(
         "WITH owed AS MATERIALIZED (
              SELECT ctid AS row, sending_epoch FROM outbox
-             WHERE tenant_id = $1 AND channel_id = $2 AND message_id = $4 LIMIT 1 FOR UPDATE
+             WHERE tenant_id = $1 AND channel_id = $2 AND message_id = $4 LIMIT 1
          ), gone AS (
              DELETE FROM outbox o USING owed WHERE o.ctid = owed.row AND owed.sending_epoch IS NULL RETURNING o.message_id
          )

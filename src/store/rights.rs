@@ -163,7 +163,7 @@ const DATA: &[Table] = &[
         &[
             (
                 Ingest,
-                "SELECT (tenant_id, part_day, message_id, channel_id, subject, state, settled_at), UPDATE (subject, state, settled_at)",
+                "SELECT (ctid, tenant_id, part_day, message_id, channel_id, subject, state, settled_at), UPDATE (subject, state, settled_at)",
             ),
             (Worker, "SELECT, INSERT, UPDATE"),
             (Reader, "SELECT"),

@@ -308,10 +308,12 @@ pub(super) async fn link(
     responses(
         (status = 200, description = "The archive.", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "The range of it.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 403, description = "`contact_held`, or `forbidden`: the key that made the link may no longer read this."),
         (status = 404, description = "`link_over`"),
         (status = 409, description = "`export_waiting`"),
         (status = 410, description = "`export_gone`"),
         (status = 416, description = "`range_not_satisfiable`"),
+        (status = 429, description = "`read_budget_exceeded`: the key that made the link is locked."),
     ),
 )]
 pub(super) async fn follow(

@@ -12,7 +12,7 @@ use super::body::{self, Faults, Field, request};
 use super::fields::{ReferenceText, WhyText, value};
 use super::named::{PhoneText, UserIdText, UsernameText, only};
 use super::page::{self, Page, PrivacyRequestCursor};
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::query::Params;
 use super::target::Target;
 use crate::access::{Caller, Errand};
