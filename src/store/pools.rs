@@ -67,7 +67,9 @@ pub struct Store {
 /// How Postgres plans for us. Every statement here is prepared, and looks up by a key or writes a batch: one plan is as good for all
 /// values. Left to itself, Postgres plans a statement on a partitioned table anew at each call, which takes
 /// longer than to run it. The one plan must not have been made for a table that was small at that moment, so whole tables are
-/// read only where there is no other way; and what looks dear because of that is not worth compiling.
+/// read only where there is no other way; and what looks dear because of that is not worth compiling. For the same reason a statement
+/// leaves no choice of the index: a single row is looked for by LATERAL with LIMIT and all of its key, no other index begins with the tenant
+/// and holds the rest of that key, and rows are changed by ctid, out of a list that ends with a LIMIT which keeps all.
 const PLANNING: [(&str, &str); 3] =
     [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")];
 

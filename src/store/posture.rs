@@ -80,6 +80,60 @@ impl Sampling {
     }
 }
 
+/// Rows of a table that is cut by day.
+macro_rules! by_day {
+    ($store:expr, $id:literal, $sealed:literal, $table:literal, $tenant:expr, $day:expr, $after:expr, $limit:expr) => {
+        sqlx::query_as!(
+            Sampled,
+            "SELECT "
+                + $id
+                + r#" AS "row", "#
+                + $sealed
+                + r#"::bytea AS "sealed!" FROM "#
+                + $table
+                + " WHERE tenant_id = $1 AND part_day >= $2 AND (part_day > $2 OR "
+                + $id
+                + " >= $3)
+                    ORDER BY part_day, "
+                + $id
+                + " LIMIT $4",
+            $tenant,
+            $day,
+            $after,
+            $limit
+        )
+        .fetch_all(&$store.data)
+        .await?
+    };
+}
+
+/// Rows of another table, where there is something sealed in them.
+macro_rules! by_id {
+    ($store:expr, $id:literal, $sealed:literal, $table:literal, $tenant:expr, $after:expr, $limit:expr) => {
+        sqlx::query_as!(
+            Sampled,
+            "SELECT "
+                + $id
+                + r#" AS "row", "#
+                + $sealed
+                + r#"::bytea AS "sealed!" FROM "#
+                + $table
+                + " WHERE tenant_id = $1 AND "
+                + $id
+                + " >= $2 AND "
+                + $sealed
+                + " IS NOT NULL ORDER BY "
+                + $id
+                + " LIMIT $3",
+            $tenant,
+            $after,
+            $limit
+        )
+        .fetch_all(&$store.data)
+        .await?
+    };
+}
+
 impl Store {
     /// The rows that follow a point which the caller has drawn.
     pub async fn sample(
@@ -91,58 +145,10 @@ impl Store {
     ) -> Result<Vec<Sampled>, StoreError> {
         let tenant = tenant.uuid();
         Ok(match what {
-            Sampling::Events => {
-                sqlx::query_as!(
-                    Sampled,
-                    r#"SELECT event_id AS "row", payload::bytea AS "sealed!" FROM event_payload
-                       WHERE tenant_id = $1 AND part_day >= $2 AND (part_day > $2 OR event_id >= $3)
-                       ORDER BY part_day, event_id LIMIT $4"#,
-                    tenant,
-                    day,
-                    after,
-                    limit
-                )
-                .fetch_all(&self.data)
-                .await?
-            }
-            Sampling::Messages => {
-                sqlx::query_as!(
-                    Sampled,
-                    r#"SELECT message_id AS "row", request::bytea AS "sealed!" FROM message
-                       WHERE tenant_id = $1 AND part_day >= $2 AND (part_day > $2 OR message_id >= $3)
-                       ORDER BY part_day, message_id LIMIT $4"#,
-                    tenant,
-                    day,
-                    after,
-                    limit
-                )
-                .fetch_all(&self.data)
-                .await?
-            }
-            Sampling::Contacts => {
-                sqlx::query_as!(
-                    Sampled,
-                    r#"SELECT contact_id AS "row", profile::bytea AS "sealed!" FROM contact
-                       WHERE tenant_id = $1 AND contact_id >= $2 ORDER BY contact_id LIMIT $3"#,
-                    tenant,
-                    after,
-                    limit
-                )
-                .fetch_all(&self.data)
-                .await?
-            }
-            Sampling::Media => {
-                sqlx::query_as!(
-                    Sampled,
-                    r#"SELECT media_id AS "row", details::bytea AS "sealed!" FROM media
-                       WHERE tenant_id = $1 AND media_id >= $2 AND details IS NOT NULL ORDER BY media_id LIMIT $3"#,
-                    tenant,
-                    after,
-                    limit
-                )
-                .fetch_all(&self.data)
-                .await?
-            }
+            Sampling::Events => by_day!(self, "event_id", "payload", "event_payload", tenant, day, after, limit),
+            Sampling::Messages => by_day!(self, "message_id", "request", "message", tenant, day, after, limit),
+            Sampling::Contacts => by_id!(self, "contact_id", "profile", "contact", tenant, after, limit),
+            Sampling::Media => by_id!(self, "media_id", "details", "media", tenant, after, limit),
         })
     }
 
