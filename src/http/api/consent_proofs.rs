@@ -6,9 +6,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::body::{self, Faults, request};
-use super::named::{PhoneText, UserIdText, only};
-use super::problem::{Code, Problem};
+use super::body::{self, request};
+use super::named::{PhoneText, UserIdText, only_one};
+use super::problem::Problem;
 use super::query::Params;
 use crate::access::{Caller, Errand};
 use crate::audit::{Action, Object};
@@ -63,10 +63,7 @@ pub(super) async fn find(
 ) -> Result<Json<ConsentProofsJson>, Problem> {
     params.finish()?;
     who.require_unconfined()?;
-    let mut faults = Faults::default();
-    let named = only(None, query.phone, query.user_id, None, &mut faults);
-    faults.refuse()?;
-    let named = named.ok_or(Problem::new(Code::Internal))?;
+    let named = only_one(None, query.phone, query.user_id, None)?;
     let act = errand.act(&who, Action::ConsentProofRead, Object::several("consent_proof"));
     let (proofs, receipt) = privacy.consent_proofs(&named, act).await?;
     errand.keep(receipt);

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::body::{self, Faults, Field, request};
 use super::fields::{ReferenceText, value};
-use super::named::{PhoneText, UserIdText, UsernameText, only};
+use super::named::{PhoneText, UserIdText, UsernameText, only_one};
 use super::page::{self, ErasureCursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;
@@ -201,10 +201,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     params.finish()?;
     who.require_unconfined()?;
-    let mut faults = Faults::default();
-    let named = only(new.contact_id, new.phone, new.user_id, new.username, &mut faults);
-    faults.refuse()?;
-    let named = named.ok_or(Problem::new(Code::Internal))?;
+    let named = only_one(new.contact_id, new.phone, new.user_id, new.username)?;
     if new.dry_run == Some(true) {
         let act = errand.act(&who, Action::ErasurePreviewed, Object::several("contact"));
         let (found, receipt) = privacy.dry_run(&named, act).await?;

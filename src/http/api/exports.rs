@@ -3,23 +3,23 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::body::{self, Faults, Field, request};
 use super::fields::{text, value};
 use super::file_answer::serve_archive;
-use super::named::{PhoneText, UserIdText, UsernameText, only};
+use super::media_links::{answer_for, end_of_link};
+use super::named::{PhoneText, UserIdText, UsernameText, only_one};
 use super::page::{self, ExportCursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;
 use super::target::Target;
 use crate::access::exports::{ArchiveState, ArchiveView};
 use crate::access::{Caller, Errand};
-use crate::http::frame::CallerKey;
 use crate::http::state::AppState;
 use crate::ids::{ApiKeyId, ContactId, ExportId};
 use crate::privacy::{Privacy, SealedFor};
@@ -174,10 +174,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<BegunJson>), Problem> {
     params.finish()?;
     who.require_unconfined()?;
-    let mut faults = Faults::default();
-    let named = only(new.contact_id, new.phone, new.user_id, new.username, &mut faults);
-    faults.refuse()?;
-    let named = named.ok_or(Problem::new(Code::Internal))?;
+    let named = only_one(new.contact_id, new.phone, new.user_id, new.username)?;
     let privacy = &state.privacy;
     let (contact, everyone) = privacy.person(who.tenant, &named).await?;
     privacy.may_export(who.tenant, &everyone, new.identity_confirmed == Some(true)).await?;
@@ -288,9 +285,7 @@ pub(super) async fn link(
     params.finish()?;
     who.require_unconfined()?;
     let seconds = new.expires_in_seconds.map_or(USUAL, |seconds| seconds.0);
-    let until = state.clock.now() + Duration::seconds(seconds.into());
-    // A link knows whole seconds.
-    let until = until.replace_nanosecond(0).unwrap_or(until);
+    let until = end_of_link(state.clock.now(), seconds);
     let token = state.door.link_archive(&who, &errand, id, until).await?.ok_or(Problem::new(Code::NotFound))?;
     let path = format!("/v1/privacy/export-links?token={token}");
     Ok((StatusCode::CREATED, Json(ExportLink { path, expires_at: until })))
@@ -328,10 +323,5 @@ pub(super) async fn follow(
     let (who, id) = state.door.follow_archive_link(&token, from).await?.ok_or_else(over)?;
     errand.touch(&["link".to_owned()]);
     let view = state.door.archive(&who, &errand, id).await?.ok_or_else(over)?;
-    let mut response = match answer(&who, &state, &view, request.headers()).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
-    };
-    response.extensions_mut().insert(CallerKey(who.key));
-    Ok(response)
+    Ok(answer_for(&who, answer(&who, &state, &view, request.headers()).await))
 }

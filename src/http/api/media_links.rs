@@ -55,6 +55,19 @@ pub(super) struct MediaLink {
     expires_at: OffsetDateTime,
 }
 
+/// When a link ends that is made now. It knows whole seconds.
+pub(super) fn end_of_link(now: OffsetDateTime, seconds: u32) -> OffsetDateTime {
+    let until = now + Duration::seconds(seconds.into());
+    until.replace_nanosecond(0).unwrap_or(until)
+}
+
+/// The answer to whoever follows a link, which counts as one to the key that made it.
+pub(super) fn answer_for(maker: &Caller, answer: Result<Response, Problem>) -> Response {
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    response.extensions_mut().insert(CallerKey(maker.key));
+    response
+}
+
 /// Makes a link to a file that is good for a while and needs no key.
 ///
 /// For a browser or a tool that cannot send a key. It is bound to the file, to its end and to the key that made it: it is over when
@@ -76,9 +89,7 @@ pub(super) async fn make(
 ) -> Result<(StatusCode, Json<MediaLink>), Problem> {
     params.finish()?;
     let seconds = new.expires_in_seconds.map_or(USUAL, |seconds| seconds.0);
-    let until = state.clock.now() + Duration::seconds(seconds.into());
-    // A link knows whole seconds.
-    let until = until.replace_nanosecond(0).unwrap_or(until);
+    let until = end_of_link(state.clock.now(), seconds);
     let token = state.door.link_media(&who, &errand, id, until).await?.ok_or(Problem::new(Code::NotFound))?;
     let path = format!("/v1/media-links?token={token}");
     Ok((StatusCode::CREATED, Json(MediaLink { path, expires_at: until })))
@@ -116,10 +127,5 @@ pub(super) async fn follow(
     let (who, media) = state.door.follow_link(&token, from).await?.ok_or_else(over)?;
     errand.touch(&["link".to_owned()]);
     let view = state.door.media(&who, &errand, media).await?.ok_or_else(over)?;
-    let mut response = match serve(&state, &view, request.headers()).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
-    };
-    response.extensions_mut().insert(CallerKey(who.key));
-    Ok(response)
+    Ok(answer_for(&who, serve(&state, &view, request.headers()).await))
 }

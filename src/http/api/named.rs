@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::body::{Faults, Field};
 use super::fields::text;
+use super::problem::{Code, Problem};
 use crate::ids::ContactId;
 use crate::privacy::Named;
 
@@ -53,4 +54,17 @@ pub(super) fn only(
         (None, _) => faults.note("/contact_id", "required", "contact_id, phone, user_id or username"),
         (Some(_), Some(_)) => faults.note("/contact_id", "exclusive", "one of contact_id, phone, user_id and username"),
     }
+}
+
+/// The same where nothing else of the request can be at fault.
+pub(super) fn only_one(
+    contact_id: Option<ContactId>,
+    phone: Option<PhoneText>,
+    user_id: Option<UserIdText>,
+    username: Option<UsernameText>,
+) -> Result<Named, Problem> {
+    let mut faults = Faults::default();
+    let named = only(contact_id, phone, user_id, username, &mut faults);
+    faults.refuse()?;
+    named.ok_or(Problem::new(Code::Internal))
 }
