@@ -57,7 +57,11 @@ impl Audit {
 
     /// Records an act about these contacts. When this returns `Ok`, the entry is committed.
     pub async fn record_about(&self, act: Act, contacts: Vec<Uuid>) -> Result<AuditEntryId, AuditError> {
-        let entry = self.prepare(act, contacts).await?;
+        self.append(self.prepare(act, contacts).await?).await
+    }
+
+    /// Stores an entry by itself. When this returns `Ok`, it is committed. One that is there already stays as it is.
+    pub async fn append(&self, entry: NewAuditEntry) -> Result<AuditEntryId, AuditError> {
         let id = entry.id;
         self.inner.queue.append(entry).await?;
         Ok(id)

@@ -174,7 +174,7 @@ pub(super) async fn send(config: &Config, args: SendArgs, out: Out<'_>) -> anyho
     sender.book.refresh(&base.store, &base.directory, now).await?;
     let ready = sender.ready(TENANT, None, orders).await?.pop().context("no message")??;
     let id = ready.id();
-    sender.queue(TENANT, vec![ready], None).await?;
+    sender.queue(TENANT, vec![ready], None, None).await?;
     if !args.wait {
         let mut table = Table::new(["id", "state"]);
         table.row([id.to_string(), "queued".to_owned()]);

@@ -1,7 +1,8 @@
 //! Where a message that is just being taken will stand. The queue of a channel is looked at every few seconds, because counting it
-//! for each message would cost more than to store one; in between it is reckoned with what came and what went.
+//! for each message would cost more than to store one; in between it is reckoned with what came and what went, and nobody waits for
+//! the next look.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use crate::domain::channel::Pace;
 use crate::ids::{ChannelId, TenantId};
 use crate::store::queued::{Depth, FURTHEST};
 
-/// How long a look is reckoned with.
+/// After this, a look is followed by another.
 const GOOD_FOR: Duration = Duration::from_secs(5);
+/// How long a look is reckoned with, while the next one is on its way. After that, whoever asks waits for it.
+const STANDS_FOR: Duration = Duration::from_secs(30);
 
 /// Where a message stands in the queue of its channel.
 #[derive(Debug, Clone, Copy)]
@@ -26,16 +29,25 @@ pub struct Standing {
     pub estimated_send_at: OffsetDateTime,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Looked {
     at: Instant,
+    /// From when on somebody looks again.
+    next: Instant,
     waiting: [i64; 3],
     pace: Pace,
 }
 
 impl Looked {
     fn new(depth: &Depth, at: Instant) -> Self {
-        Self { at, waiting: depth.waiting, pace: depth.pace }
+        Self { at, next: at + GOOD_FOR, waiting: depth.waiting, pace: depth.pace }
+    }
+
+    /// One more waits.
+    fn add(&mut self, rank: usize) {
+        if let Some(waiting) = self.waiting.get_mut(rank) {
+            *waiting += 1;
+        }
     }
 
     /// How many go before one of this rank that comes now.
@@ -61,36 +73,59 @@ impl Depths {
     pub(super) fn add(&self, came: impl Iterator<Item = (ChannelId, usize)>) {
         let mut known = self.known();
         for (channel, rank) in came {
-            if let Some(waiting) = known.get_mut(&channel).and_then(|looked| looked.waiting.get_mut(rank)) {
-                *waiting += 1;
+            if let Some(looked) = known.get_mut(&channel) {
+                looked.add(rank);
             }
         }
     }
 
-    fn before(&self, channel: ChannelId, rank: usize, now: OffsetDateTime) -> Option<(i64, Pace)> {
-        let (known, instant) = (self.known(), Instant::now());
-        let looked = known.get(&channel).filter(|looked| instant < looked.at + GOOD_FOR)?;
-        Some((looked.before(rank, instant, now), looked.pace))
+    /// What was seen of a channel, and whether whoever asks is the one to look again.
+    fn get(&self, channel: ChannelId) -> Option<(Looked, bool)> {
+        let (mut known, instant) = (self.known(), Instant::now());
+        let looked = known.get_mut(&channel).filter(|looked| instant < looked.at + STANDS_FOR)?;
+        let is_old = looked.next <= instant;
+        if is_old {
+            looked.next = instant + GOOD_FOR;
+        }
+        Some((*looked, is_old))
     }
 }
 
 impl Sender {
-    /// Where a message will stand that is handed over now. `None`: it is for later, or nobody can say.
-    pub async fn standing(&self, tenant: TenantId, message: &Ready) -> Option<Standing> {
+    /// Where messages will stand that are handed over now, in their order. `None`: one is for later, or nobody can say.
+    pub async fn standings(&self, tenant: TenantId, messages: &[Ready]) -> Vec<Option<Standing>> {
         let now = self.clock.now();
-        let (channel, rank) = message.falls_due(now)?;
-        let (before, pace) = match self.depths.before(channel, rank, now) {
-            Some(known) => known,
-            None => {
-                // That it cannot be told stops nobody from sending.
-                let asked = self.store.depth_of_queue(tenant, channel, (self.pacing.per_second, now)).await;
-                let looked = Looked::new(&asked.ok()??, Instant::now());
-                let known = (looked.before(rank, looked.at, now), looked.pace);
-                self.depths.known().insert(channel, looked);
-                known
-            }
+        let due: Vec<Option<(ChannelId, usize)>> = messages.iter().map(|message| message.falls_due(now)).collect();
+        let channels: HashSet<ChannelId> = due.iter().flatten().map(|(channel, _)| *channel).collect();
+        let mut depths: HashMap<ChannelId, Looked> = HashMap::new();
+        for channel in channels {
+            depths.extend(self.depth(tenant, channel, now).await.map(|depth| (channel, depth)));
+        }
+        let instant = Instant::now();
+        let mut standing = |(channel, rank): (ChannelId, usize)| {
+            let depth = depths.get_mut(&channel)?;
+            let position = depth.before(rank, instant, now);
+            depth.add(rank);
+            Some(Standing { position, estimated_send_at: depth.pace.reaches(position, now, now) })
         };
-        Some(Standing { position: before, estimated_send_at: pace.reaches(before, now, now) })
+        due.into_iter().map(|due| due.and_then(&mut standing)).collect()
+    }
+
+    /// The queue of a channel, as far as it is known. `None`: it cannot be told, which stops nobody from sending.
+    async fn depth(&self, tenant: TenantId, channel: ChannelId, now: OffsetDateTime) -> Option<Looked> {
+        let Some((depth, is_old)) = self.depths.get(channel) else { return self.look(tenant, channel, now).await };
+        if is_old {
+            let sender = self.clone();
+            self.tasks.spawn(async move { sender.look(tenant, channel, now).await });
+        }
+        Some(depth)
+    }
+
+    async fn look(&self, tenant: TenantId, channel: ChannelId, now: OffsetDateTime) -> Option<Looked> {
+        let depth = self.store.depth_of_queue(tenant, channel, (self.pacing.per_second, now)).await.ok()??;
+        let looked = Looked::new(&depth, Instant::now());
+        self.depths.known().insert(channel, looked);
+        Some(looked)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::domain::message::for_the_wire;
 use crate::ids::{ChannelId, ContactId, TenantId};
 use crate::meta::answer::{Answer, Outcome};
 use crate::meta::client::{Cause, Edge, SendError};
+use crate::store::audit_entries::NewAuditEntry;
 
 /// When an answer that was never recorded counts as lost. Longer than any request may take: `meta.timeout_ms` ends at five
 /// minutes.
@@ -104,6 +105,12 @@ pub enum Passed {
 }
 
 impl Passed {
+    /// Whether it is a mark-as-read.
+    #[must_use]
+    pub const fn is_receipt(&self) -> bool {
+        matches!(self, Self::Receipt(_))
+    }
+
     /// Reads a body.
     #[must_use]
     pub fn read(body: Bytes) -> Self {
@@ -128,21 +135,22 @@ impl Sender {
     }
 
     /// Passes a message or a mark-as-read on to Meta and its answer back. `contact` is whom [`Self::mirror_addressee`] found. A
-    /// caller that leaves does not break it off: what Meta answers is recorded all the same.
+    /// caller that leaves does not break it off: what Meta answers is recorded all the same. The entry of the audit log is committed
+    /// with the message, before Meta is asked; with a mark-as-read, and after an error, whoever brought it sees to it.
     pub async fn mirror(
         &self,
         tenant: TenantId,
         channel: ChannelId,
         way: Way,
         passed: Passed,
-        contact: Option<ContactId>,
+        (contact, entry): (Option<ContactId>, NewAuditEntry),
     ) -> Result<Answer, MirrorError> {
         let channel = self.sending_channel(tenant, channel)?;
         let sender = self.clone();
         let task = self.tasks.spawn(async move {
             match passed {
                 Passed::Receipt(body) => sender.pass_receipt(&channel, &way, body).await,
-                Passed::Message(draft) => sender.pass_message(tenant, channel, &way, draft, contact).await,
+                Passed::Message(draft) => sender.pass_message(channel, &way, draft, (contact, entry)).await,
             }
         });
         // The task panicked: what it had stored, the lane calls in doubt.
@@ -157,11 +165,10 @@ impl Sender {
 
     async fn pass_message(
         &self,
-        tenant: TenantId,
         channel: Arc<Channel>,
         way: &Way,
         draft: Draft,
-        contact: Option<ContactId>,
+        (contact, entry): (Option<ContactId>, NewAuditEntry),
     ) -> Result<Answer, MirrorError> {
         let checked = draft.0.map_err(MirrorError::Faulty)?;
         let is_marketing = way.edge == Edge::MarketingMessages;
@@ -171,7 +178,7 @@ impl Sender {
             return Err(QueueError::from(objection).into());
         }
         self.wait_for_turn(&channel, contact).await?;
-        let kept = self.keep(tenant, channel, checked, "mirror").await?;
+        let kept = self.keep(channel.tenant, channel, checked, entry).await?;
         if contact.is_none() {
             self.note_first(&kept.channel, kept.contact).await;
         }

@@ -91,7 +91,7 @@ impl Sender {
             request: key.as_bytes(),
             answer: None,
         };
-        let before = self.queue(to.tenant, vec![ready], Some(idempotency)).await?;
+        let before = self.queue(to.tenant, vec![ready], Some(idempotency), None).await?;
         Ok(before.map_or(id, |before| before.first))
     }
 

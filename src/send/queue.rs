@@ -20,6 +20,7 @@ use crate::domain::message::callback_data;
 use crate::ids::{ApiKeyId, ChannelId, ContactId, MessageId, TenantId};
 use crate::keyring::{DekName, KeyringError, TenantKeys, places};
 use crate::store::StoreError;
+use crate::store::audit_entries::NewAuditEntry;
 use crate::store::idempotency::{Claim, Claimed};
 
 /// Members that Graph takes for parameters of the request. Some SDKs put their token there, which is a Waxseal key, and Meta
@@ -248,12 +249,14 @@ impl Sender {
     }
 
     /// Takes messages for later, all of them or none. When this returns `Ok`, they are committed; under an idempotency key, once:
-    /// then it may be that they were taken before.
+    /// then it may be that they were taken before. The entry of the audit log is committed with them; after an error, whoever
+    /// brought it sees to it.
     pub async fn queue(
         &self,
         tenant: TenantId,
         messages: Vec<Ready>,
         idempotency: Option<Idempotency<'_>>,
+        entry: Option<NewAuditEntry>,
     ) -> Result<Option<Before>, QueueError> {
         let Some(first) = messages.first().map(Ready::id) else { return Ok(None) };
         let claim = match &idempotency {
@@ -266,7 +269,7 @@ impl Sender {
         let several = messages.len() > 1;
         let now = self.clock.now();
         let due: Vec<(ChannelId, usize)> = messages.iter().filter_map(|one| one.falls_due(now)).collect();
-        match self.accepting.take(Parcel { tenant, messages, claim }).await {
+        match self.accepting.take(Parcel { tenant, messages, claim, entry }).await {
             Ok(Stored::Now(_)) => {
                 self.depths.add(due.into_iter());
                 for channel in channels {
@@ -322,20 +325,21 @@ impl Sender {
         Ok(channel.clone())
     }
 
-    /// Stores a message that the mirror puts on the wire itself.
+    /// Stores a message that the mirror puts on the wire itself, and the entry of the audit log.
     pub(super) async fn keep(
         &self,
         tenant: TenantId,
         channel: Arc<Channel>,
         checked: Checked,
-        origin: &'static str,
+        entry: NewAuditEntry,
     ) -> Result<Kept, QueueError> {
         let now = self.clock.now();
         // The mirror answers within its time-out; after that its answer counts as lost.
         let next_at = now + super::mirror::LOST_AFTER;
-        let ready = Ready { origin, next_at, on_the_wire: true, ..made(channel.id, checked, None, now) };
+        let ready = Ready { origin: "mirror", next_at, on_the_wire: true, ..made(channel.id, checked, None, now) };
         let (message, body) = (ready.message, ready.body.clone());
-        match self.accepting.take(Parcel { tenant, messages: vec![ready], claim: None }).await? {
+        let parcel = Parcel { tenant, messages: vec![ready], claim: None, entry: Some(entry) };
+        match self.accepting.take(parcel).await? {
             Stored::Now(contacts) => {
                 let contact = contacts.first().copied().ok_or(StoreError::Unavailable)?;
                 Ok(Kept { message, contact, channel, body })

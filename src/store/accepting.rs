@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::audit_entries::{self, NewAuditEntry};
 use super::outbox::MIRROR_EPOCH;
 use super::{Connection, StoreError};
 use crate::crypto::envelope::Sealed;
@@ -53,18 +54,21 @@ pub enum Accepted {
     Erased,
 }
 
-/// Stores messages and that they are owed, to be committed together: one statement, so that outside a transaction it is one. All of
-/// them, or none. None can be removed between this and the commit. What is stored
+/// Stores messages, that they are owed, and the entries of the audit log that tell of them, to be committed together: one statement, so
+/// that outside a transaction it is one, and nobody waits for four round trips. All of
+/// it, or nothing. No channel can be removed between this and the commit. What is stored
 /// already stays as it is, so that a repetition does no harm.
+#[expect(clippy::too_many_lines, reason = "one statement, so that outside a transaction it is one")]
 pub async fn insert(
     connection: &mut Connection,
     tenant: TenantId,
-    new: &[NewMessage],
+    (new, entries): (&[NewMessage], &[&NewAuditEntry]),
     now: OffsetDateTime,
 ) -> Result<Accepted, StoreError> {
-    fn column<'a, T>(new: &'a [NewMessage], pick: impl Fn(&'a NewMessage) -> T) -> Vec<T> {
-        new.iter().map(pick).collect()
+    fn column<'a, R, T>(rows: &'a [R], pick: impl Fn(&'a R) -> T) -> Vec<T> {
+        rows.iter().map(pick).collect()
     }
+    let subjects = audit_entries::subjects(entries);
     let mut channels: Vec<Uuid> = column(new, |one| one.channel.uuid());
     channels.sort_unstable();
     channels.dedup();
@@ -99,6 +103,16 @@ pub async fn insert(
             SELECT $1, channel_id, message_id, part_day, next_at, sending_epoch, expires_at, priority,
                    api_key_id, contact_id
             FROM input JOIN kept USING (message_id)
+        ), entries AS (
+            -- As in store/audit_entries.rs.
+            INSERT INTO audit_entry (tenant_id, part_day, entry_id, actor_id, action, entry, salt)
+            SELECT $1, e.* FROM UNNEST($19::date[], $20::uuid[], $21::uuid[], $22::text[], $23::bytea[], $24::bytea[]) e, whole
+            WHERE is_whole
+            ON CONFLICT DO NOTHING
+        ), subjects AS (
+            INSERT INTO audit_subject (tenant_id, part_day, contact_id, entry_id)
+            SELECT $1, s.* FROM UNNEST($25::date[], $26::uuid[], $27::uuid[]) s, whole WHERE is_whole
+            ON CONFLICT DO NOTHING
         )
         SELECT all_there AS "all_there!", is_fenced AS "is_fenced!" FROM whole"#,
         tenant.uuid(),
@@ -119,6 +133,15 @@ pub async fn insert(
         &column(new, |one| one.priority.rank()),
         &column(new, |one| one.on_doubt.as_str()) as _,
         &column(new, |one| one.key.map(ApiKeyId::uuid)) as _,
+        &column(entries, |entry| entry.id.day()),
+        &column(entries, |entry| entry.id.uuid()),
+        &column(entries, |entry| entry.actor),
+        &column(entries, |entry| entry.action.as_str()) as _,
+        &column(entries, |entry| entry.entry.as_slice()) as _,
+        &column(entries, |entry| entry.salt.as_slice()) as _,
+        &column(&subjects, |subject| subject.1),
+        &column(&subjects, |subject| subject.2),
+        &column(&subjects, |subject| subject.3),
     )
     .fetch_one(connection)
     .await?;

@@ -1,5 +1,7 @@
 //! Entries of the audit log: inserted by many, changed by nobody.
 
+use std::borrow::Borrow;
+
 use time::Date;
 use uuid::Uuid;
 
@@ -7,7 +9,7 @@ use super::{Connection, Store, StoreError};
 use crate::ids::{AuditEntryId, TenantId};
 
 /// An entry to be stored.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewAuditEntry {
     /// Whose log.
     pub tenant: TenantId,
@@ -25,8 +27,8 @@ pub struct NewAuditEntry {
     pub subjects: Vec<Uuid>,
 }
 
-fn column<'e, T>(entries: &'e [NewAuditEntry], field: impl Fn(&'e NewAuditEntry) -> T) -> Vec<T> {
-    entries.iter().map(field).collect()
+fn column<'e, T>(entries: &'e [impl Borrow<NewAuditEntry>], field: impl Fn(&'e NewAuditEntry) -> T) -> Vec<T> {
+    entries.iter().map(|entry| field(entry.borrow())).collect()
 }
 
 impl Store {
@@ -37,15 +39,18 @@ impl Store {
     }
 }
 
+/// Tenant, day, contact and entry, of each contact that an entry is about.
+pub(super) fn subjects<E: Borrow<NewAuditEntry>>(entries: &[E]) -> Vec<(Uuid, Date, Uuid, Uuid)> {
+    let of_entry = |entry: &NewAuditEntry| {
+        let of = |contact: &Uuid| (entry.tenant.uuid(), entry.id.day(), *contact, entry.id.uuid());
+        entry.subjects.iter().map(of).collect::<Vec<_>>()
+    };
+    entries.iter().map(Borrow::borrow).flat_map(of_entry).collect()
+}
+
 /// The same inside a transaction, or as one: together with what the entries tell of. The partitions of today must be there.
-pub async fn insert(connection: &mut Connection, entries: &[NewAuditEntry]) -> Result<(), StoreError> {
-    let links: Vec<(Uuid, Date, Uuid, Uuid)> = entries
-        .iter()
-        .flat_map(|entry| {
-            let of = |contact: &Uuid| (entry.tenant.uuid(), entry.id.day(), *contact, entry.id.uuid());
-            entry.subjects.iter().map(of)
-        })
-        .collect();
+pub async fn insert<E: Borrow<NewAuditEntry>>(connection: &mut Connection, entries: &[E]) -> Result<(), StoreError> {
+    let links = subjects(entries);
     sqlx::query!(
             r#"WITH entries AS (
                    INSERT INTO audit_entry (tenant_id, part_day, entry_id, actor_id, action, entry, salt)

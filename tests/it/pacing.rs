@@ -205,10 +205,13 @@ async fn the_answer_says_where_a_message_stands_and_when_it_goes_at_the_pace_of_
     assert_eq!(set(json!(2)).await, StatusCode::OK);
     assert_eq!(app.get(&path).await["messages_per_second"], 2);
     hold(&app).await;
+    let one = |more: Value| {
+        let mut one = json!({ "channel_id": channel, "message": message("4915199900011", "x") });
+        one.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        one
+    };
     let ask = async |more: Value| -> Value {
-        let mut body = json!({ "channel_id": channel, "message": message("4915199900011", "x") });
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        app.api(Method::POST, "/v1/messages").json(&body).send().await.unwrap().json().await.unwrap()
+        app.api(Method::POST, "/v1/messages").json(&one(more)).send().await.unwrap().json().await.unwrap()
     };
     let at = |queued: &Value| {
         let text = queued["queue"]["estimated_send_at"].as_str().unwrap();
@@ -225,6 +228,13 @@ async fn the_answer_says_where_a_message_stands_and_when_it_goes_at_the_pace_of_
     let tomorrow = time::OffsetDateTime::now_utc() + time::Duration::DAY;
     let tomorrow = tomorrow.format(&time::format_description::well_known::Rfc3339).unwrap();
     assert_eq!(ask(json!({ "send_at": tomorrow })).await["queue"], Value::Null);
+    let many =
+        [json!({}), json!({ "priority": "high" }), json!({ "priority": "bulk" }), json!({ "send_at": tomorrow })];
+    let batch = json!({ "messages": many.map(one) });
+    let told = app.api(Method::POST, "/v1/messages/batch").json(&batch).send().await.unwrap();
+    let told: Value = told.json().await.unwrap();
+    let places: Vec<&Value> = told["data"].as_array().unwrap().iter().map(|one| &one["queue"]["position"]).collect();
+    assert_eq!(places, [&json!(3), &json!(1), &json!(6), &Value::Null], "each behind those before it in the batch");
     assert_eq!(set(Value::Null).await, StatusCode::OK);
     assert_eq!(app.get(&path).await["messages_per_second"], Value::Null);
 }

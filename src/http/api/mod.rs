@@ -5,6 +5,7 @@ mod attempts;
 mod audit;
 mod audit_scope;
 mod auth;
+mod batches;
 mod body;
 mod channel_state;
 mod channels;

@@ -15,10 +15,10 @@ use utoipa_axum::routes;
 use super::auth::{Guard, authorise};
 use super::problem::{Code, Problem};
 use super::{
-    apps, attempts, audit, audit_scope, channel_state, channels, consent, consent_proofs, contacts, dead_letters,
-    decoys, docs, endpoints, erasures, events, exports, holds, key_changes, keys, media, media_links, messages,
-    openapi, privacy_requests, registration, replays, restrictions, retention, sending, stream, templates, uploads,
-    windows,
+    apps, attempts, audit, audit_scope, batches, channel_state, channels, consent, consent_proofs, contacts,
+    dead_letters, decoys, docs, endpoints, erasures, events, exports, holds, key_changes, keys, media, media_links,
+    messages, openapi, privacy_requests, registration, replays, restrictions, retention, sending, stream, templates,
+    uploads, windows,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -109,7 +109,7 @@ pub(super) fn table() -> impl Iterator<Item = Route> {
         shows(Public, Permission::MediaWrite, whole(routes!(uploads::upload))),
         shows(Public, Permission::MediaWrite, routes!(uploads::remove)),
         shows(Public, Permission::MessagesSend, routes!(sending::send)),
-        shows(Public, Permission::MessagesSend, routes!(sending::send_batch)),
+        shows(Public, Permission::MessagesSend, routes!(batches::send_batch)),
         shows(Public, Permission::MessagesSend, routes!(messages::cancel)),
         needs(Permission::EndpointsRead, routes!(endpoints::list)),
         needs(Permission::EndpointsRead, routes!(endpoints::show)),

@@ -1,8 +1,7 @@
-//! `POST /v1/messages` and `POST /v1/messages/batch`: messages are handed over, one or many.
+//! `POST /v1/messages`: a message is handed over. And the desk where one is, or many.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -10,7 +9,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::body::{self, Body, Faults, Field, Fields, request};
+use super::body::{self, Body, Faults, Fields};
 use super::fields::{OnDoubtText, PriorityText};
 use super::message_json::QueueJson;
 use super::problem::{Code, Problem};
@@ -19,14 +18,13 @@ use super::trail::Trail;
 use crate::access::Caller;
 use crate::ids::{ChannelId, ContactId, MessageId};
 use crate::send::{Before, Fault, Idempotency, Order, QueueError, Ready, Sender, Standing, Terms};
+use crate::store::audit_entries::NewAuditEntry;
 
 /// Makes a repetition harmless (draft-ietf-httpapi-idempotency-key-header).
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that the answer is that of the first time.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const LONGEST_KEY: usize = 255;
-/// Messages in a batch.
-const LARGEST_BATCH: usize = 1000;
 
 /// A message for Meta, and when and how it goes out.
 #[derive(ToSchema)]
@@ -136,107 +134,8 @@ pub(super) async fn send(
     })
 }
 
-/// 1 to 1000 messages, each as `POST /v1/messages` takes it.
-#[derive(ToSchema)]
-#[schema(value_type = Vec<NewMessage>, min_items = 1, max_items = 1000)]
-pub(super) struct Messages(Vec<Box<RawValue>>);
-
-impl Field for Messages {
-    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
-        let messages = Vec::<Box<RawValue>>::read(json, at, faults)?;
-        if (1..=LARGEST_BATCH).contains(&messages.len()) {
-            return Some(Self(messages));
-        }
-        faults.note(at, "length", "1 to 1000 messages")
-    }
-}
-
-request! {
-    /// Several messages.
-    NewMessages {
-        /// Each stands for itself: one that is faulty keeps no other from being sent.
-        messages: Messages,
-    }
-}
-
-/// What became of one message of a batch: an `id`, or a `problem`.
-#[derive(Serialize, ToSchema)]
-pub(super) struct BatchItem {
-    /// To ask for its state, and in every event about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<MessageId>,
-    /// `queued`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<&'static str>,
-    /// Why it was not taken: the problem document that it would be answered with alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    problem: Option<Box<RawValue>>,
-}
-
-impl BatchItem {
-    fn of(ready: &Result<Ready, Problem>) -> Self {
-        match ready {
-            Ok(ready) => Self { id: Some(ready.id()), state: Some("queued"), problem: None },
-            Err(problem) => Self { id: None, state: None, problem: serde_json::from_slice(&problem.json(None)).ok() },
-        }
-    }
-}
-
-/// What became of a batch.
-#[derive(Serialize, ToSchema)]
-pub(super) struct BatchResult {
-    /// One for each message, in their order.
-    data: Vec<BatchItem>,
-}
-
-/// Hands several messages over for Meta.
-///
-/// Each stands for itself: those that are in order are stored together and will be sent, and of the others the answer says why
-/// not. 202 means that at least one was taken; when none was, the answer is 422 and lists the faults of all. With an
-/// `Idempotency-Key` the request may be repeated for 24 hours: the same key and body give the same answer, and nothing is sent twice.
-#[utoipa::path(
-    post, path = "/v1/messages/batch", tag = "Messages", operation_id = "send_messages",
-    params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; best a random UUID."),
-    ),
-    request_body = NewMessages,
-    responses(
-        (status = 202, description = "What became of each, now or, with `idempotent-replayed: true`, before.", body = BatchResult),
-        (status = 400, description = "`invalid_idempotency_key`"),
-        (status = 409, description = "`idempotency_in_progress`"),
-        (status = 422, description = "`batch_refused`: none of them was taken · `idempotency_key_reused`"),
-    ),
-)]
-pub(super) async fn send_batch(
-    who: Caller,
-    trail: Trail,
-    State(sender): State<Sender>,
-    params: Params,
-    headers: HeaderMap,
-    unread: body::Unread,
-) -> Result<Response, Problem> {
-    params.finish()?;
-    let idempotency = idempotency(&headers, &who, &unread.text)?;
-    let desk = Desk { sender, who, trail, idempotency };
-    let json = [(CONTENT_TYPE, "application/json")];
-    Ok(match desk.once(desk.take_batch(&unread).await).await? {
-        Taken::Now(answer) => (StatusCode::ACCEPTED, json, answer).into_response(),
-        Taken::Before(before) => {
-            let answer = before.answer.map(|answer| answer.to_vec()).unwrap_or_default();
-            (StatusCode::ACCEPTED, json, [(REPLAYED, "true")], answer).into_response()
-        }
-    })
-}
-
-/// The refusal of a batch that holds nothing but refused messages.
-fn all_refused<'p>(problems: impl Iterator<Item = &'p Problem>) -> Problem {
-    let faults = problems.enumerate().flat_map(|(at, problem)| problem.faults_at(&format!("/messages/{at}")));
-    Problem::with_errors(Code::BatchRefused, faults.collect())
-}
-
 /// What became of a request.
-enum Taken<T> {
+pub(super) enum Taken<T> {
     /// It was taken.
     Now(T),
     /// The same was taken before.
@@ -244,55 +143,53 @@ enum Taken<T> {
 }
 
 impl<T> Taken<T> {
-    fn of(before: Option<Before>, now: T) -> Self {
+    pub(super) fn of(before: Option<Before>, now: T) -> Self {
         before.map_or(Self::Now(now), Self::Before)
     }
 }
 
 /// Where one request is dealt with.
-struct Desk<'r> {
-    sender: Sender,
-    who: Caller,
-    trail: Trail,
-    idempotency: Option<Idempotency<'r>>,
+pub(super) struct Desk<'r> {
+    pub(super) sender: Sender,
+    pub(super) who: Caller,
+    pub(super) trail: Trail,
+    pub(super) idempotency: Option<Idempotency<'r>>,
 }
 
 impl Desk<'_> {
     async fn take_one(&self, unread: &body::Unread) -> Result<Taken<(MessageId, Option<Standing>)>, Problem> {
         let new = unread.read::<NewMessage>(self.sender.clock.now());
-        let ready = self.made_ready(vec![new]).await?;
+        let (ready, entry) = self.made_ready(vec![new]).await?;
+        let taken = self.store_one(ready, entry.clone()).await;
+        self.recorded(taken, entry).await
+    }
+
+    async fn store_one(
+        &self,
+        ready: Vec<Result<Ready, Problem>>,
+        entry: Option<NewAuditEntry>,
+    ) -> Result<Taken<(MessageId, Option<Standing>)>, Problem> {
         let ready = ready.into_iter().collect::<Result<Vec<Ready>, Problem>>()?;
-        let only = ready.first().ok_or(Problem::new(Code::Internal))?;
-        let (id, standing) = (only.id(), self.sender.standing(self.who.tenant, only).await);
-        let before = self.sender.queue(self.who.tenant, ready, self.idempotency).await.map_err(refusal)?;
+        let id = ready.first().ok_or(Problem::new(Code::Internal))?.id();
+        let standing = self.sender.standings(self.who.tenant, &ready).await.pop().flatten();
+        let before = self.sender.queue(self.who.tenant, ready, self.idempotency, entry).await.map_err(refusal)?;
         Ok(Taken::of(before, (id, standing)))
     }
 
-    /// What is answered, as JSON: it is stored with the messages.
-    async fn take_batch(&self, unread: &body::Unread) -> Result<Taken<Vec<u8>>, Problem> {
-        let now = self.sender.clock.now();
-        let batch = match unread.read::<NewMessages>(now) {
-            Ok(batch) => batch,
-            Err(problem) => {
-                self.trail.leave_faulty(&self.who, 1).await?;
-                return Err(problem);
-            }
-        };
-        let read = |raw: &RawValue| body::read::<NewMessage>(raw.get().as_bytes(), now).map(|(new, _)| new);
-        let ready = self.made_ready(batch.messages.0.iter().map(|raw| read(raw)).collect()).await?;
-        if ready.iter().all(Result::is_err) {
-            return Err(all_refused(ready.iter().filter_map(|one| one.as_ref().err())));
+    /// What is refused is in the audit log before that is answered. What is taken was stored together with its entry.
+    pub(super) async fn recorded<T>(
+        &self,
+        taken: Result<T, Problem>,
+        entry: Option<NewAuditEntry>,
+    ) -> Result<T, Problem> {
+        if let (Err(_), Some(entry)) = (&taken, entry) {
+            self.trail.file(entry).await?;
         }
-        let answer = serde_json::to_vec(&BatchResult { data: ready.iter().map(BatchItem::of).collect() });
-        let answer = answer.map_err(|_| Problem::new(Code::Internal))?;
-        let ready: Vec<Ready> = ready.into_iter().flatten().collect();
-        let idempotency = self.idempotency.map(|one| Idempotency { answer: Some(&answer), ..one });
-        let before = self.sender.queue(self.who.tenant, ready, idempotency).await.map_err(refusal)?;
-        Ok(Taken::of(before, answer))
+        taken
     }
 
     /// What was taken once is not refused when it is asked for again, whatever has changed meanwhile.
-    async fn once<T>(&self, taken: Result<Taken<T>, Problem>) -> Result<Taken<T>, Problem> {
+    pub(super) async fn once<T>(&self, taken: Result<Taken<T>, Problem>) -> Result<Taken<T>, Problem> {
         match (taken, &self.idempotency) {
             (Err(problem), Some(idempotency)) => {
                 let before = self.sender.before(self.who.tenant, idempotency).await.map_err(refusal)?;
@@ -302,8 +199,11 @@ impl Desk<'_> {
         }
     }
 
-    /// Says of each whether it may be stored, in their order. What may is told of in the audit log by then.
-    async fn made_ready(&self, read: Vec<Result<NewMessage, Problem>>) -> Result<Vec<Result<Ready, Problem>>, Problem> {
+    /// Says of each whether it may be stored, in their order, with the entry for the audit log where none was left yet.
+    pub(super) async fn made_ready(
+        &self,
+        read: Vec<Result<NewMessage, Problem>>,
+    ) -> Result<(Vec<Result<Ready, Problem>>, Option<NewAuditEntry>), Problem> {
         let (sender, who) = (&self.sender, &self.who);
         let of_the_caller = |new: NewMessage| {
             if who.may_use(new.channel_id) { Ok(new) } else { Err(refusal(QueueError::UnknownChannel)) }
@@ -320,23 +220,27 @@ impl Desk<'_> {
         }
         if orders.is_empty() {
             self.trail.leave_faulty(who, refused.len()).await?;
-            return Ok(refused.into_iter().flatten().map(Err).collect());
+            return Ok((refused.into_iter().flatten().map(Err).collect(), None));
         }
         let channels: Vec<ChannelId> = orders.iter().map(|(channel, _)| *channel).collect();
         let orders = sender.addressed(who.tenant, orders).await.map_err(refusal)?;
         let contacts: Vec<Option<ContactId>> = orders.iter().map(|order| order.contact).collect();
-        self.trail.leave_messages(who, &channels, &contacts).await?;
+        let entry = self.trail.of_messages(who, &channels, &contacts).await?;
         let ready = sender.ready(who.tenant, Some(who.key), orders).await.map_err(refusal)?;
         let mut ready = ready.into_iter();
         let next = |refused: Option<Problem>| match refused {
             Some(problem) => Err(problem),
             None => ready.next().map_or(Err(Problem::new(Code::Internal)), |one| one.map_err(refusal)),
         };
-        Ok(refused.into_iter().map(next).collect())
+        Ok((refused.into_iter().map(next).collect(), Some(entry)))
     }
 }
 
-fn idempotency<'a>(headers: &'a HeaderMap, who: &Caller, text: &'a [u8]) -> Result<Option<Idempotency<'a>>, Problem> {
+pub(super) fn idempotency<'a>(
+    headers: &'a HeaderMap,
+    who: &Caller,
+    text: &'a [u8],
+) -> Result<Option<Idempotency<'a>>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(first) = values.next() else { return Ok(None) };
     let key = first

@@ -9,6 +9,7 @@ use crate::access::{Caller, Errand};
 use crate::audit::{Action, Audit, AuditError, Object};
 use crate::ids::{ChannelId, ContactId, MessageId};
 use crate::send::Found;
+use crate::store::audit_entries::NewAuditEntry;
 
 /// The log, and the errand of this request.
 pub(in crate::http) struct Trail {
@@ -58,28 +59,25 @@ impl Trail {
         Ok(())
     }
 
-    /// Records that `who` hands over a message for this channel, and for whom, when they are known.
-    pub(in crate::http) async fn leave_message(
-        &self,
-        who: &Caller,
-        channel: ChannelId,
-        contact: Option<ContactId>,
-    ) -> Result<(), AuditError> {
-        self.leave_messages(who, &[channel], &[contact]).await
-    }
-
-    /// Records that `who` hands over messages, through which channel, when it is one alone, and for whom, as far as they are known.
-    pub(in crate::http) async fn leave_messages(
+    /// What is recorded when `who` hands over messages: through which channel, when it is one alone, and for whom, as far as they
+    /// are known. It is stored with the messages, or else by [`Self::file`].
+    pub(in crate::http) async fn of_messages(
         &self,
         who: &Caller,
         channels: &[ChannelId],
         contacts: &[Option<ContactId>],
-    ) -> Result<(), AuditError> {
+    ) -> Result<NewAuditEntry, AuditError> {
         let alone = channels.first().copied().filter(|first| channels.iter().all(|channel| channel == first));
         let act = self.errand.act(who, Action::MessageSent, Object::several("message")).in_channel(alone);
         let contacts = contacts.iter().flatten().map(|contact| contact.uuid()).collect();
-        self.errand.keep(self.audit.record_about(act.times(channels.len()), contacts).await?);
-        Ok(())
+        let entry = self.audit.prepare(act.times(channels.len()), contacts).await?;
+        self.errand.keep(entry.id);
+        Ok(entry)
+    }
+
+    /// Records what was to be stored with messages, when none were.
+    pub(in crate::http) async fn file(&self, entry: NewAuditEntry) -> Result<(), AuditError> {
+        self.audit.append(entry).await.map(drop)
     }
 
     /// Records that `who` wanted to hand over messages, so many, and could not: they were faulty, or not for a channel of theirs.

@@ -23,11 +23,19 @@ pub(super) async fn send(asked: Asked<'_>, channel: &Channel) -> Result<Answer, 
     };
     let passed = Passed::read(body);
     let contact = state.sender.mirror_addressee(caller.tenant, &passed).await.map_err(|error| unrecorded(&error))?;
-    asked.trail.leave_message(caller, channel.id, contact).await.map_err(|error| unrecorded(&error))?;
+    let entry = asked.trail.of_messages(caller, &[channel.id], &[contact]).await.map_err(|error| unrecorded(&error))?;
+    if passed.is_receipt() {
+        asked.trail.file(entry.clone()).await.map_err(|error| unrecorded(&error))?;
+    }
     let is_marketing = asked.path.parts.get(1).is_some_and(|edge| edge == Edge::MarketingMessages.as_str());
     let edge = if is_marketing { Edge::MarketingMessages } else { Edge::Messages };
     let way = Way { version: asked.path.version, edge };
-    Ok(state.sender.mirror(caller.tenant, channel.id, way, passed, contact).await?)
+    let answer = state.sender.mirror(caller.tenant, channel.id, way, passed, (contact, entry.clone())).await;
+    if answer.is_err() {
+        // Where it was stored with the message it stays as it is.
+        asked.trail.file(entry).await.map_err(|error| unrecorded(&error))?;
+    }
+    Ok(answer?)
 }
 
 /// Some SDKs send forms, as Graph allows: each field is a string, objects are JSON in it.

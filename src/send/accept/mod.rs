@@ -12,6 +12,7 @@ use super::queue::QueueError;
 use crate::crypto::envelope::Sealed;
 use crate::domain::person::Person;
 use crate::ids::{ApiKeyId, ChannelId, ContactId, MessageId, TenantId};
+use crate::store::audit_entries::NewAuditEntry;
 use crate::store::idempotency::Claim;
 
 /// A message that may be stored.
@@ -56,6 +57,9 @@ pub(super) struct Parcel {
     pub(super) tenant: TenantId,
     pub(super) messages: Vec<Ready>,
     pub(super) claim: Option<Claim>,
+    /// Tells of them in the audit log, and is committed with them, also where the same was handed over before. `None`: somebody
+    /// else has seen to it.
+    pub(super) entry: Option<NewAuditEntry>,
 }
 
 impl Parcel {

@@ -1,5 +1,5 @@
-//! Writes parcels: keys claimed, people found or made, seals, one statement, COMMIT. A parcel that is refused stands alone in the
-//! end, so that it never holds back its neighbours.
+//! Writes parcels: keys claimed, people found or made, seals, one statement for messages and entries of the audit log, COMMIT. A parcel
+//! that is refused stands alone in the end, so that it never holds back its neighbours.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,6 +15,7 @@ use crate::ids::{ContactId, TenantId};
 use crate::keyring::{DekName, Keyring, KeyringError, places};
 use crate::send::queue::QueueError;
 use crate::store::accepting::{self, Accepted, NewMessage};
+use crate::store::audit_entries::{self, NewAuditEntry};
 use crate::store::idempotency::{self, Claim, Claimed};
 use crate::store::{Connection, Store, StoreError};
 
@@ -108,10 +109,11 @@ impl Writer {
         let addressed: Vec<Vec<Addressed<'p>>> = parcels.iter().map(addressed).collect();
         let everybody_is_known = addressed.iter().flatten().all(|one| one.contact.is_some());
         if everybody_is_known && parcels.iter().all(|parcel| parcel.claim.is_none()) {
-            // The one statement is its own transaction, and saves two round trips.
+            // The one statement is its own transaction, and saves three round trips.
             let mut connection = self.store.connection().await?;
             let messages = addressed.into_iter().flatten().collect();
-            let (contacts, _) = self.store_messages(&mut connection, tenant, messages, now).await?;
+            let (contacts, _) =
+                self.store_messages(&mut connection, tenant, (messages, &entries_of(parcels)), now).await?;
             return Ok(handed_out(parcels, contacts));
         }
         self.write_with_claims(tenant, parcels, addressed, now).await
@@ -130,7 +132,9 @@ impl Writer {
         let (going, messages): (Vec<&Parcel>, Vec<Vec<Addressed<'_>>>) =
             going.map(|((parcel, addressed), _)| (*parcel, addressed)).unzip();
         let messages = messages.into_iter().flatten().collect();
-        let (contacts, resolved) = self.store_messages(&mut transaction, tenant, messages, now).await?;
+        // Of those that are refused, too.
+        let entries = entries_of(parcels);
+        let (contacts, resolved) = self.store_messages(&mut transaction, tenant, (messages, &entries), now).await?;
         Store::commit(transaction).await?;
         self.contacts.remember(tenant, &resolved);
         let mut stored = handed_out(&going, contacts).into_iter();
@@ -143,10 +147,11 @@ impl Writer {
         &self,
         connection: &mut Connection,
         tenant: TenantId,
-        mut addressed: Vec<Addressed<'_>>,
+        (mut addressed, entries): (Vec<Addressed<'_>>, &[&NewAuditEntry]),
         now: OffsetDateTime,
     ) -> Result<(Vec<ContactId>, Resolved), QueueError> {
         if addressed.is_empty() {
+            audit_entries::insert(connection, entries).await?;
             return Ok((Vec::new(), Resolved::default()));
         }
         let unknown = addressed.iter_mut().filter(|one| one.contact.is_none());
@@ -162,7 +167,7 @@ impl Writer {
         let messages: Vec<(&Ready, ContactId)> =
             addressed.iter().filter_map(|one| Some((one.message, one.contact?))).collect();
         let sealed = self.seal(tenant, &messages).await?;
-        match accepting::insert(connection, tenant, &sealed, now).await? {
+        match accepting::insert(connection, tenant, (&sealed, entries), now).await? {
             Accepted::All => {}
             Accepted::NoChannel => return Err(QueueError::UnknownChannel),
             Accepted::Erased => return Err(QueueError::Keys(KeyringError::Gone)),
@@ -218,6 +223,10 @@ async fn claimed(
         Some(Claimed::InProgress) => Some(Err(QueueError::InProgress)),
     };
     Ok(parcels.iter().map(verdict).collect())
+}
+
+fn entries_of<'p>(parcels: &[&'p Parcel]) -> Vec<&'p NewAuditEntry> {
+    parcels.iter().filter_map(|parcel| parcel.entry.as_ref()).collect()
 }
 
 /// A message, and whom it goes to.

@@ -43,6 +43,41 @@ async fn a_message_to_somebody_known_is_found_by_whom_it_was_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_stored_with_its_entry_or_not_at_all_and_no_refusal_is_told_without_one() {
+    let app = scene().await;
+    let text = |body: &str| json!({ "to": ANA, "type": "text", "text": { "body": body } });
+    let channel = app.channel().await;
+    let order = |body: &str| json!({ "channel_id": channel, "message": text(body) });
+    let keyed = async |body: &str| {
+        let request = app.api(Method::POST, "/v1/messages").header("idempotency-key", "k").json(&order(body));
+        request.send().await.unwrap().status()
+    };
+    let entries = async || listed(&app, "&action=message.sent").await.len();
+    // Taken, taken before, and refused for the key: each is told of.
+    assert_eq!([keyed("a").await, keyed("a").await, keyed("b").await], [202, 202, 422]);
+    assert_eq!(entries().await, 3);
+    let messages = "SELECT count(*) FROM message";
+    assert_eq!(database::count(&app.database, messages).await, 1);
+    database::sabotage(&app.database, AWAY).await;
+    let batch = json!({ "messages": [order("c"), order("d")] });
+    let mirror = format!("/graph/v25.0/{}/messages", app::PHONE_NUMBER_ID);
+    let read = json!({ "messaging_product": "whatsapp", "status": "read", "message_id": "wamid.canary" });
+    for (path, body) in [
+        ("/v1/messages", order("c")),
+        ("/v1/messages", order("")),
+        ("/v1/messages/batch", batch),
+        (mirror.as_str(), text("c")),
+        (mirror.as_str(), text("")),
+        (mirror.as_str(), read),
+    ] {
+        assert!(post(&app, path, &body).await.is_server_error(), "{path} {body}");
+    }
+    assert!(keyed("b").await.is_server_error());
+    database::sabotage(&app.database, BACK).await;
+    assert_eq!((database::count(&app.database, messages).await, entries().await), (1, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_test_of_an_endpoint_leaves_an_entry_and_is_not_sent_without() {
     let (app, receiver) = (TestApp::spawn().await, Receiver::start().await);
     let made = app.endpoint(&receiver, "standard").await;
