@@ -20,4 +20,4 @@ pub use graph::Mirror;
 pub use peer::TrustedProxies;
 pub use readers::Readers;
 pub use reports::Reports;
-pub use state::{AppState, Draining};
+pub use state::{AppState, Draining, Parts};

@@ -1,4 +1,8 @@
-//! What handlers are handed. Every part is cheap to clone; a handler asks for the parts it uses.
+//! What handlers are handed. Each layer around a handler clones all of it for each request, and the handler the parts it uses: so it is
+//! one pointer, and every part is cheap to clone.
+
+use std::ops::Deref;
+use std::sync::Arc;
 
 use axum::extract::FromRef;
 use axum::http::{Extensions, HeaderMap};
@@ -24,9 +28,12 @@ use crate::send::Sender;
 use crate::store::Store;
 use crate::telemetry;
 
-/// Everything that any handler uses. There is no keyring in it: content is opened behind the door alone.
+/// Everything that any handler uses. Clones are one.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Parts>);
+
+/// What it consists of. There is no keyring in it: content is opened behind the door alone.
+pub struct Parts {
     /// Apps, channels, endpoints and API keys.
     pub directory: Directory,
     /// Takes webhooks.
@@ -63,6 +70,20 @@ pub struct AppState {
     pub usage: Usage,
     /// How often leaked keys may be reported.
     pub reports: Reports,
+}
+
+impl From<Parts> for AppState {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl AppState {
