@@ -96,7 +96,7 @@ impl Store {
         let pool = if side == Side::Data { &self.owner } else { &self.key_owner };
         let mut tries = 0;
         loop {
-            let mut connection = pool.unbounded().acquire().await?.detach();
+            let mut connection = pool.unbounded().await?;
             sqlx::raw_sql(PATIENT).execute(&mut connection).await?;
             let result = lock(&mut connection, side).await;
             tries += 1;

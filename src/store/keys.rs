@@ -3,7 +3,7 @@
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
-use super::connection::Bounded;
+use super::pool::Pool;
 use super::{Store, StoreError};
 use crate::ids::TenantId;
 
@@ -87,7 +87,7 @@ impl From<StoredDek> for DekRow {
 }
 
 impl Store {
-    pub(super) fn key_pool(&self) -> &Bounded {
+    pub(super) fn key_pool(&self) -> &Pool {
         &self.keys
     }
 

@@ -1,9 +1,10 @@
 //! Brings both schemas up to this release. Forward only; several processes may try at once, one does it.
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 
 use super::dumping::Side;
+use super::pool::Pool;
 use super::{Store, StoreError};
 
 static DATA: Migrator = sqlx::migrate!("migrations/data");
@@ -45,8 +46,8 @@ impl From<MigrateError> for MigrationError {
 impl Store {
     /// Runs what is missing in the data and in the key schema.
     pub async fn migrate(&self) -> Result<(), MigrationError> {
-        DATA.run(self.owner.unbounded()).await?;
-        let mut keys = key_schema(self.key_owner.unbounded()).await?;
+        DATA.run(&mut self.owner.unbounded().await.map_err(StoreError::from)?).await?;
+        let mut keys = key_schema(&self.key_owner).await?;
         KEYS.run(&mut keys).await?;
         Ok(())
     }
@@ -54,8 +55,8 @@ impl Store {
     /// Brings an empty schema up to where a backup was made, on a connection of its own.
     pub(super) async fn migrate_to(&self, side: Side, version: i64) -> Result<(), MigrationError> {
         let (known, mut connection) = match side {
-            Side::Data => (&DATA, self.owner.unbounded().acquire().await.map_err(StoreError::from)?.detach()),
-            Side::Keys => (&KEYS, key_schema(self.key_owner.unbounded()).await?),
+            Side::Data => (&DATA, self.owner.unbounded().await.map_err(StoreError::from)?),
+            Side::Keys => (&KEYS, key_schema(&self.key_owner).await?),
         };
         known.run_to(version, &mut connection).await?;
         Ok(())
@@ -77,8 +78,8 @@ impl Store {
 }
 
 /// A connection of its own whose record of migrations lies in the key schema, apart from the data's.
-async fn key_schema(pool: &PgPool) -> Result<PgConnection, StoreError> {
-    let mut connection = pool.acquire().await?.detach();
+async fn key_schema(pool: &Pool) -> Result<PgConnection, StoreError> {
+    let mut connection = pool.unbounded().await?;
     // Not checked at compile time: the macros do not know DDL.
     sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS waxseal_keys; SET search_path = waxseal_keys")
         .execute(&mut connection)

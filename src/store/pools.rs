@@ -1,16 +1,15 @@
 //! Connections: a pool for each database role, which is for each kind of work. The keys may be on another server.
 
+use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 
-use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 
 use super::bells::Listening;
-use super::connection::Bounded;
-use super::readers::{self, Readers, Reading};
+use super::pool::{Limits, Pool, Single};
 use super::roles::Role;
 use super::{Connection, StoreError, Transaction};
 use crate::config::RolePrefix;
@@ -38,30 +37,42 @@ pub struct Pools {
     pub statement_timeout: Duration,
 }
 
-/// Both databases. Clones share the connections.
+/// Both databases. Clones are one and cost next to nothing: there is one in every part of the gateway, and requests clone the parts.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct Store(Arc<Connections>);
+
+/// A pool for each role.
+#[derive(Debug)]
+pub struct Connections {
     /// As [`Role::Worker`]: what concerns several tenants, and whatever writes for a caller.
-    pub(super) data: Bounded,
+    pub(super) data: Pool,
     /// As [`Role::Reader`]: what callers are shown.
-    readers: Readers,
+    readers: Pool,
     /// As [`Role::Ingest`], for the batchers alone: they never wait behind a reader, and as few connections stay as they were in
     /// the processor's caches as there are batchers.
-    ingest: Bounded,
+    ingest: Pool,
     /// As [`Role::Janitor`].
-    pub(super) janitor: Bounded,
+    pub(super) janitor: Pool,
     /// As [`Role::Eraser`].
-    pub(super) eraser: Bounded,
+    pub(super) eraser: Pool,
     /// As [`Role::Keyring`].
-    pub(super) keys: Bounded,
+    pub(super) keys: Pool,
     /// Owns the tables of the data, and is bound by no policy: for migrations and partitions.
-    pub(super) owner: Bounded,
+    pub(super) owner: Pool,
     /// Owns the tables of the keys: for migrations.
-    pub(super) key_owner: Bounded,
+    pub(super) key_owner: Pool,
     /// For the one connection that listens.
     pub(super) listening: Listening,
     /// Julian day around which the partitions are known to be there; 0: not known.
-    pub(super) partitioned_for: Arc<AtomicI32>,
+    pub(super) partitioned_for: AtomicI32,
+}
+
+impl Deref for Store {
+    type Target = Connections;
+
+    fn deref(&self) -> &Connections {
+        &self.0
+    }
 }
 
 /// How Postgres plans for us. Every statement here is prepared, and looks up by a key or writes a batch: one plan is as good for all
@@ -79,24 +90,33 @@ const KEY_CONNECTIONS: u32 = 3;
 const OWNER_CONNECTIONS: u32 = 2;
 /// Connections that remove what is erased.
 const ERASER_CONNECTIONS: u32 = 2;
-/// How long such a connection stays open when nobody uses it.
-const OWNER_IDLE: Duration = Duration::from_secs(30);
+/// How long these stay open when nobody uses them.
+const SELDOM_IDLE: Duration = Duration::from_secs(30);
+/// How long others do.
+const IDLE: Duration = Duration::from_mins(10);
 /// How much longer than Postgres itself we wait for a statement: its refusal has to arrive.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long an open transaction of ours may do nothing. Whoever is cut off in the middle of one holds the people in it locked for so
 /// long, and others cannot store what these write. We do nothing for as long as the key server takes to answer: a batch that waits
 /// longer for it is refused and comes again.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(5);
-/// A connection that lay idle for longer is asked whether it is still there: a restart of Postgres takes about as long, and
-/// under load, where a round trip would count, connections are not idle for so long.
+/// Whoever writes is trusted with a connection that lay idle for no longer than this without asking: about as long as a restart of
+/// Postgres takes, and a batch whose connection broke is written again.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// The same for those who read, where nobody asks again.
+const READER_TRUSTED_FOR: Duration = Duration::from_millis(20);
 
 impl Store {
     /// Pools that connect when first used, so that a gateway starts and answers 503 while Postgres is away.
     pub fn connect_lazily(pools: &Pools) -> Result<Self, StoreError> {
         let options = |dsn: &Dsn| options(pools, dsn);
-        let pool = |options: PgConnectOptions, connections: u32| pool(pools, connections).connect_lazy_with(options);
-        let bounded = |pool| Bounded::new(pool, pools.statement_timeout + GRACE);
+        let limits = |connections| Limits {
+            connections,
+            acquire: pools.acquire_timeout,
+            statement: pools.statement_timeout + GRACE,
+            trusted: TRUSTED_FOR,
+            idle: IDLE,
+        };
         let role = |dsn: &Dsn, role: Role| {
             Ok::<_, StoreError>(match &pools.roles {
                 Some(prefix) => options(dsn)?.options([("role", role.name(prefix))]),
@@ -105,41 +125,32 @@ impl Store {
         };
         let owner = pools.migrator.as_ref().unwrap_or(&pools.data);
         let (keys, key_owner) = (pools.keys.as_ref().unwrap_or(&pools.data), pools.keys.as_ref().unwrap_or(owner));
-        let owned = |dsn: &Dsn| {
-            let seldom = self::pool(pools, OWNER_CONNECTIONS).idle_timeout(OWNER_IDLE);
-            Ok::<_, StoreError>(bounded(seldom.connect_lazy_with(options(dsn)?)))
-        };
         // Used for moments, and not at all on most days.
-        let owned_by = |options: PgConnectOptions| {
-            bounded(self::pool(pools, ERASER_CONNECTIONS).idle_timeout(OWNER_IDLE).connect_lazy_with(options))
-        };
-        let readers = readers::Limits {
-            connections: pools.max_connections,
-            acquire: pools.acquire_timeout,
-            statement: pools.statement_timeout + GRACE,
-        };
-        Ok(Self {
-            data: bounded(pool(role(&pools.data, Role::Worker)?, pools.max_connections)),
-            readers: Readers::new(role(&pools.data, Role::Reader)?, readers),
-            ingest: bounded(pool(role(&pools.data, Role::Ingest)?, pools.writers)),
-            janitor: bounded(pool(role(&pools.data, Role::Janitor)?, 1)),
-            eraser: owned_by(role(&pools.data, Role::Eraser)?),
-            keys: bounded(pool(role(keys, Role::Keyring)?, KEY_CONNECTIONS)),
+        let seldom = |connections| Limits { idle: SELDOM_IDLE, ..limits(connections) };
+        let owned = |dsn: &Dsn| Ok::<_, StoreError>(Pool::new(options(dsn)?, seldom(OWNER_CONNECTIONS)));
+        let reading = Limits { trusted: READER_TRUSTED_FOR, ..limits(pools.max_connections) };
+        Ok(Self(Arc::new(Connections {
+            data: Pool::new(role(&pools.data, Role::Worker)?, limits(pools.max_connections)),
+            readers: Pool::new(role(&pools.data, Role::Reader)?, reading),
+            ingest: Pool::new(role(&pools.data, Role::Ingest)?, limits(pools.writers)),
+            janitor: Pool::new(role(&pools.data, Role::Janitor)?, limits(1)),
+            eraser: Pool::new(role(&pools.data, Role::Eraser)?, seldom(ERASER_CONNECTIONS)),
+            keys: Pool::new(role(keys, Role::Keyring)?, limits(KEY_CONNECTIONS)),
             owner: owned(owner)?,
             key_owner: owned(key_owner)?,
             listening: Listening(role(&pools.data, Role::Worker)?),
-            partitioned_for: Arc::default(),
-        })
+            partitioned_for: AtomicI32::default(),
+        })))
     }
 
     /// Runs single statements as a reader, to whom Postgres shows the rows of this tenant alone.
-    pub(super) const fn reading(&self, tenant: TenantId) -> Reading<'_> {
+    pub(super) fn reading(&self, tenant: TenantId) -> Single<'_> {
         self.readers.of(tenant)
     }
 
     /// A connection for reading what is this tenant's.
     pub(super) async fn reading_connection(&self, tenant: TenantId) -> Result<Connection, StoreError> {
-        Ok(self.readers.lend(tenant).await?)
+        Ok(self.readers.lend(Some(tenant)).await?)
     }
 
     /// A connection on which each statement is its own transaction.
@@ -181,34 +192,27 @@ impl Store {
 
     /// Closes what lies idle in the pools: when one connection broke, the others may have broken with it.
     pub fn drop_idle_connections(&self) {
-        self.readers.drop_idle();
         for pool in self.pools() {
-            while let Some(idle) = pool.unbounded().try_acquire() {
-                drop(idle.detach());
-            }
+            pool.drop_idle();
         }
     }
 
     /// Connections to the data in use and open, for the metrics.
     #[must_use]
     pub fn usage(&self) -> (u32, u32) {
-        let pools = [&self.data, &self.ingest, &self.janitor, &self.owner].map(Bounded::unbounded);
-        let open: u32 = pools.iter().map(|pool| pool.size()).sum();
-        let idle: usize = pools.iter().map(|pool| pool.num_idle()).sum();
-        let (reading, readers) = self.readers.usage();
-        (open.saturating_sub(u32::try_from(idle).unwrap_or(open)) + reading, open + readers)
+        let pools = [&self.data, &self.readers, &self.ingest, &self.janitor, &self.owner];
+        pools.into_iter().map(Pool::usage).fold((0, 0), |(used, open), one| (used + one.0, open + one.1))
     }
 
     /// Closes the pools; statements under way finish.
     pub async fn close(&self) {
         for pool in self.pools() {
-            pool.unbounded().close().await;
+            pool.close().await;
         }
-        self.readers.close().await;
     }
 
-    const fn pools(&self) -> [&Bounded; 7] {
-        [&self.data, &self.ingest, &self.janitor, &self.eraser, &self.keys, &self.owner, &self.key_owner]
+    fn pools(&self) -> [&Pool; 8] {
+        [&self.data, &self.readers, &self.ingest, &self.janitor, &self.eraser, &self.keys, &self.owner, &self.key_owner]
     }
 }
 
@@ -220,14 +224,4 @@ fn options(pools: &Pools, dsn: &Dsn) -> Result<PgConnectOptions, StoreError> {
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION.as_millis().to_string()),
     ];
     Ok(options.application_name("waxseal").options(limits).options(PLANNING))
-}
-
-fn pool(pools: &Pools, connections: u32) -> PgPoolOptions {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(pools.acquire_timeout)
-        .test_before_acquire(false)
-        .before_acquire(|connection, idle| {
-            Box::pin(async move { Ok(idle.idle_for < TRUSTED_FOR || connection.ping().await.is_ok()) })
-        })
 }

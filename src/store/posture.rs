@@ -3,7 +3,7 @@
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
-use super::connection::Bounded;
+use super::pool::Pool;
 use super::{Store, StoreError};
 use crate::ids::TenantId;
 
@@ -254,7 +254,7 @@ impl Store {
     }
 }
 
-async fn reached(pool: &Bounded) -> Result<Reached, StoreError> {
+async fn reached(pool: &Pool) -> Result<Reached, StoreError> {
     let row = sqlx::query_as!(
         Reached,
         r#"SELECT COALESCE((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS "encrypted!",

@@ -84,7 +84,7 @@ impl Store {
     /// Makes the tables as they were when the backup was made, and begins to fill them. Refused where there are rows already.
     pub async fn begin_refill(&self, side: Side, schema: i64) -> Result<Refilling, RefillError> {
         let pool = if side == Side::Data { &self.owner } else { &self.key_owner };
-        let mut connection = pool.unbounded().acquire().await?.detach();
+        let mut connection = pool.unbounded().await?;
         sqlx::raw_sql(PATIENT).execute(&mut connection).await?;
         must_be_empty(&mut connection, side).await?;
         self.migrate_to(side, schema).await?;
@@ -112,7 +112,7 @@ impl Store {
 
     /// The keys that are there already, to be looked at.
     pub async fn present_keys(&self) -> Result<Refilling, RefillError> {
-        let mut connection = self.key_owner.unbounded().acquire().await?.detach();
+        let mut connection = self.key_owner.unbounded().await?;
         sqlx::raw_sql(PATIENT).execute(&mut connection).await?;
         let there = sqlx::query_scalar!(r#"SELECT to_regclass('waxseal_keys.installation') IS NOT NULL AS "there!""#);
         if !there.fetch_one(&mut connection).await? {
@@ -125,7 +125,7 @@ impl Store {
     /// Sees to it that the server has counted as many transactions as the one that the backup is of: rows of events and of the audit
     /// log are shown and logged in the order of their transactions, and newer ones have to have higher numbers.
     pub async fn count_transactions_up(&self, to: i64, mut tell: impl FnMut(i64, i64)) -> Result<(), RefillError> {
-        let mut connection = self.owner.unbounded().acquire().await?.detach();
+        let mut connection = self.owner.unbounded().await?;
         sqlx::raw_sql("SET synchronous_commit = off").execute(&mut connection).await?;
         let one = "BEGIN; SELECT pg_current_xact_id(); COMMIT;";
         let mut begun = None;
@@ -148,7 +148,7 @@ impl Store {
     /// Has Postgres learn how large the tables are, so that it plans well from the first statement on.
     pub async fn analyse(&self) -> Result<(), StoreError> {
         for pool in [&self.owner, &self.key_owner] {
-            let mut connection = pool.unbounded().acquire().await?.detach();
+            let mut connection = pool.unbounded().await?;
             sqlx::raw_sql(PATIENT).execute(&mut connection).await?;
             sqlx::raw_sql("SET client_min_messages = error; ANALYZE").execute(&mut connection).await?;
         }

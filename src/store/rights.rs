@@ -5,7 +5,7 @@
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::readers::SETTING;
+use super::pool::SETTING;
 use super::roles::Role::{self, Eraser, Ingest, Janitor, Keyring, Reader, Worker};
 use crate::config::RolePrefix;
 

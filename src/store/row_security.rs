@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::connection::Bounded;
+use super::pool::Pool;
 use super::rights::{DATA_PART, KEYS_PART, Part};
 use super::roles::Role;
 use super::{Store, StoreError};
@@ -71,13 +71,13 @@ impl Store {
 }
 
 /// Returns what an administrator has to run, or nothing.
-async fn secure(owner: &Bounded, login: &Bounded, part: Part, prefix: &RolePrefix) -> Result<String, StoreError> {
+async fn secure(owner: &Pool, login: &Pool, part: Part, prefix: &RolePrefix) -> Result<String, StoreError> {
     let mut standing = look(login, part, prefix).await?;
     if standing.is_ready() {
         return Ok(String::new());
     }
     // Closed when this returns, and with it goes the lock.
-    let mut connection = owner.unbounded().acquire().await?.detach();
+    let mut connection = owner.unbounded().await?;
     sqlx::query!("SELECT pg_advisory_lock(hashtext('waxseal rights'))").execute(&mut connection).await?;
     for _ in 0..TRIES {
         standing = look(login, part, prefix).await?;
@@ -119,7 +119,7 @@ async fn grant(connection: &mut PgConnection, part: Part, prefix: &RolePrefix) -
 }
 
 /// Looks as the login that will take the roles on.
-async fn look(login: &Bounded, part: Part, prefix: &RolePrefix) -> Result<Standing, StoreError> {
+async fn look(login: &Pool, part: Part, prefix: &RolePrefix) -> Result<Standing, StoreError> {
     let names: Vec<String> = part.roles.iter().map(|role| role.name(prefix)).collect();
     let found = sqlx::query!(
         r#"SELECT quote_ident(session_user) AS "login!",
