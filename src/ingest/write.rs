@@ -193,6 +193,8 @@ impl Writer {
         let said = filed.iter().zip(&batch).filter_map(|(one, event)| Saying::new(event, one.consent));
         let said: Vec<Saying> = said.collect();
         batch.extend(self.seal_merges(filing, resolved).await?);
+        let restricted = |contact| resolved.joins_restricted(filing.snapshot, filing.tenant, contact);
+        batch.iter_mut().filter(|event| event.contact.is_some_and(restricted)).for_each(|event| event.owed_to.clear());
         let events::Inserted { stored, erased } = insert(connection, filing, &mut batch).await?;
         let about = (filing.tenant, filing.snapshot, filing.now);
         let told = consent::record(connection, &self.parts, about, &said, &stored).await?;

@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::settings::step_version;
 use super::{Connection, Store, StoreError};
 use crate::crypto::envelope::Sealed;
 use crate::ids::{ContactId, TenantId};
@@ -144,7 +145,8 @@ pub async fn upsert_contacts(
     Ok(())
 }
 
-/// Makes `gone` a part of `kept`: its identifiers move, its row points there.
+/// Makes `gone` a part of `kept`: its identifiers move, its row points there. Where one of both is restricted or held, every process is to
+/// know that the other is too; the rows stay where they are, because their reasons are sealed for them.
 pub async fn merge(
     connection: &mut Connection,
     tenant: TenantId,
@@ -163,8 +165,22 @@ pub async fn merge(
         kept.uuid(),
         now,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    let watched = sqlx::query_scalar!(
+        r#"WITH everyone AS (
+               SELECT contact_id FROM contact WHERE tenant_id = $1 AND merged_into = $2 UNION ALL SELECT $2
+           )
+           SELECT EXISTS (SELECT 1 FROM restriction WHERE tenant_id = $1 AND contact_id IN (SELECT contact_id FROM everyone))
+               OR EXISTS (SELECT 1 FROM hold WHERE tenant_id = $1 AND contact_id IN (SELECT contact_id FROM everyone)
+                                               AND state = 'active') AS "watched!""#,
+        tenant.uuid(),
+        kept.uuid(),
+    );
+    // A statement of its own: whoever restricts or holds has locked the person, and was first.
+    if watched.fetch_one(&mut *connection).await? {
+        step_version(connection).await?;
+    }
     Ok(())
 }
 

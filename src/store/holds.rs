@@ -182,7 +182,10 @@ impl Store {
                    WHERE h.tenant_id = $1 AND h.state = 'active' AND h.expires_at > $3 AND h.contact_id IN (
                        SELECT asked
                        UNION ALL SELECT c.merged_into FROM contact c WHERE c.tenant_id = $1 AND c.contact_id = asked
-                       UNION ALL SELECT c.contact_id FROM contact c WHERE c.tenant_id = $1 AND c.merged_into = asked))"#,
+                       UNION ALL SELECT c.contact_id FROM contact c WHERE c.tenant_id = $1 AND c.merged_into = asked
+                       UNION ALL SELECT s.contact_id FROM contact c JOIN contact s
+                                   ON s.tenant_id = $1 AND s.merged_into = c.merged_into
+                                 WHERE c.tenant_id = $1 AND c.contact_id = asked))"#,
             tenant.uuid(),
             contacts,
             now,
@@ -194,16 +197,15 @@ impl Store {
     pub async fn everyone_held(&self, now: OffsetDateTime) -> Result<Vec<(Uuid, Uuid, OffsetDateTime)>, StoreError> {
         let rows = sqlx::query!(
             r#"WITH held AS (
-                   SELECT tenant_id, contact_id, expires_at FROM hold WHERE state = 'active' AND expires_at > $1
+                   SELECT h.tenant_id, COALESCE(c.merged_into, h.contact_id) AS kept, h.expires_at
+                   FROM hold h LEFT JOIN contact c ON c.tenant_id = h.tenant_id AND c.contact_id = h.contact_id
+                   WHERE h.state = 'active' AND h.expires_at > $1
                )
                SELECT tenant_id AS "tenant_id!", contact_id AS "contact_id!", max(expires_at) AS "until!" FROM (
-                   SELECT * FROM held
+                   SELECT tenant_id, kept AS contact_id, expires_at FROM held
                    UNION ALL
                    SELECT c.tenant_id, c.contact_id, h.expires_at FROM held h JOIN contact c
-                     ON c.tenant_id = h.tenant_id AND c.merged_into = h.contact_id
-                   UNION ALL
-                   SELECT c.tenant_id, c.merged_into, h.expires_at FROM held h JOIN contact c
-                     ON c.tenant_id = h.tenant_id AND c.contact_id = h.contact_id WHERE c.merged_into IS NOT NULL
+                     ON c.tenant_id = h.tenant_id AND c.merged_into = h.kept
                ) ids GROUP BY tenant_id, contact_id"#,
             now,
         );

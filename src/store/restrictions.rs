@@ -108,15 +108,14 @@ impl Store {
     /// Everybody whose data are not used, of all tenants, under every id that turned out to be theirs.
     pub async fn everyone_restricted(&self) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT tenant_id AS "tenant_id!", contact_id AS "contact_id!" FROM (
-                   SELECT tenant_id, contact_id FROM restriction
-                   UNION
-                   SELECT c.tenant_id, c.contact_id FROM restriction r JOIN contact c
-                     ON c.tenant_id = r.tenant_id AND c.merged_into = r.contact_id
-                   UNION
-                   SELECT c.tenant_id, c.merged_into FROM restriction r JOIN contact c
-                     ON c.tenant_id = r.tenant_id AND c.contact_id = r.contact_id WHERE c.merged_into IS NOT NULL
-               ) ids"#
+            r#"WITH people AS (
+                   SELECT r.tenant_id, COALESCE(c.merged_into, r.contact_id) AS kept
+                   FROM restriction r LEFT JOIN contact c ON c.tenant_id = r.tenant_id AND c.contact_id = r.contact_id
+               )
+               SELECT tenant_id AS "tenant_id!", kept AS "contact_id!" FROM people
+               UNION
+               SELECT c.tenant_id, c.contact_id FROM people p JOIN contact c
+                 ON c.tenant_id = p.tenant_id AND c.merged_into = p.kept"#
         );
         let rows = rows.fetch_all(&self.data).await?;
         Ok(rows.into_iter().map(|row| (row.tenant_id, row.contact_id)).collect())

@@ -54,7 +54,7 @@ const DATA: &[Table] = &[
         "key_read",
         &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Janitor, "SELECT (ctid, seen_at), UPDATE (seen_at), DELETE")],
     ),
-    of_nobody("settings_version", &[(Worker, "SELECT, UPDATE")]),
+    of_nobody("settings_version", &[(Ingest, "SELECT (version), UPDATE (version)"), (Worker, "SELECT, UPDATE")]),
     of_tenants(
         "contact",
         &[
@@ -258,9 +258,25 @@ const DATA: &[Table] = &[
         ],
     ),
     of_tenants("consent_proof", &[(Worker, "INSERT"), (Reader, "SELECT"), (Eraser, "SELECT (kept_until), DELETE")]),
-    of_tenants("hold", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),
-    of_tenants("notice", &[(Worker, "SELECT, INSERT"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),
-    of_tenants("restriction", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),
+    of_tenants(
+        "hold",
+        &[
+            (Ingest, "SELECT (tenant_id, contact_id, state)"),
+            (Worker, "SELECT, INSERT, UPDATE"),
+            (Reader, "SELECT"),
+            (Eraser, OF_A_PERSON),
+        ],
+    ),
+    of_tenants("notice", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),
+    of_tenants(
+        "restriction",
+        &[
+            (Ingest, "SELECT (tenant_id, contact_id)"),
+            (Worker, "SELECT, INSERT, UPDATE, DELETE"),
+            (Reader, "SELECT"),
+            (Eraser, OF_A_PERSON),
+        ],
+    ),
     of_tenants(
         "export",
         &[
@@ -351,7 +367,9 @@ impl Part {
             sql.push(format!("ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"));
             sql.extend([&confined_name, &free_name].map(|policy| format!("DROP POLICY IF EXISTS {policy} ON {name}")));
             if !confined.is_empty() {
-                let (roles, tenant) = (names(&confined, prefix), tenant_of_session());
+                let roles = names(&confined, prefix);
+                // Null where no tenant is named: no row equals it.
+                let tenant = format!("NULLIF(current_setting('{SETTING}', true), '')::uuid");
                 sql.push(format!(
                     "CREATE POLICY {confined_name} ON {name} FOR SELECT TO {roles} USING (tenant_id = {tenant})"
                 ));
@@ -371,11 +389,6 @@ impl Table {
         let (confined, free) = self.grants.iter().map(|grant| grant.0).partition(|role| *role == Reader);
         [confined, free]
     }
-}
-
-/// Null where no tenant is named: no row equals it.
-fn tenant_of_session() -> String {
-    format!("NULLIF(current_setting('{SETTING}', true), '')::uuid")
 }
 
 fn names(roles: &[Role], prefix: &RolePrefix) -> String {

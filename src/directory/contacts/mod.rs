@@ -10,7 +10,7 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use time::{Duration, OffsetDateTime};
 
-use super::profile;
+use super::{Snapshot, profile};
 use crate::clock::SharedClock;
 use crate::domain::person::Person;
 use crate::ids::{ContactId, TenantId};
@@ -60,6 +60,16 @@ pub struct Resolved {
     remember: Vec<(IdentifierHash, Remembered)>,
     /// Identifiers that were given up.
     forget: Vec<IdentifierHash>,
+}
+
+impl Resolved {
+    /// Whether a contact has just become one with somebody whose data are not used, which the settings do not know yet.
+    #[must_use]
+    pub fn joins_restricted(&self, snapshot: &Snapshot, tenant: TenantId, contact: ContactId) -> bool {
+        let is_restricted =
+            |gone| snapshot.is_restricted(tenant, gone) || self.joins_restricted(snapshot, tenant, gone);
+        self.merges.iter().any(|merge| merge.kept == contact && is_restricted(merge.gone))
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -1,17 +1,21 @@
-//! What hangs on a person by other threads than their events: files that were handed over about them, and what Meta says later.
+//! What hangs on a person by other threads than their events: files that were handed over about them, what Meta says later, and what was
+//! decided about somebody who turns out to be them.
 
 use std::sync::Arc;
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+use waxseal::access::api_key::Powers;
+use waxseal::access::{Permission, Permissions, Sight};
 use waxseal::clock::SystemClock;
 
 use super::{ANA, contact_of, erased, says, sends, traces};
 use crate::support::app::ACCESS_TOKEN;
+use crate::support::app::{api_key_for, api_key_with};
 use crate::support::folder::Folder;
 use crate::support::wait::{PATIENCE, until};
-use crate::support::{TestApp, database, webhook};
+use crate::support::{Receiver, TestApp, database, webhook};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_were_handed_over_about_a_person_go_with_them_here_and_at_meta() {
@@ -62,4 +66,93 @@ async fn what_meta_says_later_of_a_message_to_somebody_erased_makes_nobody_new()
     // A message of somebody new is one.
     says(&app, ANA, "wamid.late.new", "Da bin ich wieder").await;
     assert_eq!(database::count(&app.database, stored).await, before + 1);
+}
+
+/// Writes as somebody whom Meta calls by a number, by an id, or by both.
+async fn writes(app: &TestApp, (number, id): (Option<&str>, Option<&str>), words: &str) {
+    let mut item = webhook::text_item("", &format!("wamid.{words}"), words);
+    item.as_object_mut().unwrap().remove("from");
+    let mut contact = json!({ "profile": { "name": "Ana" } });
+    if let Some(number) = number {
+        (contact["wa_id"], item["from"]) = (json!(number), json!(number));
+    }
+    if let Some(id) = id {
+        (contact["user_id"], item["from_user_id"]) = (json!(id), json!(id));
+    }
+    let said = webhook::messages(json!({ "contacts": [contact], "messages": [item] }));
+    assert_eq!(app.webhook(said).await, StatusCode::OK);
+}
+
+/// The contact that Meta calls by an id alone.
+async fn without_number(app: &TestApp) -> String {
+    let contacts = app.get("/v1/contacts").await;
+    let one = contacts["data"].as_array().unwrap().iter().find(|one| one["phone"].is_null()).unwrap();
+    one["id"].as_str().unwrap().to_owned()
+}
+
+const ID: &str = "DE.9000000000000001";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restriction_holds_for_whoever_turns_out_to_be_the_same_person_from_the_message_on_that_says_so() {
+    let app = TestApp::spawn().await;
+    let receiver = Receiver::start().await;
+    writes(&app, (Some(ANA), None), "eins").await;
+    writes(&app, (None, Some(ID)), "zwei").await;
+    database::settled(&app.database).await;
+    app.endpoint(&receiver, "standard").await;
+    let (ana, gone) = (contact_of(&app, ANA).await.unwrap(), without_number(&app).await);
+    let put = app.api(Method::PUT, &format!("/v1/contacts/{gone}/restriction")).json(&json!({ "reason": "x" }));
+    assert_eq!(put.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    app.directory_is_read().await;
+
+    writes(&app, (Some(ANA), Some(ID)), "drei").await;
+    app.directory_is_read().await;
+    writes(&app, (Some(ANA), None), "vier").await;
+    let merged = format!("SELECT count(*) FROM contact WHERE contact_id = '{gone}' AND merged_into = '{ana}'");
+    assert_eq!(database::count(&app.database, &merged).await, 1, "two became one");
+    says(&app, super::BOB, "wamid.joined.bob", "Und ich").await;
+    let told = receiver.wait_for(1).await;
+    assert_eq!(told[0].json()["data"]["item"]["text"]["body"], "Und ich", "nothing of hers went before");
+    let owed = "SELECT count(*) FROM (SELECT event_id FROM delivery UNION SELECT event_id FROM attempt) d
+                JOIN event e USING (event_id) WHERE e.contact_id = 'CONTACT'";
+    assert_eq!(database::count(&app.database, &owed.replace("CONTACT", &ana)).await, 0);
+    let body = json!({ "channel_id": app.channel().await,
+                       "message": { "to": ANA, "type": "text", "text": { "body": "Antwort" } } });
+    let refused: Value = app.api(Method::POST, "/v1/messages").json(&body).send().await.unwrap().json().await.unwrap();
+    assert_eq!(refused["code"], "contact_restricted");
+    let lifted = app.api(Method::DELETE, &format!("/v1/contacts/{ana}/restriction")).send().await.unwrap();
+    assert_eq!(lifted.status(), StatusCode::NO_CONTENT, "by whichever of their ids");
+    app.directory_is_read().await;
+    sends(&app, body).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_holds_for_whoever_turns_out_to_be_the_same_person_and_for_all_who_did_before() {
+    let app = TestApp::spawn().await;
+    let ordinary: Permissions = Permissions::admin().iter().filter(|one| *one != Permission::HeldRead).collect();
+    let reader = api_key_for(&app.gateway, Powers::Scopes(ordinary), Sight::FULL).await;
+    let second = api_key_with(&app.gateway, Permissions::from_iter([Permission::PrivacyHold])).await;
+    writes(&app, (Some(ANA), None), "eins").await;
+    writes(&app, (None, Some(ID)), "zwei").await;
+    let (ana, gone) = (contact_of(&app, ANA).await.unwrap(), without_number(&app).await);
+    let until = time::OffsetDateTime::now_utc() + time::Duration::days(30);
+    let until = until.format(&time::format_description::well_known::Rfc3339).unwrap();
+    let body = json!({ "contact_id": gone, "reason": "x", "expires_at": until });
+    let hold: Value =
+        app.api(Method::POST, "/v1/privacy/holds").json(&body).send().await.unwrap().json().await.unwrap();
+    let approve = format!("/v1/privacy/holds/{}/approve", hold["id"].as_str().unwrap());
+    let approved = app.api_as(&second, Method::POST, &approve).send().await.unwrap();
+    assert_eq!(approved.status(), StatusCode::NO_CONTENT);
+    app.directory_is_read().await;
+    let reads = async || {
+        let path = format!("/v1/contacts/{ana}/messages");
+        app.api_as(&reader, Method::GET, &path).send().await.unwrap().status()
+    };
+    assert_eq!(reads().await, StatusCode::OK);
+    writes(&app, (Some(ANA), Some(ID)), "drei").await;
+    app.directory_is_read().await;
+    assert_eq!(reads().await, StatusCode::FORBIDDEN);
+    let erasure = app.api(Method::POST, "/v1/privacy/erasures").json(&json!({ "phone": ANA })).send().await.unwrap();
+    let erasure: Value = erasure.json().await.unwrap();
+    super::reaches(&app, erasure["id"].as_str().unwrap(), "held").await;
 }
