@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use super::outcome::{Ending, Fate};
 use super::pace::TooFast;
 use super::turns::Ready;
+use super::waited::RESTRICTED;
 use super::{Sender, Way};
 use crate::domain::channel::Channel;
 use crate::ids::{ContactId, MessageId};
@@ -47,13 +48,16 @@ pub(super) fn again(now: OffsetDateTime, attempts: i16, asked: Option<Duration>)
 }
 
 impl Sender {
-    /// Puts a message on the wire, unless it is too late.
+    /// Puts a message on the wire, unless it is too late, or its person's data are no longer used.
     pub(super) async fn fly(&self, channel: &Channel, ready: Ready) -> Flown {
         let Ready { message, contact, attempts, body, expires_at, resend, .. } = ready;
         let ended = |fate| Flown { message, contact, fate, slowed_until: None };
         // The claim was before; this is the last look.
         if expires_at.is_some_and(|at| at <= self.clock.now()) {
             return ended(Fate::Ended(Ending::Expired));
+        }
+        if self.directory.snapshot().is_restricted(channel.tenant, contact) {
+            return ended(Fate::Ended(Ending::Refused { code: RESTRICTED }));
         }
         let put_back = |until, unburnt| Fate::PutBack { until, unburnt, resend: false };
         match self.post(channel, &Way::default(), Bytes::from(body)).await {

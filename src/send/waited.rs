@@ -18,7 +18,7 @@ const WAITED: Duration = Duration::minutes(1);
 /// Meta's code for a message to somebody whose window is closed.
 const WINDOW_CLOSED: i32 = 131_047;
 /// Meta has no code for whom we do not write to: that of a message that cannot be delivered to somebody.
-const RESTRICTED: i32 = 131_026;
+pub(super) const RESTRICTED: i32 = 131_026;
 
 /// Meta's message object, and its `type`.
 struct Read {
