@@ -57,15 +57,34 @@ pub async fn run(sender: Sender, stop: CancellationToken) {
     }
 }
 
+/// Whether somebody who cannot be told now may be told later.
+const fn may_pass(error: &QueueError) -> bool {
+    match error {
+        QueueError::NoToken | QueueError::UnknownChannel | QueueError::WindowClosed | QueueError::Restricted => true,
+        QueueError::Faulty(_)
+        | QueueError::OptedOut
+        | QueueError::KeyReused
+        | QueueError::InProgress
+        | QueueError::Store(_)
+        | QueueError::Keys(_) => false,
+    }
+}
+
 impl Sender {
     async fn tell_of_data(&self, notice: &Notice, ends_after: OffsetDateTime) -> Result<i64, QueueError> {
-        let untold = self.store.untold(&notice.version, ends_after, AT_ONCE).await?;
+        let looked = (ends_after, self.clock.now());
+        let untold = self.store.untold(&notice.version, looked, AT_ONCE).await?;
         for one in &untold {
             let message = match self.hand_over(notice, one).await {
                 Ok(message) => Some(message),
                 Err(QueueError::Store(error)) if error.is_retryable() => return Err(error.into()),
                 Err(QueueError::Keys(error)) if error.is_retryable() => return Err(error.into()),
                 Err(QueueError::InProgress) => continue,
+                Err(error) if may_pass(&error) => {
+                    tracing::debug!(contact = %one.contact, %error, "somebody cannot be told yet what becomes of their data");
+                    self.store.put_notice_off(one.tenant, one.contact, &notice.version, self.clock.now()).await?;
+                    continue;
+                }
                 Err(error) => {
                     tracing::warn!(contact = %one.contact, %error, "somebody cannot be told what becomes of their data");
                     None

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use waxseal::clock::SystemClock;
+use waxseal::clock::{Clock, ManualClock, SharedClock, SystemClock};
 
 use super::{ANA, BOB, contact_of, erased, says, traces};
 use crate::support::wait::{PATIENCE, until};
@@ -13,8 +13,12 @@ use crate::support::{TestApp, database};
 const TEXT: &str = "Was mit Ihren Daten geschieht: https://example.org/privacy";
 
 async fn telling(database: String, version: &str) -> TestApp {
+    telling_at(database, version, Arc::new(SystemClock)).await
+}
+
+async fn telling_at(database: String, version: &str, clock: SharedClock) -> TestApp {
     let more = [("WAXSEAL_PRIVACY__NOTICE_TEXT", TEXT), ("WAXSEAL_PRIVACY__NOTICE_VERSION", version)];
-    TestApp::spawn_on(database, Arc::new(SystemClock), &more).await
+    TestApp::spawn_on(database, clock, &more).await
 }
 
 /// The notices among the messages that were sent, newest first.
@@ -49,7 +53,7 @@ async fn whoever_writes_is_told_once_for_each_version_and_again_when_they_are_so
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whose_data_are_restricted_is_told_nothing() {
+async fn whose_data_are_restricted_is_told_when_they_no_longer_are_and_keeps_nobody_else_waiting() {
     let url = database::fresh().await;
     let before = TestApp::spawn_on(url.clone(), Arc::new(SystemClock), &[]).await;
     says(&before, ANA, "wamid.silent.1", "Moin").await;
@@ -59,7 +63,20 @@ async fn whose_data_are_restricted_is_told_nothing() {
     let put = before.api(Method::PUT, &path).json(&json!({ "reason": "x" })).send().await.unwrap();
     assert_eq!(put.status(), StatusCode::NO_CONTENT);
     before.gateway.shutdown().await;
-    let after = telling(url.clone(), "1").await;
-    database::until(&url, "SELECT count(*) FROM notice WHERE state = 'refused'", 1).await;
-    assert!(told(&after).await.is_empty());
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let after = telling_at(url.clone(), "1", clock.clone()).await;
+    let put_off = "SELECT tries FROM notice WHERE state = 'put_off' AND message_id IS NULL";
+    until("she is put off", PATIENCE, async || database::count(&url, "SELECT count(*) FROM notice").await == 1).await;
+    assert_eq!(database::count(&url, &format!("SELECT count(*) FROM ({put_off}) n")).await, 1);
+    says(&after, BOB, "wamid.silent.2", "Hallo").await;
+    until("he is told", PATIENCE, async || told(&after).await.len() == 1).await;
+    clock.advance(time::Duration::seconds(61));
+    database::until(&url, &format!("SELECT COALESCE(max(tries), 0)::bigint FROM ({put_off}) n"), 2).await;
+    assert!(told(&after).await.iter().all(|one| one["request"]["to"] == BOB), "she is told nothing");
+
+    assert_eq!(after.api(Method::DELETE, &path).send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    after.directory_is_read().await;
+    clock.advance(time::Duration::seconds(121));
+    until("she is told", PATIENCE, async || told(&after).await.len() == 2).await;
+    database::until(&url, "SELECT count(*) FROM notice WHERE state = 'sent' AND again_at IS NULL", 2).await;
 }

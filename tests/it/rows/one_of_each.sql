@@ -58,7 +58,7 @@ INSERT INTO privacy_request (tenant_id, request_id, kind, law, state, actor_id, 
     SELECT a, id, 'access', 'gdpr', 'open', id, at, at FROM known;
 INSERT INTO hold (tenant_id, hold_id, contact_id, state, reason, owner_id, created_at, expires_at)
     SELECT a, id, id, 'requested', content, id, at, at FROM known;
-INSERT INTO notice SELECT a, id, '1', 'sent', id, at FROM known;
+INSERT INTO notice SELECT a, id, '1', 'sent', id, at, 0, NULL FROM known;
 INSERT INTO restriction SELECT a, id, content, id, at FROM known;
 INSERT INTO export (tenant_id, export_id, contact_id, contact_ids, state, sealed_for, recipient, actor_id, created_at)
     SELECT a, id, id, ARRAY[id], 'requested', 'recipient', content, id, at FROM known;
