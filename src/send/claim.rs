@@ -1,5 +1,6 @@
 //! What a lane takes in hand: due messages, marked as being on the wire and opened, each with its moment; and what is overdue.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,11 +13,12 @@ use super::outcome::{Ended, Ending, Fate};
 use super::turns::Ready;
 use crate::crypto::envelope::{self, Sealed};
 use crate::domain::channel::Channel;
-use crate::ids::MediaId;
+use crate::ids::{ContactId, MediaId, MessageId};
 use crate::keyring::places;
 use crate::store::StoreError;
 use crate::store::lanes::OwnedLane;
-use crate::store::outbox::{Claim, ClaimedMessage, OVERDUE, Wanted};
+use crate::store::outbox::{ClaimedMessage, OVERDUE, Wanted};
+use crate::store::queued::Request;
 
 /// What a claim came to.
 pub(super) struct Taken {
@@ -58,56 +60,78 @@ impl Sender {
             per_second: self.pacing.per_second,
             pairs: self.pacing.pairs,
         };
-        let claim = self.store.claim_messages(lane, wanted, self.clock.now()).await?;
+        let mut claim = self.store.claim_messages(lane, wanted, self.clock.now()).await?;
         // Postgres's clock as of the statement: what the answer took is added, never left out.
         let tail = Instant::now() + claim.ahead;
         let more = claim.messages.len() == limit || claim.put_off > 0;
         let (per_second, last_key) = (usize::try_from(claim.per_second).unwrap_or(0), claim.last_key);
-        let (ready, mut ended) = self.open(lane, claim, tail).await;
+        let messages = std::mem::take(&mut claim.messages);
+        let ids: Vec<MessageId> = messages.iter().map(|one| one.message).collect();
+        // A statement of its own: only now is it known in which partitions they lie, and to open all of them takes longer than the rest.
+        let (ready, mut ended) = match self.store.requests_of(lane.tenant, &ids).await {
+            Ok(requests) => self.open(lane, (messages, requests), claim.per_second, tail).await,
+            Err(error) => {
+                tracing::warn!(channel = %channel.id, %error, "messages that were to go could not be read");
+                let all = messages.into_iter().map(|one| (one.message, one.contact, one.attempts));
+                (Vec::new(), self.not_now(lane, all).collect())
+            }
+        };
         let (ready, refused) = self.ask_again(lane, channel, ready).await;
         ended.extend(refused);
         let (ready, waiting) = match self.filled(channel, ready).await {
             Ok(Filled { ready, waiting }) => (ready, waiting),
             Err((all, error)) => {
                 tracing::warn!(channel = %channel.id, %error, "where files are at Meta could not be read");
-                let now = self.clock.now();
-                ended.extend(all.into_iter().map(|Ready { message, contact, attempts, .. }| {
-                    let fate = Fate::PutBack { until: again(now, attempts, None), unburnt: true, resend: false };
-                    Ended { message, contact, mark: Some(lane.epoch), fate }
-                }));
+                ended.extend(self.not_now(lane, all.into_iter().map(|one| (one.message, one.contact, one.attempts))));
                 (Vec::new(), Vec::new())
             }
         };
         Ok(Taken { ready, waiting, ended, last_key, more, per_second, tail })
     }
 
-    async fn open(&self, lane: OwnedLane, claim: Claim, tail: Instant) -> (Vec<Ready>, Vec<Ended>) {
-        let step = match u32::try_from(claim.per_second) {
+    /// What cannot go for a reason of ours: later, and without its place.
+    fn not_now(
+        &self,
+        lane: OwnedLane,
+        all: impl Iterator<Item = (MessageId, ContactId, i16)>,
+    ) -> impl Iterator<Item = Ended> {
+        let now = self.clock.now();
+        all.map(move |(message, contact, attempts)| {
+            let fate = Fate::PutBack { until: again(now, attempts, None), unburnt: true, resend: false };
+            Ended { message, contact, mark: Some(lane.epoch), fate }
+        })
+    }
+
+    async fn open(
+        &self,
+        lane: OwnedLane,
+        (messages, requests): (Vec<ClaimedMessage>, Vec<Request>),
+        per_second: i32,
+        tail: Instant,
+    ) -> (Vec<Ready>, Vec<Ended>) {
+        let step = match u32::try_from(per_second) {
             Ok(per_second) if per_second > 0 => Duration::from_secs(1) / per_second,
             _ => Duration::ZERO,
         };
-        let (mut ready, mut ended) = (Vec::with_capacity(claim.messages.len()), Vec::new());
-        let sealed: Vec<(ClaimedMessage, Sealed)> = claim
-            .messages
-            .into_iter()
-            .map(|mut message| {
-                let request = Sealed::from_stored(std::mem::take(&mut message.request));
-                (message, request)
-            })
-            .collect();
-        let ids = sealed.iter().filter_map(|(_, sealed)| sealed.dek_id());
+        let (mut ready, mut ended) = (Vec::with_capacity(messages.len()), Vec::new());
+        let mut requests: HashMap<MessageId, Request> = requests.into_iter().map(|one| (one.message, one)).collect();
+        let sealed = messages.into_iter().filter_map(|message| {
+            let Request { sealed, resend, .. } = requests.remove(&message.message)?;
+            Some((message, Sealed::from_stored(sealed), resend))
+        });
+        let sealed: Vec<(ClaimedMessage, Sealed, bool)> = sealed.collect();
+        let ids = sealed.iter().filter_map(|(_, sealed, _)| sealed.dek_id());
         let keys = self.keyring.whatever_opens(lane.tenant, ids).await.inspect_err(|error| {
             tracing::warn!(channel = %lane.owner, error = %error, "the keys of messages are not available");
         });
         let mut place = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
-        for (ClaimedMessage { message, contact, attempts, expires_at, resend, .. }, sealed) in sealed {
+        for (ClaimedMessage { message, contact, attempts, expires_at, resent }, sealed, resend) in sealed {
+            let resend = resend && !resent;
             let at = tail.checked_sub(step * place).unwrap_or(tail);
             place = place.saturating_sub(1);
             let mark = Some(lane.epoch);
             let Ok(keys) = &keys else {
-                let until = again(self.clock.now(), attempts, None);
-                let fate = Fate::PutBack { until, unburnt: true, resend: false };
-                ended.push(Ended { message, contact, mark, fate });
+                ended.extend(self.not_now(lane, std::iter::once((message, contact, attempts))));
                 continue;
             };
             let key = sealed.dek_id().and_then(|id| keys.get(&id));

@@ -1,13 +1,11 @@
 //! What is owed to Meta, as the owner of a channel's lane sees it: whose turn it is, what came back, what nobody answered for.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::lanes::OwnedLane;
-use super::queued::Request;
 use super::{Store, StoreError};
 use crate::domain::channel::USUAL_PACE;
 use crate::ids::{ContactId, MessageId};
@@ -24,12 +22,10 @@ pub struct ClaimedMessage {
     pub contact: ContactId,
     /// Attempts before this one.
     pub attempts: i16,
-    /// Sealed body for Meta.
-    pub request: Vec<u8>,
     /// Too late from then on.
     pub expires_at: Option<OffsetDateTime>,
-    /// Whether it is sent once more where its answer is lost.
-    pub resend: bool,
+    /// Whether it was sent once more already, because its answer was lost.
+    pub resent: bool,
 }
 
 /// What the owner of a lane asks for.
@@ -197,7 +193,7 @@ impl Store {
                SELECT p.per_second AS "per_second!", (SELECT ahead FROM taken) AS ahead,
                       (SELECT count(*) FROM put_off) AS "put_off!",
                       (SELECT api_key FROM judged ORDER BY place DESC LIMIT 1) AS last_key,
-                      c.message_id AS "message_id?", c.attempts AS "attempts?", c.expires_at,
+                      c.message_id AS "message_id?", c.contact_id AS "contact_id?", c.attempts AS "attempts?", c.expires_at,
                       c.resent AS "resent?"
                FROM pace p LEFT JOIN claimed c ON true
                ORDER BY c.place"#,
@@ -215,15 +211,10 @@ impl Store {
         .fetch_all(&self.data)
         .await?;
         let Some(first) = rows.first() else { return Ok(Claim::default()) };
-        let ids: Vec<MessageId> = rows.iter().filter_map(|row| row.message_id).map(MessageId::from_uuid).collect();
-        // A statement of its own: only now is it known in which partitions they lie, and to open all of them takes longer than the rest.
-        let requests = self.requests_of(lane.tenant, &ids).await?;
-        let mut requests: HashMap<MessageId, Request> = requests.into_iter().map(|one| (one.message, one)).collect();
         let messages = rows.iter().filter_map(|row| {
-            let Request { message, contact, sealed, resend } =
-                requests.remove(&MessageId::from_uuid(row.message_id?))?;
-            let (attempts, resend) = (row.attempts? - 1, resend && !row.resent?);
-            Some(ClaimedMessage { message, contact, attempts, request: sealed, expires_at: row.expires_at, resend })
+            let (message, contact) = (MessageId::from_uuid(row.message_id?), ContactId::from_uuid(row.contact_id?));
+            let (attempts, expires_at, resent) = (row.attempts? - 1, row.expires_at, row.resent?);
+            Some(ClaimedMessage { message, contact, attempts, expires_at, resent })
         });
         Ok(Claim {
             last_key: first.last_key,
@@ -311,10 +302,10 @@ impl Store {
                  WHERE o.ctid = t.row AND o.tenant_id = $1 AND o.channel_id = $2 AND o.sending_epoch = t.mark
                  RETURNING o.contact_id, t.unburnt
              ), pair AS MATERIALIZED (
-                 SELECT p.row, d.unsent
+                 SELECT p.contact_id, d.unsent
                  FROM (SELECT contact_id, sum(unburnt) AS unsent FROM done GROUP BY contact_id ORDER BY contact_id) d
                  CROSS JOIN LATERAL (
-                     SELECT ctid AS row FROM pair_pace
+                     SELECT contact_id FROM pair_pace
                      WHERE tenant_id = $1 AND channel_id = $2 AND contact_id = d.contact_id LIMIT 1 FOR UPDATE
                  ) p
              ), channel_place AS (
@@ -327,10 +318,10 @@ impl Store {
                        FROM channel WHERE tenant_id = $1 AND channel_id = $2) c
                  WHERE p.tenant_id = $1 AND p.channel_id = $2 AND d.unsent > 0 AND c.per_second > 0
              )
-             -- What was not sent has not used its person's place.
+             -- What was not sent has not used its person's place. By key: a claim that was waited for has moved the row.
              UPDATE pair_pace p SET taken_until = p.taken_until - pair.unsent * interval '6 seconds'
              FROM pair
-             WHERE p.ctid = pair.row AND p.tenant_id = $1 AND p.channel_id = $2",
+             WHERE p.tenant_id = $1 AND p.channel_id = $2 AND p.contact_id = pair.contact_id",
             lane.tenant.uuid(),
             lane.owner,
             &back.iter().map(|one| one.message.uuid()).collect::<Vec<_>>(),

@@ -1,6 +1,7 @@
 //! Promise: messages leave as fast as Meta allows and no faster, over all processes together; whose turn it is, is fair; and when
 //! Meta says "too fast" all the same, messages wait and do not fail.
 
+mod given_back;
 mod turns;
 
 use reqwest::{Method, StatusCode};
