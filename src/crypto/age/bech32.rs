@@ -1,4 +1,6 @@
-//! Bech32 (BIP 173) without its limit of length: how age writes keys.
+//! Bech32 (BIP 173) without its limit of length: how age writes keys, also secret ones: what is held on the way is wiped.
+
+use zeroize::Zeroizing;
 
 const LETTERS: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 const CHECKSUM: usize = 6;
@@ -17,10 +19,11 @@ fn expanded(prefix: &str) -> impl Iterator<Item = u8> + '_ {
 }
 
 /// Bits in groups of another width. `None`: bits are left over that are not zero, where there is no padding.
-fn regroup(bytes: impl Iterator<Item = u8>, from: u32, to: u32, pads: bool) -> Option<Vec<u8>> {
-    let (mut held, mut bits, mut out) = (0_u32, 0, Vec::with_capacity(64));
+fn regroup(bytes: &[u8], from: u32, to: u32, pads: bool) -> Option<Zeroizing<Vec<u8>>> {
+    let most = bytes.len() * from as usize / to as usize + 1;
+    let (mut held, mut bits, mut out) = (0_u32, 0, Zeroizing::new(Vec::with_capacity(most)));
     for byte in bytes {
-        held = (held << from | u32::from(byte)) & 0xfff;
+        held = (held << from | u32::from(*byte)) & 0xfff;
         bits += from;
         while bits >= to {
             bits -= to;
@@ -36,21 +39,29 @@ fn regroup(bytes: impl Iterator<Item = u8>, from: u32, to: u32, pads: bool) -> O
 
 /// In lower case.
 pub(super) fn encode(prefix: &str, bytes: &[u8]) -> String {
-    let data = regroup(bytes.iter().copied(), 8, 5, true).unwrap_or_default();
+    let data = regroup(bytes, 8, 5, true).unwrap_or_default();
     let sum = polymod(expanded(prefix).chain(data.iter().copied()).chain([0; CHECKSUM])) ^ 1;
     let sum = (0..CHECKSUM).map(|at| (sum >> (5 * (CHECKSUM - 1 - at)) & 31) as u8);
     let letters = data.iter().copied().chain(sum).filter_map(|value| LETTERS.get(usize::from(value)));
-    format!("{prefix}1{}", letters.map(|letter| char::from(*letter)).collect::<String>())
+    // As long as it becomes: what grew would leave a copy behind.
+    let mut text = String::with_capacity(prefix.len() + 1 + data.len() + CHECKSUM);
+    text.push_str(prefix);
+    text.push('1');
+    text.extend(letters.map(|letter| char::from(*letter)));
+    text
 }
 
 /// What a text in lower case with this prefix stands for.
-pub(super) fn decode(prefix: &str, text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(prefix: &str, text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let data = text.strip_prefix(prefix)?.strip_prefix('1')?;
     let value = |byte: u8| LETTERS.iter().position(|letter| *letter == byte).map(|at| at as u8);
-    let values: Vec<u8> = data.bytes().map(value).collect::<Option<_>>()?;
+    let mut values = Zeroizing::new(Vec::with_capacity(data.len()));
+    for byte in data.bytes() {
+        values.push(value(byte)?);
+    }
     let content = values.len().checked_sub(CHECKSUM).and_then(|end| values.get(..end))?;
     if polymod(expanded(prefix).chain(values.iter().copied())) != 1 {
         return None;
     }
-    regroup(content.iter().copied(), 5, 8, false)
+    regroup(content, 5, 8, false)
 }

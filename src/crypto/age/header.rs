@@ -52,10 +52,12 @@ impl Recipient {
     /// Reads `age1…`.
     ///
     /// # Errors
-    /// [`AgeError::Recipient`] for anything else.
+    /// [`AgeError::Recipient`] for anything else, and for a point of the curve that no secret key leads to.
     pub fn parse(text: &str) -> Result<Self, AgeError> {
         let bytes = bech32::decode(PREFIX, text).ok_or(AgeError::Recipient)?;
-        bytes.try_into().map(Self).map_err(|_| AgeError::Recipient)
+        let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| AgeError::Recipient)?;
+        let probe = PrivateKey::generate(&X25519).map_err(|_| AgeError::Key)?;
+        agree(&probe, UnparsedPublicKey::new(&X25519, &bytes), AgeError::Recipient, |_| Ok(Self(bytes)))
     }
 
     /// The stanza that holds the file key for this recipient.
@@ -63,9 +65,11 @@ impl Recipient {
         let ephemeral = PrivateKey::generate(&X25519).map_err(|_| AgeError::Key)?;
         let share = ephemeral.compute_public_key().map_err(|_| AgeError::Key)?;
         let key = wrap_key(&ephemeral, &self.0, share.as_ref(), &self.0)?;
-        let mut body = file_key.to_vec();
+        // As long as it becomes: what grew would leave a copy behind.
+        let mut body = Zeroizing::new(Vec::with_capacity(FILE_KEY + TAG));
+        body.extend_from_slice(file_key.as_slice());
         let (cipher, nonce) = (cipher(&key)?, Nonce::assume_unique_for_key([0; 12]));
-        cipher.seal_in_place_append_tag(nonce, Aad::empty(), &mut body).map_err(|_| AgeError::Key)?;
+        cipher.seal_in_place_append_tag(nonce, Aad::empty(), &mut *body).map_err(|_| AgeError::Key)?;
         Ok(format!("-> X25519 {}\n{}\n", BASE64_NOPAD.encode(share.as_ref()), BASE64_NOPAD.encode(&body)))
     }
 }
@@ -101,7 +105,7 @@ impl Identity {
             return Err(AgeError::Identity);
         }
         let lower = Zeroizing::new(text.to_ascii_lowercase());
-        let bytes = Zeroizing::new(bech32::decode(SECRET_PREFIX, &lower).ok_or(AgeError::Identity)?);
+        let bytes = bech32::decode(SECRET_PREFIX, &lower).ok_or(AgeError::Identity)?;
         bytes.as_slice().try_into().map(|key| Self(Zeroizing::new(key))).map_err(|_| AgeError::Identity)
     }
 
@@ -118,7 +122,9 @@ impl Identity {
     /// `AGE-SECRET-KEY-1…`, to be written into a file.
     #[must_use]
     pub fn show(&self) -> Zeroizing<String> {
-        Zeroizing::new(bech32::encode(SECRET_PREFIX, self.0.as_slice()).to_ascii_uppercase())
+        let mut text = Zeroizing::new(bech32::encode(SECRET_PREFIX, self.0.as_slice()));
+        text.make_ascii_uppercase();
+        text
     }
 
     /// Whose files it opens.

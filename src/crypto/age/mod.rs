@@ -66,6 +66,50 @@ mod tests {
     }
 
     #[test]
+    fn a_point_of_small_order_is_no_recipient() {
+        for point in [[0; 32], std::array::from_fn(|at| u8::from(at == 0))] {
+            let text = bech32::encode("age", &point);
+            assert_eq!(Recipient::parse(&text), Err(AgeError::Recipient), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_changed_gives_no_byte_however_often_it_is_asked_for() {
+        let one = Identity::generate();
+        let mut file = sealed(&vec![7; 200_000], &[one.recipient().unwrap()]);
+        let middle = file.len() / 2;
+        file[middle] ^= 1;
+        let mut reader = Reader::new(Cursor::new(file), std::slice::from_ref(&one)).unwrap();
+        let mut sound = Vec::new();
+        assert!(reader.read_to_end(&mut sound).is_err());
+        assert_eq!(sound, vec![7; 65_536], "what came before, and nothing of what was changed");
+        for _ in 0..4 {
+            let mut more = [0; 100];
+            assert!(reader.read(&mut more).is_err());
+            assert_eq!(more, [0; 100]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_lost_a_piece_on_its_way_is_never_finished() {
+        struct Full(usize);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut writer = Writer::new(Full(70_000), &[Identity::generate().recipient().unwrap()]).unwrap();
+        assert!(writer.write_all(&vec![7; 200_000]).is_err());
+        assert!(writer.write_all(b"more").is_err());
+        assert!(writer.finish().is_err());
+    }
+
+    #[test]
     fn every_recipient_opens_it_and_nobody_else_whatever_its_length() {
         let people = [Identity::generate(), Identity::generate()];
         let recipients = people.each_ref().map(|one| one.recipient().unwrap());

@@ -60,7 +60,9 @@ fn changed() -> io::Error {
 pub struct Writer<W: Write> {
     to: W,
     chunks: Chunks,
-    chunk: Vec<u8>,
+    chunk: Zeroizing<Vec<u8>>,
+    /// Set when a chunk was lost on its way: what comes after it would be a file with a hole.
+    is_broken: bool,
 }
 
 impl<W: Write> Writer<W> {
@@ -71,14 +73,17 @@ impl<W: Write> Writer<W> {
         to.write_all(header::write(&file_key, recipients).map_err(io::Error::other)?.as_bytes())?;
         to.write_all(&nonce)?;
         let chunks = Chunks::new(&file_key, &nonce).map_err(io::Error::other)?;
-        Ok(Self { to, chunks, chunk: Vec::with_capacity(CHUNK + TAG) })
+        Ok(Self { to, chunks, chunk: Zeroizing::new(Vec::with_capacity(CHUNK + TAG)), is_broken: false })
     }
 
     fn pass_on(&mut self, is_last: bool) -> io::Result<()> {
-        self.chunks.seal(&mut self.chunk, is_last)?;
-        self.to.write_all(&self.chunk)?;
+        if self.is_broken {
+            return Err(changed());
+        }
+        let passed = self.chunks.seal(&mut self.chunk, is_last).and_then(|()| self.to.write_all(&self.chunk));
         self.chunk.clear();
-        Ok(())
+        self.is_broken = passed.is_err();
+        passed
     }
 
     /// Writes the last chunk.
@@ -90,6 +95,9 @@ impl<W: Write> Writer<W> {
 
 impl<W: Write> Write for Writer<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_broken {
+            return Err(changed());
+        }
         // A full chunk goes when more comes: the last one may be full.
         if self.chunk.len() == CHUNK && !bytes.is_empty() {
             self.pass_on(false)?;
@@ -108,9 +116,12 @@ impl<W: Write> Write for Writer<W> {
 pub struct Reader<R: Read> {
     from: BufReader<R>,
     chunks: Chunks,
-    chunk: Vec<u8>,
+    /// What was opened, and nothing that was not.
+    chunk: Zeroizing<Vec<u8>>,
     at: usize,
     is_over: bool,
+    /// Set when a chunk did not open: what comes behind it is not given out either.
+    is_broken: bool,
 }
 
 impl<R: Read> Reader<R> {
@@ -121,10 +132,24 @@ impl<R: Read> Reader<R> {
         let mut nonce = [0; NONCE];
         from.read_exact(&mut nonce).map_err(|_| changed())?;
         let chunks = Chunks::new(&file_key, &nonce).map_err(io::Error::other)?;
-        Ok(Self { from, chunks, chunk: Vec::with_capacity(CHUNK + TAG), at: 0, is_over: false })
+        let chunk = Zeroizing::new(Vec::with_capacity(CHUNK + TAG));
+        Ok(Self { from, chunks, chunk, at: 0, is_over: false, is_broken: false })
     }
 
+    /// Reads the next chunk. Where that fails nothing of it is there, and who asks again is refused again.
     fn refill(&mut self) -> io::Result<()> {
+        if self.is_broken {
+            return Err(changed());
+        }
+        let refilled = self.next_chunk();
+        if refilled.is_err() {
+            self.chunk.clear();
+            (self.is_broken, self.is_over) = (true, false);
+        }
+        refilled
+    }
+
+    fn next_chunk(&mut self) -> io::Result<()> {
         self.chunk.clear();
         self.at = 0;
         (&mut self.from).take((CHUNK + TAG) as u64).read_to_end(&mut self.chunk)?;
