@@ -44,7 +44,7 @@ use crate::store::Store;
 use crate::telemetry;
 use crate::worker::{Lease, Worker};
 
-pub use backup::{elsewhere, epoch_of_cell, restoring};
+pub use backup::{elsewhere, other_epoch_of_cell, restoring};
 pub use database::RowsKept;
 
 /// How long an endpoint may take to accept a connection.

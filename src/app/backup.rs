@@ -32,10 +32,10 @@ pub fn restoring(config: &Config, identities: Vec<Identity>, clock: SharedClock)
     Ok(Restoring { store: database::unopened(config)?, identities: Arc::from(identities), clock })
 }
 
-/// The newest epoch of this installation that the places of the cell know; `None`: there is no cell, or it is another's.
+/// The newest epoch of this installation that the places of the cell know; `None`: they know this one, there is no cell, or it is another's.
 #[must_use]
-pub fn epoch_of_cell(config: &Config, installation: Uuid) -> Option<i64> {
-    Cell::new(config.keys.cell_files.clone(), config.keys.cell_needed).newest_epoch(installation)
+pub fn other_epoch_of_cell(config: &Config, installation: Uuid, epoch: i64) -> Option<i64> {
+    Cell::new(config.keys.cell_files.clone(), config.keys.cell_needed).knows_only(installation, epoch)
 }
 
 /// The same configuration with another server, for both databases, and without files.

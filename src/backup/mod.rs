@@ -19,7 +19,7 @@ pub use drill::Opened;
 pub use making::{Made, Making, Parts, Wanted};
 pub use manifest::{Archive, Log, Manifest, Table};
 pub use reading::{Found, Place};
-pub use restoring::{Refilled, Restoring};
+pub use restoring::{Refill, Refilled, Restoring};
 
 use std::io;
 use std::path::Path;

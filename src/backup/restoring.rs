@@ -28,6 +28,17 @@ pub struct Restoring {
     pub clock: SharedClock,
 }
 
+/// How the databases are filled.
+#[derive(Debug, Clone, Copy)]
+pub struct Refill {
+    /// Both; else the keys that are there stay, and must be of the same installation.
+    pub keys: bool,
+    /// Whether the server's transactions are counted up to the backup's, for those who go on with it.
+    pub counts_up: bool,
+    /// Whether all API keys are revoked.
+    pub revokes: bool,
+}
+
 /// What was restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refilled {
@@ -35,11 +46,14 @@ pub struct Refilled {
     pub rows: u64,
     /// People who were forgotten since the backup, and have to be forgotten again.
     pub forgotten: usize,
+    /// API keys that are valid, and that were revoked with it.
+    pub keys: (u64, u64),
 }
 
 impl Restoring {
-    /// Fills both databases; without `keys`, those that are there stay, and must be of the same installation.
-    pub async fn fill(&self, found: &Found, keys: bool, tell: Tell<'_>) -> Result<Refilled, BackupError> {
+    /// Fills the databases.
+    pub async fn fill(&self, found: &Found, refill: Refill, tell: Tell<'_>) -> Result<Refilled, BackupError> {
+        let keys = refill.keys;
         let (Some(schema), Some(transactions)) = (found.manifest.data_schema, found.manifest.transactions) else {
             return Err(BackupError::Mismatch("there are no data in this backup, but keys alone"));
         };
@@ -62,7 +76,9 @@ impl Restoring {
             let (done, all) = counting(done, all);
             tell("transactions", done, all);
         };
-        self.store.count_transactions_up(transactions, counted).await?;
+        if refill.counts_up {
+            self.store.count_transactions_up(transactions, counted).await?;
+        }
         let mut rows = 0;
         if keys {
             rows += self.tables(&mut vault, Side::Keys, found, tell).await?;
@@ -73,11 +89,14 @@ impl Restoring {
         }
         let forgotten = vault.forgotten().await?;
         rows += self.tables(&mut data, Side::Data, found, tell).await?;
-        let forgotten = data.settle(&forgotten, self.clock.now()).await?;
+        let now = self.clock.now();
+        let forgotten = data.settle(&forgotten, now).await?;
+        let revoked = if refill.revokes { data.revoke_api_keys(now).await? } else { 0 };
+        let valid = data.valid_api_keys(now).await?;
         vault.commit().await?;
         data.commit().await?;
         self.store.analyse().await?;
-        Ok(Refilled { rows, forgotten })
+        Ok(Refilled { rows, forgotten, keys: (valid, revoked) })
     }
 
     async fn tables(

@@ -15,11 +15,12 @@ use super::progress::Steps;
 use super::settings::base;
 use crate::app::{self, Base};
 use crate::audit::{Act, Action, Actor, Object};
-use crate::backup::{BackupError, Found, Opened, Place, Refilled};
+use crate::backup::{BackupError, Found, Opened, Place, Refill, Refilled};
 use crate::clock::SystemClock;
 use crate::config::{Config, open_key_file};
 use crate::crypto::age::Identity;
 use crate::ids::TenantId;
+use crate::store::restoring::RefillError;
 use crate::tlog::note::VerifierKey;
 
 type Out<'a> = &'a mut (dyn Write + Send);
@@ -57,6 +58,7 @@ pub(super) struct VerifyArgs {
 
 /// `waxseal restore …`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct RestoreArgs {
     #[command(flatten)]
     which: Which,
@@ -72,6 +74,12 @@ pub(super) struct RestoreArgs {
     /// Check the backup, say what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Go on where a restore of this backup was broken off behind the rows: forget again who was forgotten since, and put the files back.
+    #[arg(long, conflicts_with_all = ["present_keys", "drill", "revoke_keys"])]
+    files_only: bool,
+    /// Revoke every API key: those that were revoked since the backup would be valid again.
+    #[arg(long, conflicts_with = "drill")]
+    revoke_keys: bool,
 }
 
 impl RestoreArgs {
@@ -127,12 +135,13 @@ pub(super) async fn run(config: &Config, args: RestoreArgs, out: Out<'_>) -> any
         writeln!(out, "\nwith the keys of {}, epoch {}", shown(found.keys.made_at), found.keys.key_epoch)?;
     }
     ensure!(found.has_data(), "there are no data in this backup, but keys alone");
-    if !args.present_keys {
+    let wants_keys = !args.present_keys && !args.files_only;
+    if wants_keys {
         fits_the_cell(config, &found)?;
     }
     {
         let mut steps = Steps::new();
-        found.check(!args.present_keys, &mut |what, done, all| steps.tell(what, done, all)).await?;
+        found.check(wants_keys, &mut |what, done, all| steps.tell(what, done, all)).await?;
     }
     writeln!(out, "\nsigned, and every archive is the one that was signed")?;
     if args.dry_run {
@@ -141,26 +150,81 @@ pub(super) async fn run(config: &Config, args: RestoreArgs, out: Out<'_>) -> any
     if args.drill {
         return drill(config, &found, identities, out).await;
     }
-    let restored = fill(config, &found, identities, !args.present_keys, out).await?;
-    let base = base(config).await.context("the rows are there; what follows is done by the next start")?;
-    note(&base, Action::BackupRestored, &restored).await?;
+    let restored = if args.files_only {
+        is_there(config, &found).await?;
+        None
+    } else {
+        let refill = Refill { keys: wants_keys, counts_up: true, revokes: args.revoke_keys };
+        Some(fill(config, &found, identities, refill, out).await?)
+    };
+    let base = base(config).await.context("the rows are there; go on with --files-only")?;
+    if let Some(restored) = &restored {
+        note(&base, Action::BackupRestored, restored).await?;
+    }
     let waiting = base.privacy(config)?.forget_restored().await?;
-    if restored.forgotten > 0 {
-        writeln!(out, "people who were forgotten since, and are again: {}", restored.forgotten)?;
+    if let Some(Refilled { forgotten: forgotten @ 1.., .. }) = restored {
+        writeln!(out, "people who were forgotten since, and are again: {forgotten}")?;
     }
     if waiting > 0 {
         writeln!(out, "of these, wait because somebody holds their data: {waiting}")?;
     }
-    files(config, &base, &found, args.identities()?, out).await?;
+    let put = files(config, &base, &found, args.identities()?, out).await;
+    put.context("the rows are there, and not all files: go on with --files-only")?;
+    if let Some(restored) = &restored {
+        as_of_then(&found, restored, out)?;
+    }
     writeln!(out, "restored: start the gateway")?;
     base.store.close().await;
     Ok(())
 }
 
+/// Whether the database is that of the backup's installation. What is put into it is what its rows name.
+async fn is_there(config: &Config, found: &Found) -> anyhow::Result<()> {
+    let store = app::restoring(config, Vec::new(), Arc::new(SystemClock))?.store;
+    let there = async { store.present_keys().await?.installation().await.map_err(RefillError::from) }.await;
+    store.close().await;
+    let there = there.context("--files-only goes on with a restore whose rows are there")?;
+    ensure!(
+        there.is_some_and(|(installation, _)| installation == found.manifest.installation),
+        "what is in this database is of another installation than the backup"
+    );
+    Ok(())
+}
+
+/// What was decided after the backup is not known to it, and is not in force.
+fn as_of_then(found: &Found, restored: &Refilled, out: Out<'_>) -> anyhow::Result<()> {
+    writeln!(
+        out,
+        "opt-outs, restrictions, holds and settings are as they were at {}: enter anew what was decided since",
+        shown(found.manifest.made_at)
+    )?;
+    match restored.keys {
+        (0, 0) => Ok(()),
+        (valid, 0) => Ok(writeln!(
+            out,
+            "API keys that are valid, also those that were revoked since: {valid} (`waxseal key list`; --revoke-keys revokes all)"
+        )?),
+        (_, revoked) => {
+            Ok(writeln!(out, "API keys that were revoked: {revoked}. Make new ones with `waxseal key create`")?)
+        }
+    }
+}
+
+/// Where a restore was broken off there is something in one of the databases, and it can be gone on with.
+fn goes_on(error: BackupError) -> anyhow::Error {
+    let BackupError::Refill(RefillError::NotEmpty(table)) = &error else { return error.into() };
+    let how = if table.starts_with("waxseal_keys.") {
+        "if a restore was broken off behind the keys, or they are newer than the backup's, go on with --present-keys"
+    } else {
+        "if a restore of this backup was broken off behind the rows, go on with --files-only"
+    };
+    anyhow::anyhow!("{error}; {how}")
+}
+
 /// An older copy of the keys opens nothing, and a start would be refused: better now than then.
 fn fits_the_cell(config: &Config, found: &Found) -> anyhow::Result<()> {
     let epoch = found.keys.key_epoch;
-    match app::epoch_of_cell(config, found.keys.installation) {
+    match app::other_epoch_of_cell(config, found.keys.installation, epoch) {
         Some(cell) if cell > epoch => bail!(
             "the keys of this backup are of epoch {epoch} and the epoch cell of {cell}: nothing in them can be opened any more. Name a \
              later backup of the keys with --keys-from"
@@ -173,16 +237,16 @@ async fn fill(
     config: &Config,
     found: &Found,
     identities: Vec<Identity>,
-    keys: bool,
+    refill: Refill,
     out: Out<'_>,
 ) -> anyhow::Result<Refilled> {
     let restoring = app::restoring(config, identities, Arc::new(SystemClock))?;
     let filled = {
         let mut steps = Steps::new();
-        restoring.fill(found, keys, &mut |what, done, all| steps.tell(what, done, all)).await
+        restoring.fill(found, refill, &mut |what, done, all| steps.tell(what, done, all)).await
     };
     restoring.store.close().await;
-    let filled = filled?;
+    let filled = filled.map_err(goes_on)?;
     writeln!(out, "{} rows are there", filled.rows)?;
     Ok(filled)
 }
@@ -219,7 +283,9 @@ async fn files(
 async fn drill(config: &Config, found: &Found, identities: Vec<Identity>, out: Out<'_>) -> anyhow::Result<()> {
     let server = PrivatePostgres::throwaway().await?;
     let there = app::elsewhere(config, server.dsn());
-    let restored = fill(&there, found, identities, true, out).await?;
+    // Nobody goes on with what is there: it does not matter what the server has counted.
+    let refill = Refill { keys: true, counts_up: false, revokes: false };
+    let restored = fill(&there, found, identities, refill, out).await?;
     let tried = base(&there).await.context("the keys of this backup do not open here")?;
     let checked = tried.audit.check(TENANT).await?;
     writeln!(out, "the audit log is whole: {} entries, {} checkpoints", checked.size, checked.checkpoints)?;

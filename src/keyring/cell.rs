@@ -76,11 +76,15 @@ impl CellState {
 }
 
 impl Cell {
-    /// The newest epoch of which a place holds a share of this installation's cell. Waits for disks.
+    /// The newest epoch of which a place holds a share of this installation's cell, where none holds one of `epoch`: a step that was broken
+    /// off leaves shares of the next beside those in force. Waits for disks.
     #[must_use]
-    pub fn newest_epoch(&self, installation: Uuid) -> Option<i64> {
-        let slots = self.read().into_iter().flatten().flatten();
-        slots.filter(|slot| slot.installation == installation).map(|slot| slot.epoch).max()
+    pub fn knows_only(&self, installation: Uuid, epoch: i64) -> Option<i64> {
+        let slots: Vec<Slot> = self.read().into_iter().flatten().flatten().collect();
+        if slots.iter().any(|slot| is_of(slot, installation, epoch)) {
+            return None;
+        }
+        slots.iter().filter(|slot| slot.installation == installation).map(|slot| slot.epoch).max()
     }
 
     /// A cell in these places, of which `needed` give it. No places: no cell.
@@ -292,4 +296,29 @@ fn erase(file: &File, offset: u64) -> Result<(), PlaceFault> {
     file.write_all_at(&[0; SLOT as usize], offset)?;
     file.sync_all()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_was_broken_off_takes_nothing_from_the_epoch_in_force() {
+        let folder = std::env::temp_dir().join(format!("waxseal-cell-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let places: Vec<PathBuf> = (0..3).map(|number| folder.join(format!("cell{number}"))).collect();
+        let (cell, installation) = (Cell::new(places, 2), Uuid::from_u128(1));
+        assert_eq!(cell.knows_only(installation, 1), None, "there is none");
+        let write = |epoch| {
+            let mut held = cell.hold(true);
+            assert_eq!(held.write(&KeyBytes::new([7; 32]), installation, epoch), 3);
+        };
+        write(1);
+        write(2);
+        assert_eq!((cell.knows_only(installation, 1), cell.knows_only(installation, 2)), (None, None));
+        cell.hold(false).scrub(installation, 2);
+        assert_eq!((cell.knows_only(installation, 1), cell.knows_only(installation, 2)), (Some(2), None));
+        assert_eq!(cell.knows_only(Uuid::from_u128(2), 1), None, "of another installation");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

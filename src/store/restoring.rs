@@ -260,6 +260,21 @@ impl Refilling {
         Ok(back.len())
     }
 
+    /// Of the data: revokes every API key. Returns how many were valid.
+    pub async fn revoke_api_keys(&mut self, now: OffsetDateTime) -> Result<u64, RefillError> {
+        let done = sqlx::query!("UPDATE api_key SET revoked_at = $1 WHERE revoked_at IS NULL AND expires_at > $1", now);
+        Ok(done.execute(&mut self.connection).await?.rows_affected())
+    }
+
+    /// Of the data: API keys that are neither over nor revoked.
+    pub async fn valid_api_keys(&mut self, now: OffsetDateTime) -> Result<u64, RefillError> {
+        let valid = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "valid!" FROM api_key WHERE revoked_at IS NULL AND expires_at > $1"#,
+            now,
+        );
+        Ok(valid.fetch_one(&mut self.connection).await?.unsigned_abs())
+    }
+
     /// Everything is there from here on.
     pub async fn commit(mut self) -> Result<(), RefillError> {
         sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;

@@ -42,6 +42,14 @@ impl Bucket {
 
     pub(super) async fn read(&self, name: &str, range: Range<u64>, tag: Option<String>) -> Result<Found> {
         let options = GetOptions { range: Some(GetRange::Bounded(range)), if_match: tag, ..GetOptions::default() };
+        self.get(name, options).await
+    }
+
+    pub(super) async fn whole(&self, name: &str) -> Result<Found> {
+        self.get(name, GetOptions::default()).await
+    }
+
+    async fn get(&self, name: &str, options: GetOptions) -> Result<Found> {
         let found = self.0.get_opts(&Path::from(name), options).await?;
         let (size, tag) = (found.meta.size, found.meta.e_tag.clone());
         Ok(Found {

@@ -44,6 +44,14 @@ pub enum ShelfError {
     NotBuilt,
 }
 
+impl ShelfError {
+    /// Whether nothing lies there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Objects(error) if error.kind() == ErrorKind::NotFound)
+    }
+}
+
 /// An object, as far as it was asked for.
 struct Found {
     /// Of the whole object.
@@ -87,6 +95,15 @@ impl Objects {
             }
             #[cfg(feature = "s3")]
             Self::Bucket(bucket) => bucket.read(name, range, tag).await,
+        }
+    }
+
+    /// All of an object, with one look: it may be removed at any time.
+    async fn whole(&self, name: &str) -> Result<Found, Error> {
+        match self {
+            Self::Directory(directory) => directory.read(name, 0..u64::MAX).await,
+            #[cfg(feature = "s3")]
+            Self::Bucket(bucket) => bucket.whole(name).await,
         }
     }
 
@@ -175,7 +192,10 @@ impl Shelf {
     pub async fn begin(&self, place: Place, dek: &Dek) -> Result<Writing, ShelfError> {
         let sealer = Sealer::new(dek, &place.context())?;
         let mut object = self.objects.begin(&place.name()).await?;
-        object.write(sealer.header()).await?;
+        if let Err(error) = object.write(sealer.header()).await {
+            left(object).await;
+            return Err(error.into());
+        }
         Ok(Writing { sealer, object, bytes: 0 })
     }
 
@@ -217,18 +237,31 @@ impl Writing {
         Ok(())
     }
 
-    /// Puts it where it belongs. Returns its length.
-    pub async fn finish(mut self) -> Result<u64, ShelfError> {
-        self.object.write(&self.sealer.finish()?).await?;
-        self.object.finish().await?;
-        Ok(self.bytes)
+    /// Puts it where it belongs. Returns its length. Where it cannot be, everything is as it was before.
+    pub async fn finish(self) -> Result<u64, ShelfError> {
+        let Self { sealer, mut object, bytes } = self;
+        let written = match sealer.finish() {
+            Ok(last) => object.write(&last).await.map_err(ShelfError::from),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = written {
+            left(object).await;
+            return Err(error);
+        }
+        object.finish().await?;
+        Ok(bytes)
     }
 
     /// Leaves everything as it was before.
     pub async fn abort(self) {
-        if let Err(error) = self.object.abort().await {
-            tracing::debug!(kind = %error.kind(), "an unfinished file could not be removed");
-        }
+        left(self.object).await;
+    }
+}
+
+/// An object that is not finished: a bucket would keep, and count, what was uploaded of it.
+async fn left(object: Object) {
+    if let Err(error) = object.abort().await {
+        tracing::debug!(kind = %error.kind(), "an unfinished file could not be removed");
     }
 }
 

@@ -24,13 +24,11 @@ impl Shelf {
         tenant: TenantId,
         media: MediaId,
     ) -> Result<Option<(u64, BoxStream<'static, Result<Bytes, Error>>)>, ShelfError> {
-        let name = place(tenant, media).name();
-        let found = match self.objects.read(&name, 0..1, None).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            result => result?,
-        };
-        let (size, tag) = (found.size, found.tag);
-        Ok(Some((size, self.objects.read(&name, 0..size, tag).await?.pieces)))
+        match self.objects.whole(&place(tenant, media).name()).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(found) => Ok(Some((found.size, found.pieces))),
+        }
     }
 
     /// Begins to put a file back as it lay there.

@@ -1,6 +1,15 @@
 //! A restore that is tried before it is needed.
 
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use waxseal::clock::SystemClock;
+
 use super::{ANA, SECRET, Safe, environment};
+use crate::support::estate::{Folder, durable};
 use crate::support::{TestApp, database, webhook};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,4 +34,30 @@ async fn a_drill_restores_and_opens_everything_elsewhere_and_leaves_an_entry_her
     let entries = "SELECT count(*) FROM audit_entry WHERE action IN ('backup.made', 'backup.drilled')";
     assert_eq!(database::count(&app.database, entries).await, 2);
     app.gateway.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_server_that_has_counted_far_is_drilled_and_a_restore_says_what_a_new_server_needs() {
+    let (safe, place) = (Safe::new("backup-far"), Folder::new("backup-far-server"));
+    let server = durable(&place).await;
+    let data = server.dir().join("data");
+    server.stop().await;
+    let programs = Command::new("bash").arg("scripts/postgres-bin.sh").output().unwrap();
+    let program = Path::new(String::from_utf8(programs.stdout).unwrap().trim()).join("pg_resetwal");
+    let owner = std::fs::metadata(&data).unwrap();
+    let far = Command::new(program).args(["--epoch=1", "-D"]).arg(&data).uid(owner.uid()).gid(owner.gid()).output();
+    let far = far.unwrap();
+    assert!(far.status.success(), "{}", String::from_utf8_lossy(&far.stderr));
+
+    let server = durable(&place).await;
+    let app = TestApp::spawn_on(server.dsn().expose().to_owned(), Arc::new(SystemClock), &[]).await;
+    assert!(app.webhook(webhook::text(ANA, "wamid.far.1", SECRET)).await.is_success());
+    let here = environment(&app.database, &[]);
+    let (folder, key) = safe.back_up(&here, &[]).await;
+    let said = safe.restore(&here, &folder, &key, &["--drill"]).await.ok();
+    assert!(said.contains("1 open, 0 are forgotten, 0 are damaged"), "{said}");
+    let there = environment(&database::bare(None).await, &[]);
+    safe.restore(&there, &folder, &key, &[]).await.refused("pg_resetwal --epoch=2");
+    app.gateway.shutdown().await;
+    server.stop().await;
 }

@@ -21,6 +21,13 @@ impl Folder {
         &self.0
     }
 
+    /// Puts a file there.
+    pub fn put(&self, name: &str, content: &[u8]) {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
     /// All files below it.
     pub fn files(&self) -> Vec<PathBuf> {
         let (mut files, mut folders) = (Vec::new(), vec![self.0.clone()]);
