@@ -21,7 +21,7 @@ use crate::app::Base;
 use crate::config::Config;
 use crate::directory::Bells;
 use crate::ids::{ExportId, TenantId};
-use crate::media::Place;
+use crate::media::{Place, ShelfError};
 use crate::privacy::{Privacy, PrivacyError, SealedFor, object_of_export};
 use crate::store::exports::ExportRow;
 
@@ -101,6 +101,7 @@ async fn watch(base: &Base, privacy: &Privacy, id: ExportId, out: Out<'_>) -> an
         if row.state == "ready" {
             return Ok(writeln!(out, "{}", so_far(&row))?);
         }
+        ensure!(row.state != "failed", "the archive cannot be made; the log of the process that tried says why");
         let line = so_far(&row);
         if line != said {
             writeln!(out, "{line}")?;
@@ -133,7 +134,9 @@ async fn fetch(base: &Base, config: &Config, id: ExportId, path: &Path, out: Out
     let files = base.files(config, Bells::new().0)?;
     let shelf = files.shelf.as_ref().context("media.url names no place for files")?;
     let place = Place { tenant: TENANT, media: object_of_export(id), contact: Some(view.contact) };
-    let reading = shelf.read(place, &key.dek).await?;
+    let reading = shelf.read(place, &key.dek).await;
+    ensure!(!reading.as_ref().is_err_and(ShelfError::is_missing), "the archive is gone: archives are in no backup");
+    let reading = reading?;
     let bytes = reading.length();
     let mut pieces = reading.stream(0..bytes).await?;
     // Readable for whoever asked, and nobody else; what is there already is not overwritten.

@@ -35,7 +35,7 @@ pub struct ExportRow {
     pub contact_id: Uuid,
     /// Every id of the person.
     pub contact_ids: Vec<Uuid>,
-    /// `requested`, `building`, `ready` or `removed`.
+    /// `requested`, `building`, `ready`, `removed` or `failed`.
     pub state: String,
     /// `recipient` or `new_key`.
     pub sealed_for: String,
@@ -225,6 +225,28 @@ impl Store {
         Ok(true)
     }
 
+    /// Says that the archive cannot be made. False: the lane is somebody else's, or the person is gone.
+    pub async fn fail_export(&self, lane: OwnedLane, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let done = sqlx::query!(
+            "WITH fence AS (
+                 SELECT 1 FROM lane WHERE tenant_id = $1 AND kind = 7 AND owner_id = $2 AND shard = 0 AND epoch = $3 FOR SHARE
+             )
+             UPDATE export SET state = 'failed', recipient = NULL, expires_at = $4
+             WHERE tenant_id = $1 AND export_id = $2 AND state IN ('requested', 'building') AND EXISTS (SELECT 1 FROM fence)",
+            lane.tenant.uuid(),
+            lane.owner,
+            lane.epoch,
+            now,
+        );
+        if done.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        lanes::remove(&mut transaction, lane.tenant, Kind::Export, lane.owner).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
     /// Whether the lane is still in the hands of who asks.
     pub async fn owns_export(&self, lane: OwnedLane) -> Result<bool, StoreError> {
         let owns = sqlx::query_scalar!(
@@ -295,9 +317,9 @@ impl Store {
         Ok(rows.map(|row| (ExportId::from_uuid(row.export_id), ContactId::from_uuid(row.contact_id))).collect())
     }
 
-    /// Forgets exports whose archives went before that time.
+    /// Forgets exports whose archives went, or that failed, before that time.
     pub async fn sweep_exports(&self, before: OffsetDateTime) -> Result<(), StoreError> {
-        sqlx::query!("DELETE FROM export WHERE state = 'removed' AND expires_at < $1", before)
+        sqlx::query!("DELETE FROM export WHERE state IN ('removed', 'failed') AND expires_at < $1", before)
             .execute(&self.eraser)
             .await?;
         Ok(())

@@ -4,10 +4,11 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use super::body::{self, Faults, Field, request};
 use super::fields::{text, value};
@@ -86,7 +87,7 @@ request! {
 pub(super) struct ExportJson {
     id: ExportId,
     contact_id: ContactId,
-    /// `requested`, `building`, `ready` or `removed`.
+    /// `requested`, `building`, `ready`, `removed`, or `failed`: it cannot be made.
     state: String,
     /// `recipient` (a public key that was named) or `new_key` (one that was made for it).
     sealed_for: String,
@@ -138,7 +139,14 @@ pub(super) struct BegunJson {
     id: ExportId,
     /// What opens the archive, `AGE-SECRET-KEY-1…`: shown this once and kept nowhere; null where a recipient was named. Give it to the
     /// person by another way than the archive.
-    identity: Option<String>,
+    #[serde(serialize_with = "shown_once")]
+    #[schema(value_type = Option<String>)]
+    identity: Option<Zeroizing<String>>,
+}
+
+#[expect(clippy::ref_option, reason = "serde hands a member over so")]
+fn shown_once<S: Serializer>(identity: &Option<Zeroizing<String>>, serializer: S) -> Result<S::Ok, S::Error> {
+    identity.as_ref().map(|identity| identity.as_str()).serialize(serializer)
 }
 
 /// A link to an archive.
@@ -182,7 +190,7 @@ pub(super) async fn create(
     state.door.admit_export(&who, &errand, id, &everyone).await?;
     let (sealed_for, identity) = match new.recipient {
         Some(recipient) => (recipient.0, None),
-        None => SealedFor::new_key().map(|(made, identity)| (made, Some(identity.to_string())))?,
+        None => SealedFor::new_key().map(|(made, identity)| (made, Some(identity)))?,
     };
     privacy.export((who.tenant, id, who.key.uuid()), (contact, &everyone), &sealed_for).await?;
     Ok((StatusCode::ACCEPTED, Json(BegunJson { id, identity })))

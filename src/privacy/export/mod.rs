@@ -120,11 +120,29 @@ impl Privacy {
 
     /// Makes the archive, as the owner of its lane.
     pub async fn build_export(&self, lane: OwnedLane) -> Result<Next, PrivacyError> {
+        match self.build(lane).await {
+            // It would fail in the same way each time.
+            Err(error @ PrivacyError::Archive) => {
+                tracing::error!(export = %lane.owner, %error, "an export has failed");
+                let ended = self.store.fail_export(lane, self.clock.now()).await?;
+                Ok(if ended { Next::Done } else { Next::Wait })
+            }
+            result => result,
+        }
+    }
+
+    async fn build(&self, lane: OwnedLane) -> Result<Next, PrivacyError> {
         let (tenant, id) = (lane.tenant, ExportId::from_uuid(lane.owner));
-        let row = self.store.find_export(tenant, id).await?;
-        let Some(row) = row.filter(|row| matches!(row.state.as_str(), "requested" | "building")) else {
-            self.store.drop_export_lane(lane).await?;
-            return Ok(Next::Done);
+        let row = match self.store.find_export(tenant, id).await? {
+            Some(row) if matches!(row.state.as_str(), "requested" | "building") => row,
+            row => {
+                // An erasure took the row with what lay there then, and an owner before may have put an archive there after it.
+                if row.is_none() && !self.files.remove(tenant, object_of(id), None).await {
+                    return Err(PrivacyError::Files);
+                }
+                self.store.drop_export_lane(lane).await?;
+                return Ok(Next::Done);
+            }
         };
         let place = places::setting(tenant.uuid(), "export", "recipient", id.uuid());
         let secret = self.store.recipient_of_export(lane).await?.ok_or(PrivacyError::Archive)?;
@@ -151,7 +169,7 @@ impl Privacy {
         let key = self.keyring.one_for_sealing(tenant, DekName::profile(tenant, contact)).await?;
         let dek = key.dek.id();
         let to = self.files.begin((tenant, object_of(id), Some(contact)), key).await.ok_or(PrivacyError::Files)?;
-        let mut archive = Archive::begin(sealed_for, Zip::new(self.clock.now()), to)?;
+        let mut archive = Archive::begin(sealed_for, Zip::new(self.clock.now()), to).await?;
         let bytes = match self.write(lane, row, &mut archive, so_far).await {
             Ok(true) => archive.finish().await?,
             Ok(false) => {

@@ -79,9 +79,12 @@ pub(super) struct Archive {
 
 impl Archive {
     /// Begins it.
-    pub(super) fn begin(sealed_for: SealedFor, zip: Zip, to: Box<dyn Writing>) -> Result<Self, PrivacyError> {
+    pub(super) async fn begin(sealed_for: SealedFor, zip: Zip, to: Box<dyn Writing>) -> Result<Self, PrivacyError> {
         let spool = Spool::default();
-        let age = Writer::new(spool.clone(), &[sealed_for.recipient]).map_err(|_| PrivacyError::Archive)?;
+        let Ok(age) = Writer::new(spool.clone(), &[sealed_for.recipient]) else {
+            to.abort().await;
+            return Err(PrivacyError::Archive);
+        };
         Ok(Self { zip, age, spool, to })
     }
 
@@ -119,13 +122,18 @@ impl Archive {
         self.to.abort().await;
     }
 
-    /// Puts it where it is kept. Returns its length.
+    /// Puts it where it is kept. Returns its length. Where it cannot be, everything is as it was before.
     pub(super) async fn finish(self) -> Result<u64, PrivacyError> {
         let Self { zip, mut age, spool, mut to } = self;
-        age.write_all(&zip.finish()).map_err(|_| PrivacyError::Archive)?;
-        age.finish().map_err(|_| PrivacyError::Archive)?;
-        if !to.push(spool.take(0)).await {
-            return Err(PrivacyError::Files);
+        let ended = age.write_all(&zip.finish()).and_then(|()| age.finish()).map_err(|_| PrivacyError::Archive);
+        let ended = match ended {
+            Ok(_) if to.push(spool.take(0)).await => Ok(()),
+            Ok(_) => Err(PrivacyError::Files),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            to.abort().await;
+            return Err(error);
         }
         to.finish().await.ok_or(PrivacyError::Files)
     }

@@ -319,3 +319,59 @@ async fn an_operator_exports_at_a_terminal() {
     let listed = waxseal(&["exports"], &environment).output().await.unwrap();
     assert!(String::from_utf8(listed.stdout).unwrap().contains("ready"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_for_a_key_that_nobody_can_use_is_refused_and_one_that_cannot_be_made_ends_as_failed() {
+    let (folder, app) = with_files().await;
+    says(&app, ANA, "wamid.export.small", "Moin").await;
+    database::settled(&app.database).await;
+    let ana = contact_of(&app, ANA).await.unwrap();
+    // The point 0 of the curve, as age writes it.
+    let nobody = "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z";
+    let (status, problem) = asked(&app, &app.key, json!({ "phone": ANA, "recipient": nobody })).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("/recipient")));
+    // As of a release that took it: nothing that is read there is a recipient.
+    let id = "01930000-0000-7000-8000-0000000000ee";
+    let stored = format!(
+        "INSERT INTO export (tenant_id, export_id, contact_id, contact_ids, state, sealed_for, recipient, actor_id, created_at)
+         SELECT tenant_id, '{id}', '{ana}', ARRAY['{ana}'::uuid], 'requested', 'recipient', access_token, tenant_id, now() FROM channel;
+         INSERT INTO lane (tenant_id, kind, owner_id, shard) SELECT tenant_id, 7, '{id}', 0 FROM channel"
+    );
+    database::sabotage(&app.database, &stored).await;
+    let path = format!("/v1/privacy/exports/{id}");
+    until("it has failed", PATIENCE, async || app.get(&path).await["state"] == "failed").await;
+    assert_eq!(database::count(&app.database, "SELECT count(*) FROM lane WHERE kind = 7").await, 0);
+    let archive = app.api(Method::GET, &format!("{path}/archive")).send().await.unwrap();
+    assert_eq!(archive.status(), StatusCode::GONE);
+    assert!(folder.files().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_owner_left_of_an_archive_after_the_person_went_is_removed_by_the_next() {
+    let (folder, app) = with_files().await;
+    // A row that an erasure took with what lay there then; an owner that was killed put the archive there after it.
+    let id = "01930000-0000-7000-8000-0000000000ef";
+    let tenant = database::text(&app.database, "SELECT tenant_id::text FROM channel").await;
+    folder.put(&format!("{tenant}/ef/{id}"), b"sealed");
+    let left =
+        format!("INSERT INTO lane (tenant_id, kind, owner_id, shard) SELECT tenant_id, 7, '{id}', 0 FROM channel");
+    database::sabotage(&app.database, &left).await;
+    database::until(&app.database, "SELECT count(*) FROM lane WHERE kind = 7", 0).await;
+    assert!(folder.files().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_no_longer_lies_there_is_gone() {
+    let (folder, app) = with_files().await;
+    says(&app, ANA, "wamid.export.lost", "Moin").await;
+    database::settled(&app.database).await;
+    let (id, _) = requested(&app, json!({ "phone": ANA })).await;
+    ready(&app, &id).await;
+    // As after a restore: archives are in no backup.
+    for file in folder.files() {
+        std::fs::remove_file(file).unwrap();
+    }
+    let archive = app.api(Method::GET, &format!("/v1/privacy/exports/{id}/archive")).send().await.unwrap();
+    let (status, problem) = (archive.status(), archive.json::<Value>().await.unwrap());
+    assert_eq!((status, &problem["code"]), (StatusCode::GONE, &json!("export_gone")));
+}
