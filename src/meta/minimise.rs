@@ -38,6 +38,8 @@ enum Place {
     Anywhere,
     /// What people call themselves stands here under `name`, `full_name`, `first_name`.
     Profile,
+    /// A sentence of Meta's stands here under `body`, with a name in it: "User Ana changed from … to …".
+    System,
 }
 
 struct Edit<'e> {
@@ -89,8 +91,11 @@ impl Edit<'_> {
             match of {
                 Some((kind, Treatment::Hash)) => self.hashed(kind, raw, out),
                 _ => {
-                    let is_profile = matches!(name.as_str(), "profile" | "contact");
-                    let place = if is_profile { Place::Profile } else { Place::Anywhere };
+                    let place = match name.as_str() {
+                        "profile" | "contact" => Place::Profile,
+                        "system" => Place::System,
+                        _ => Place::Anywhere,
+                    };
                     self.value(raw, place, depth, out);
                 }
             }
@@ -102,7 +107,9 @@ impl Edit<'_> {
     /// What kind of data a member is, and what is to be done with it; `None`: it is none of those that are left out.
     fn of(&self, name: &str, kind: Option<&str>, place: Place) -> Option<(&'static str, Treatment)> {
         match (name, kind, place) {
-            ("name" | "full_name" | "first_name", _, Place::Profile) => Some(("names", self.policy.names)),
+            ("name" | "full_name" | "first_name", _, Place::Profile) | ("body", _, Place::System) => {
+                Some(("names", self.policy.names))
+            }
             ("location", Some("\"location\""), _) => Some(("locations", self.policy.locations)),
             ("contacts", Some("\"contacts\""), _) => Some(("contacts", self.policy.contacts)),
             ("referral", _, _) => Some(("referrals", self.policy.referrals)),
@@ -206,6 +213,18 @@ mod tests {
             r#""referral":{"hash":"<referrals 3>"}"#,
         ];
         assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
+
+    #[test]
+    fn a_sentence_of_metas_that_names_somebody_goes_with_the_names_and_no_other_body_does() {
+        let item = r#"{"type":"system","system":{"body":"User Ana changed from 1 to 2","wa_id":"2","type":"user_changed_number"},"text":{"body":"Ana"}}"#;
+        let done = |names| {
+            let policy = DoorPolicy { names, ..DoorPolicy::default() };
+            String::from_utf8(minimise(item.as_bytes(), &policy, &hash).unwrap()).unwrap()
+        };
+        assert_eq!(done(Treatment::Keep), item);
+        assert_eq!(done(Treatment::Drop), item.replace(r#""body":"User Ana changed from 1 to 2","#, ""));
+        assert_eq!(done(Treatment::Hash), item.replace("User Ana changed from 1 to 2", "hash:<names 28>"));
     }
 
     #[test]
