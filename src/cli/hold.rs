@@ -18,7 +18,7 @@ type Out<'a> = &'a mut (dyn Write + Send);
 
 const TENANT: TenantId = TenantId::DEFAULT;
 /// Holds that are listed.
-const LISTED: i64 = 200;
+const LISTED: usize = 200;
 
 /// `waxseal hold …`
 #[derive(Debug, Subcommand)]
@@ -58,7 +58,7 @@ pub(super) async fn run(config: &Config, verb: HoldVerb, out: Out<'_>) -> anyhow
     match verb {
         HoldVerb::List => {
             let act = Act::new(TENANT, Actor::OPERATOR, Action::HoldsRead, Object::several("hold"));
-            let (views, _) = privacy.holds(act, None, LISTED).await?;
+            let views = privacy.holds(act, None, LISTED).await?.views;
             let mut table = Table::new(["hold", "contact", "state", "in force", "until", "reason"]);
             for view in views {
                 table.row([

@@ -16,7 +16,7 @@ use crate::privacy::{Law, NewRequest, Outcome, RequestKind};
 
 const TENANT: TenantId = TenantId::DEFAULT;
 /// Requests that are listed.
-const LISTED: i64 = 200;
+const LISTED: usize = 200;
 
 /// `waxseal request …`
 #[derive(Debug, Subcommand)]
@@ -85,7 +85,7 @@ pub(super) async fn run(config: &Config, verb: RequestVerb, out: &mut (dyn Write
             let mut table = Table::new(["request", "kind", "law", "state", "due", "contact", "reference"]);
             let act =
                 Act::new(TENANT, Actor::OPERATOR, Action::PrivacyRequestsRead, Object::several("privacy_request"));
-            for view in privacy.requests(act, None, None, LISTED).await?.0 {
+            for view in privacy.requests(act, None, None, LISTED).await?.views {
                 let state = if view.overdue { "OVERDUE".to_owned() } else { view.row.state };
                 let contact = view.row.contact_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
                 let (id, due) = (view.row.request_id.to_string(), shown(view.row.due_at));

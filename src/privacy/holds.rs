@@ -3,7 +3,7 @@
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{Named, Privacy, PrivacyError};
+use super::{Named, Privacy, PrivacyError, Shown, cut, one_more};
 use crate::audit::{Act, Action};
 use crate::crypto::envelope;
 use crate::ids::{AuditEntryId, ContactId, HoldId, TenantId};
@@ -102,16 +102,12 @@ impl Privacy {
     }
 
     /// Holds, newest first, asked for before `before`. What is about to be shown is recorded.
-    pub async fn holds(
-        &self,
-        act: Act,
-        before: Option<Uuid>,
-        limit: i64,
-    ) -> Result<(Vec<HoldView>, Option<AuditEntryId>), PrivacyError> {
+    pub async fn holds(&self, act: Act, before: Option<Uuid>, limit: usize) -> Result<Shown<HoldView>, PrivacyError> {
         let tenant = act.tenant;
-        let rows = self.store.page_of_holds(tenant, before.unwrap_or(Uuid::max()), limit).await?;
+        let rows = self.store.page_of_holds(tenant, before.unwrap_or(Uuid::max()), one_more(limit)).await?;
+        let (rows, has_more) = cut(rows, limit);
         if rows.is_empty() {
-            return Ok((Vec::new(), None));
+            return Ok(Shown::NOTHING);
         }
         let people = rows.iter().map(|row| row.contact_id).collect();
         let receipt = self.audit.record_about(act.times(rows.len()), people).await?;
@@ -119,7 +115,7 @@ impl Privacy {
         for row in rows {
             views.push(self.view(tenant, row).await?);
         }
-        Ok((views, Some(receipt)))
+        Ok(Shown { views, has_more, receipt: Some(receipt) })
     }
 
     async fn view(&self, tenant: TenantId, row: HoldRow) -> Result<HoldView, PrivacyError> {

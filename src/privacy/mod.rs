@@ -37,7 +37,7 @@ use futures_util::stream::BoxStream;
 use crate::audit::{Audit, AuditError};
 use crate::clock::SharedClock;
 use crate::directory::{Bells, Contacts, Directory};
-use crate::ids::{ContactId, MediaId, TenantId};
+use crate::ids::{AuditEntryId, ContactId, MediaId, TenantId};
 use crate::keyring::{Keyring, KeyringError, OwnedDek};
 use crate::store::{Store, StoreError};
 
@@ -84,6 +84,33 @@ pub struct Terms {
     pub key_cache: Duration,
     /// Backups of the database, by what the operator says.
     pub backups: time::Duration,
+}
+
+/// A page of what was recorded and then opened.
+#[derive(Debug)]
+pub struct Shown<V> {
+    /// What is shown, and nothing else was opened.
+    pub views: Vec<V>,
+    /// Whether there is more.
+    pub has_more: bool,
+    /// The entry, if there is anything.
+    pub receipt: Option<AuditEntryId>,
+}
+
+impl<V> Shown<V> {
+    const NOTHING: Self = Self { views: Vec::new(), has_more: false, receipt: None };
+}
+
+/// How many rows to ask for: one more than are shown tells whether there is more.
+fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
+}
+
+/// The rows that are shown, and whether there is more.
+fn cut<R>(mut rows: Vec<R>, limit: usize) -> (Vec<R>, bool) {
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    (rows, has_more)
 }
 
 /// Keeps and forgets. Clones share everything.

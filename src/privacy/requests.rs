@@ -4,7 +4,7 @@
 use time::{Date, Duration, OffsetDateTime, Time};
 use uuid::Uuid;
 
-use super::{Named, Privacy, PrivacyError};
+use super::{Named, Privacy, PrivacyError, Shown, cut, one_more};
 use crate::audit::Act;
 use crate::crypto::envelope;
 use crate::ids::{AuditEntryId, PrivacyRequestId, TenantId};
@@ -234,12 +234,13 @@ impl Privacy {
         act: Act,
         before: Option<Uuid>,
         state: Option<&str>,
-        limit: i64,
-    ) -> Result<(Vec<RequestView>, Option<AuditEntryId>), PrivacyError> {
+        limit: usize,
+    ) -> Result<Shown<RequestView>, PrivacyError> {
         let (tenant, before) = (act.tenant, before.unwrap_or(Uuid::max()));
-        let rows = self.store.page_of_privacy_requests(tenant, before, state, limit).await?;
+        let rows = self.store.page_of_privacy_requests(tenant, before, state, one_more(limit)).await?;
+        let (rows, has_more) = cut(rows, limit);
         if rows.is_empty() {
-            return Ok((Vec::new(), None));
+            return Ok(Shown::NOTHING);
         }
         let people = rows.iter().filter_map(|row| row.contact_id).collect();
         let receipt = self.audit.record_about(act.times(rows.len()), people).await?;
@@ -247,7 +248,7 @@ impl Privacy {
         for row in rows {
             views.push(self.view_of_request(tenant, row).await?);
         }
-        Ok((views, Some(receipt)))
+        Ok(Shown { views, has_more, receipt: Some(receipt) })
     }
 
     async fn view_of_request(&self, tenant: TenantId, row: PrivacyRequestRow) -> Result<RequestView, PrivacyError> {

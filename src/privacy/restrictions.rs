@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Privacy, PrivacyError};
+use super::{Privacy, PrivacyError, Shown, cut, one_more};
 use crate::audit::Act;
 use crate::crypto::envelope;
 use crate::ids::{AuditEntryId, ContactId, TenantId};
@@ -48,13 +48,14 @@ impl Privacy {
         &self,
         act: Act,
         after: Option<Uuid>,
-        limit: i64,
-    ) -> Result<(Vec<RestrictionView>, Option<AuditEntryId>), PrivacyError> {
+        limit: usize,
+    ) -> Result<Shown<RestrictionView>, PrivacyError> {
         let tenant: TenantId = act.tenant;
         let after = ContactId::from_uuid(after.unwrap_or_default());
-        let rows = self.store.page_of_restrictions(tenant, after, limit).await?;
+        let rows = self.store.page_of_restrictions(tenant, after, one_more(limit)).await?;
+        let (rows, has_more) = cut(rows, limit);
         if rows.is_empty() {
-            return Ok((Vec::new(), None));
+            return Ok(Shown::NOTHING);
         }
         let people = rows.iter().map(|row| row.contact_id).collect();
         let receipt = self.audit.record_about(act.times(rows.len()), people).await?;
@@ -64,6 +65,6 @@ impl Privacy {
             let reason = self.open_text(tenant, &place, &row.reason).await?;
             views.push(RestrictionView { row, reason });
         }
-        Ok((views, Some(receipt)))
+        Ok(Shown { views, has_more, receipt: Some(receipt) })
     }
 }

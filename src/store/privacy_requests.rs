@@ -72,13 +72,15 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.ensure_partitions(entry.id.day()).await?;
         let mut transaction = self.begin().await?;
-        // Nothing is stored about whom an erasure has fenced off: the request stands without them then.
+        // Nothing is stored about whom an erasure has fenced off: the request stands without them then, and without what may name them.
         sqlx::query!(
-            "INSERT INTO privacy_request (tenant_id, request_id, kind, law, state, contact_id, reference, actor_id, received_at, due_at)
-             VALUES ($1, $2, $3, $4, 'open',
-                     (SELECT contact_id FROM contact c WHERE tenant_id = $1 AND contact_id = $5 AND NOT EXISTS (
-                         SELECT 1 FROM erased_contact x WHERE x.tenant_id = $1 AND x.contact_id = $5) FOR KEY SHARE),
-                     $6::bytea, $7, $8, $9)",
+            "WITH whom AS (
+                 SELECT contact_id FROM contact c WHERE tenant_id = $1 AND contact_id = $5::uuid AND NOT EXISTS (
+                     SELECT 1 FROM erased_contact x WHERE x.tenant_id = $1 AND x.contact_id = $5) FOR KEY SHARE
+             )
+             INSERT INTO privacy_request (tenant_id, request_id, kind, law, state, contact_id, reference, actor_id, received_at, due_at)
+             SELECT $1, $2, $3, $4, 'open', (SELECT contact_id FROM whom),
+                    CASE WHEN $5 IS NULL OR EXISTS (SELECT 1 FROM whom) THEN $6::bytea END, $7, $8, $9",
             tenant.uuid(),
             new.request_id,
             new.kind,
@@ -198,14 +200,21 @@ impl Store {
         Ok((row.open, row.soon, row.overdue))
     }
 
-    /// Open requests that fall due before `soon`, of all tenants, the most urgent first.
-    pub async fn due_privacy_requests(&self, soon: OffsetDateTime, limit: i64) -> Result<Vec<DueRequest>, StoreError> {
+    /// Open requests that fall due before `soon`, of all tenants, the most urgent first: a page behind a place.
+    pub async fn due_privacy_requests(
+        &self,
+        soon: OffsetDateTime,
+        (due_at, id): (OffsetDateTime, Uuid),
+        limit: i64,
+    ) -> Result<Vec<DueRequest>, StoreError> {
         let rows = sqlx::query_as!(
             DueRequest,
             "SELECT tenant_id, request_id, kind, law, due_at FROM privacy_request
-             WHERE state = 'open' AND due_at < $1 ORDER BY due_at LIMIT $2",
+             WHERE state = 'open' AND due_at < $1 AND (due_at, request_id) > ($3, $4) ORDER BY due_at, request_id LIMIT $2",
             soon,
             limit,
+            due_at,
+            id,
         );
         Ok(rows.fetch_all(&self.data).await?)
     }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::Worker;
 use crate::ids::{AuditEntryId, TenantId};
@@ -183,7 +185,7 @@ async fn retain(worker: &Worker, done: &mut Option<time::Date>) {
     }
 }
 
-/// Requests that are told of at a time: more than these nobody answers in an hour.
+/// Requests that are read at a time.
 const REMINDERS: i64 = 100;
 
 /// Tells once an hour of requests of people that are to be answered soon; the same is told once a day.
@@ -195,10 +197,17 @@ async fn remind(worker: &Worker, done: &mut Option<i64>) {
             metrics::gauge!(telemetry::PRIVACY_REQUESTS, "state" => state).set(count as f64);
         }
     }
-    if *done != Some(hour)
-        && let Ok(due) = worker.store.due_privacy_requests(soon, REMINDERS).await
-    {
-        *done = Some(hour);
+    if *done == Some(hour) {
+        return;
+    }
+    let mut behind = (OffsetDateTime::UNIX_EPOCH, Uuid::nil());
+    // What was told of before it broke off is not told again.
+    while let Ok(due) = worker.store.due_privacy_requests(soon, behind, REMINDERS).await {
+        let Some(last) = due.last() else {
+            *done = Some(hour);
+            return;
+        };
+        behind = (last.due_at, last.request_id);
         worker.refusals.alarms().remind_of(due);
     }
 }

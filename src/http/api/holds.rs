@@ -199,9 +199,9 @@ pub(super) async fn list(
     params.finish()?;
     who.require_unconfined()?;
     let act = errand.act(&who, Action::HoldsRead, Object::several("hold"));
-    let (views, receipt) = privacy.holds(act, before.map(|at| at.0), page::one_more(limit)).await?;
-    if let Some(receipt) = receipt {
+    let shown = privacy.holds(act, before.map(|at| at.0), limit).await?;
+    if let Some(receipt) = shown.receipt {
         errand.keep(receipt);
     }
-    Ok(Json(page::of_rows(views, limit, |view| HoldCursor(view.row.hold_id))))
+    Ok(Json(page::of_shown(shown.views, shown.has_more, |view| HoldCursor(view.row.hold_id))))
 }

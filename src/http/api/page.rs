@@ -148,6 +148,11 @@ time_cursors! {
 pub(super) fn of_rows<R, T: From<R>, C: Cursor>(mut rows: Vec<R>, limit: usize, place: impl Fn(&R) -> C) -> Page<T> {
     let has_more = rows.len() > limit;
     rows.truncate(limit);
+    of_shown(rows, has_more, place)
+}
+
+/// A page of these rows.
+pub(super) fn of_shown<R, T: From<R>, C: Cursor>(rows: Vec<R>, has_more: bool, place: impl Fn(&R) -> C) -> Page<T> {
     let next_cursor = rows.last().filter(|_| has_more).map(|last| place(last).to_text());
     Page { data: rows.into_iter().map(T::from).collect(), next_cursor, has_more }
 }

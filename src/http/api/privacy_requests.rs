@@ -208,11 +208,11 @@ pub(super) async fn list(
     who.require_unconfined()?;
     let before = before.map(|at| at.0);
     let act = errand.act(&who, Action::PrivacyRequestsRead, Object::several("privacy_request"));
-    let (views, receipt) = privacy.requests(act, before, state.as_deref(), page::one_more(limit)).await?;
-    if let Some(receipt) = receipt {
+    let shown = privacy.requests(act, before, state.as_deref(), limit).await?;
+    if let Some(receipt) = shown.receipt {
         errand.keep(receipt);
     }
-    Ok(Json(page::of_rows(views, limit, |view| PrivacyRequestCursor(view.row.request_id))))
+    Ok(Json(page::of_shown(shown.views, shown.has_more, |view| PrivacyRequestCursor(view.row.request_id))))
 }
 
 /// One request.

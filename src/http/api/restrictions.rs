@@ -120,9 +120,11 @@ pub(super) async fn list(
     params.finish()?;
     who.require_unconfined()?;
     let act = errand.act(&who, Action::RestrictionsRead, Object::several("contact"));
-    let (views, receipt) = privacy.restrictions(act, after.map(|at| at.0), page::one_more(limit)).await?;
-    if let Some(receipt) = receipt {
+    let shown = privacy.restrictions(act, after.map(|at| at.0), limit).await?;
+    if let Some(receipt) = shown.receipt {
         errand.keep(receipt);
     }
-    Ok(Json(page::of_rows(views, limit, |view: &RestrictionView| RestrictionCursor(view.row.contact_id))))
+    Ok(Json(page::of_shown(shown.views, shown.has_more, |view: &RestrictionView| {
+        RestrictionCursor(view.row.contact_id)
+    })))
 }

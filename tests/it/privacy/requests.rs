@@ -88,6 +88,56 @@ async fn an_erasure_that_is_made_for_a_request_ends_it_and_nothing_says_any_more
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_entered_about_somebody_who_is_being_erased_names_nobody() {
+    let app = TestApp::spawn().await;
+    says(&app, ANA, "wamid.ask.4", "Vergesst mich").await;
+    let ana = contact_of(&app, ANA).await.unwrap();
+    let fence = "INSERT INTO erased_contact (tenant_id, contact_id, erased_at) SELECT tenant_id, contact_id, now() FROM contact";
+    database::sabotage(&app.database, fence).await;
+    let body = json!({ "kind": "access", "law": "gdpr", "contact_id": ana, "reference": "Ana A." });
+    let id = enter(&app, body).await["id"].as_str().unwrap().to_owned();
+    let shown = app.get(&format!("/v1/privacy/requests/{id}")).await;
+    assert!(shown["contact_id"].is_null() && shown["reference"].is_null(), "{shown}");
+    let id = enter(&app, json!({ "kind": "access", "law": "gdpr", "reference": "B." })).await["id"].clone();
+    let shown = app.get(&format!("/v1/privacy/requests/{}", id.as_str().unwrap())).await;
+    assert_eq!(shown["reference"], "B.", "whoever is not known is not erased");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_counts_the_requests_that_were_shown_and_no_more() {
+    let app = TestApp::spawn().await;
+    for _ in 0..3 {
+        enter(&app, json!({ "kind": "access", "law": "gdpr" })).await;
+    }
+    let first = app.get("/v1/privacy/requests?limit=2").await;
+    assert_eq!((first["data"].as_array().unwrap().len(), &first["has_more"]), (2, &json!(true)));
+    let next = first["next_cursor"].as_str().unwrap();
+    let rest = app.get(&format!("/v1/privacy/requests?limit=2&cursor={next}")).await;
+    assert_eq!((rest["data"].as_array().unwrap().len(), &rest["has_more"]), (1, &json!(false)));
+    let counts = async || {
+        let entries = app.get("/v1/audit?limit=200&action=privacy_requests.read").await;
+        let all = entries["data"].as_array().unwrap().iter();
+        all.map(|one| one["said"]["count"].as_u64().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    until("both are shown", PATIENCE, async || counts().await.len() == 2).await;
+    assert_eq!(counts().await, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_that_is_due_is_told_of_however_many_there_are() {
+    let (app, clock) = TestApp::spawn_with_clock().await;
+    enter(&app, json!({ "kind": "access", "law": "lgpd" })).await;
+    // All are due at the same moment.
+    let many = "INSERT INTO privacy_request (tenant_id, request_id, kind, law, state, actor_id, received_at, due_at)
+                SELECT tenant_id, gen_random_uuid(), kind, law, state, actor_id, received_at, due_at
+                FROM privacy_request, generate_series(1, 249)";
+    database::sabotage(&app.database, many).await;
+    clock.advance(Duration::days(9));
+    let told = "SELECT count(*) FROM event WHERE type = 'security.privacy_request_due'";
+    database::until(&app.database, told, 250).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn applications_are_told_before_a_request_is_due_and_when_it_is_overdue() {
     let (app, clock) = TestApp::spawn_with_clock().await;
     let receiver = Receiver::start().await;
