@@ -23,12 +23,15 @@ use crate::directory::{Contacts, OwnEvent, Resolved, Snapshot};
 use crate::domain::channel::MediaMode;
 use crate::domain::consent::{Source, State, Words};
 use crate::domain::event::{EventType, Item};
-use crate::ids::{ContactId, EventId, TenantId};
+use crate::ids::{ContactId, EventId, MessageId, TenantId};
 use crate::keyring::{DekName, KeyringError, TenantKeys, places};
 use crate::store::events::{self, EventKey, NewEvent};
 use crate::store::messages::{self, Proof};
 use crate::store::{Connection, Store, StoreError};
 use crate::telemetry;
+
+/// A message and the contact that is made for it are this close.
+const AT_ONCE: time::Duration = time::Duration::minutes(1);
 
 pub(super) struct Writer {
     parts: Parts,
@@ -308,8 +311,15 @@ impl Filed<'_> {
     }
 
     /// Whether it must be known to be new before anything is done for it.
-    const fn needs_a_look(&self) -> bool {
-        self.is_about_somebody_unknown() || self.place.own_day.is_some()
+    fn needs_a_look(&self) -> bool {
+        self.is_about_somebody_unknown() || self.place.own_day.is_some() || self.is_about_somebody_before()
+    }
+
+    /// Whether Meta tells of a message that was sent before its person was known: it may have been to somebody who was erased, and had
+    /// the same number.
+    fn is_about_somebody_before(&self) -> bool {
+        let sent = file::message(self.item).map(MessageId::made_at);
+        sent.zip(self.contact).is_some_and(|(sent, contact)| sent + AT_ONCE < contact.made_at())
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use waxseal::access::api_key::Powers;
 use waxseal::access::{Permission, Permissions, Sight};
 use waxseal::clock::SystemClock;
+use waxseal::simulator::{Ladder, Settings};
 
 use super::{ANA, contact_of, erased, says, sends, traces};
 use crate::support::app::ACCESS_TOKEN;
@@ -66,6 +67,32 @@ async fn what_meta_says_later_of_a_message_to_somebody_erased_makes_nobody_new()
     // A message of somebody new is one.
     says(&app, ANA, "wamid.late.new", "Da bin ich wieder").await;
     assert_eq!(database::count(&app.database, stored).await, before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_meta_says_later_of_a_message_to_somebody_erased_is_not_said_of_who_has_their_number_now() {
+    let (app, clock) = TestApp::spawn_with_clock().await;
+    let ladder = Ladder { enabled: false, ..Ladder::default() };
+    app.simulator.configure(Settings { ladder, ..Settings::default() });
+    let message = json!({ "to": ANA, "type": "text", "text": { "body": "Vorher" } });
+    let sent = sends(&app, json!({ "channel_id": app.channel().await, "message": message })).await;
+    let path = format!("/v1/messages/{sent}");
+    until("Meta has it", PATIENCE, async || app.get(&path).await["state"] == "accepted").await;
+    let ledger = app.control(Method::GET, "ledger?messages=1&wait_ms=60000", json!(null)).await;
+    let (wamid, ours) = (&ledger["messages"][0]["wamid"], &ledger["messages"][0]["biz_opaque_callback_data"]);
+    assert!(wamid.is_string() && ours.is_string(), "{ledger}");
+    erased(&app, ANA).await;
+    clock.advance(time::Duration::minutes(5));
+    for number in 1..=2 {
+        says(&app, ANA, &format!("wamid.after.{number}"), "Da bin ich wieder").await;
+    }
+    let events = "SELECT count(*) FROM event WHERE status_rank > 0";
+    let before = database::count(&app.database, events).await;
+    let mut late = webhook::status_item(ANA, wamid.as_str().unwrap(), "read");
+    late["biz_opaque_callback_data"] = ours.clone();
+    assert_eq!(app.webhook(webhook::messages(json!({ "statuses": [late] }))).await, StatusCode::OK);
+    assert_eq!(database::count(&app.database, events).await, before);
+    assert_eq!(app.api(Method::GET, &path).send().await.unwrap().status(), StatusCode::NOT_FOUND);
 }
 
 /// Writes as somebody whom Meta calls by a number, by an id, or by both.
@@ -144,14 +171,18 @@ async fn a_hold_holds_for_whoever_turns_out_to_be_the_same_person_and_for_all_wh
     let approved = app.api_as(&second, Method::POST, &approve).send().await.unwrap();
     assert_eq!(approved.status(), StatusCode::NO_CONTENT);
     app.directory_is_read().await;
-    let reads = async || {
-        let path = format!("/v1/contacts/{ana}/messages");
-        app.api_as(&reader, Method::GET, &path).send().await.unwrap().status()
+    let sees = async || {
+        database::settled(&app.database).await;
+        app.api_as(&reader, Method::GET, "/v1/events?limit=200").send().await.unwrap().text().await.unwrap()
     };
-    assert_eq!(reads().await, StatusCode::OK);
+    let seen = sees().await;
+    assert!(seen.contains("eins") && !seen.contains("zwei"), "{seen}");
     writes(&app, (Some(ANA), Some(ID)), "drei").await;
     app.directory_is_read().await;
-    assert_eq!(reads().await, StatusCode::FORBIDDEN);
+    let seen = sees().await;
+    assert!(!seen.contains("eins") && !seen.contains("drei"), "{seen}");
+    let one = app.api_as(&reader, Method::GET, &format!("/v1/contacts/{ana}/messages")).send().await.unwrap();
+    assert_eq!(one.status(), StatusCode::FORBIDDEN);
     let erasure = app.api(Method::POST, "/v1/privacy/erasures").json(&json!({ "phone": ANA })).send().await.unwrap();
     let erasure: Value = erasure.json().await.unwrap();
     super::reaches(&app, erasure["id"].as_str().unwrap(), "held").await;
