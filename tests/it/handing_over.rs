@@ -283,6 +283,24 @@ async fn a_file_that_is_deleted_is_gone_here_and_at_meta_and_nobody_sends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_deleted_before_its_message_goes_is_not_sent() {
+    let folder = Folder::new();
+    let (app, clock) = app_with_clock(&folder).await;
+    let image = handed(&app, "image/png", b"pixels").await;
+    let mut body = message(&app.channel().await, "image", &json!({ "id": image }));
+    let later = clock.now() + time::Duration::hours(1);
+    body["send_at"] = json!(later.format(&time::format_description::well_known::Rfc3339).unwrap());
+    let answer = app.api(Method::POST, "/v1/messages").json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    let id = answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
+    let deleted = app.api(Method::DELETE, &format!("/v1/media/{image}")).send().await.unwrap();
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    clock.advance(time::Duration::hours(2));
+    until("it has failed", PATIENCE, async || state(&app, &id).await["state"] == "failed").await;
+    assert_eq!(ledger(&app, 0).await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_is_killed_while_a_file_is_on_its_way_uploads_it_again_and_sends_once() {
     let folder = Folder::new();
     let place = folder.url();
