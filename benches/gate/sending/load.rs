@@ -98,6 +98,34 @@ impl Load {
         Ok((total, latency))
     }
 
+    /// Hands over `rate` messages a second, each in a request, whether the one before was taken or not. How long each took from the
+    /// instant when it was due.
+    pub(crate) async fn post_at(&self, rate: u32, measured: Duration) -> anyhow::Result<Histogram> {
+        let start = Instant::now() + Duration::from_millis(100);
+        let due = move |number: u32| start + Duration::from_secs(1) / rate * number;
+        let mut tasks = JoinSet::new();
+        for first in (0..rate).take(CONNECTIONS) {
+            let (load, mut connection) = (self.clone(), Connection::open(self.address).await?);
+            tasks.spawn(async move {
+                let mut latency = Histogram::default();
+                for at in (first..).step_by(CONNECTIONS).map(due).take_while(|at| *at < start + measured) {
+                    let body = load.message(NEXT.fetch_add(1, Ordering::Relaxed));
+                    let request = load.request("/v1/messages", &body);
+                    tokio::time::sleep_until(at).await;
+                    let status = connection.exchange(&request).await?;
+                    ensure!(status == 202, "the gateway answered {status} to a message");
+                    latency.record(at.elapsed());
+                }
+                Ok::<_, anyhow::Error>(latency)
+            });
+        }
+        let mut latency = Histogram::default();
+        while let Some(one) = tasks.join_next().await {
+            latency.add(&one??);
+        }
+        Ok(latency)
+    }
+
     /// One request after the other.
     pub(crate) async fn sequence(&self, address: SocketAddr, path: &str, count: usize) -> anyhow::Result<Histogram> {
         let mut connection = Connection::open(address).await?;

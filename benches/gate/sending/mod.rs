@@ -27,6 +27,8 @@ pub(crate) const CHANNELS: usize = 10;
 const ANSWER: Duration = Duration::from_millis(80);
 /// Limits that are kept, in messages a second of each number.
 pub(crate) const LIMITS: [u32; 2] = [1000, 200];
+/// Messages a second that are handed over while limits are kept.
+pub(crate) const STEADY: u32 = 500;
 /// Requests in each half of the comparison of the mirror with Meta itself.
 const MIRRORED: usize = 500;
 /// Messages that wait for tomorrow.
@@ -38,13 +40,21 @@ pub(crate) struct Findings {
     pub(crate) taken: Taken,
     /// Messages a second out of a queue that was there before.
     pub(crate) drained: f64,
-    /// For each limit: what each number got a second.
-    pub(crate) kept: Vec<(u32, Vec<f64>)>,
+    pub(crate) kept: Vec<Kept>,
     /// The same request to Meta itself and through the mirror.
     pub(crate) direct: Histogram,
     pub(crate) mirrored: Histogram,
     /// Memory of the gateway with [`WAITING`] in the queue, while it sends.
     pub(crate) memory: Option<u64>,
+}
+
+/// A limit while every queue is full.
+pub(crate) struct Kept {
+    pub(crate) limit: u32,
+    /// What each number got a second.
+    pub(crate) rates: Vec<f64>,
+    /// How long [`STEADY`] messages a second took meanwhile to be accepted.
+    pub(crate) latency: Histogram,
 }
 
 /// Messages taken and sent at the same time.
@@ -79,7 +89,7 @@ pub(crate) async fn run(bench: &Bench, server: &Server) -> anyhow::Result<Findin
     let mut kept = Vec::new();
     for limit in LIMITS {
         let gateway = site.gateway(&limit.to_string()).await?;
-        kept.push((limit, site.kept(&site.load(&gateway).await?, limit).await?));
+        kept.push(site.kept(&site.load(&gateway).await?, limit).await?);
         progress::tick();
     }
     let memory = site.memory().await?;
@@ -178,8 +188,8 @@ impl Sending<'_> {
         Ok(rate)
     }
 
-    /// What each number gets a second while its queue is never empty.
-    async fn kept(&self, load: &Load, limit: u32) -> anyhow::Result<Vec<f64>> {
+    /// What each number gets a second while its queue is never empty, and how long accepting takes meanwhile.
+    async fn kept(&self, load: &Load, limit: u32) -> anyhow::Result<Kept> {
         let mut connection = self.database.connect().await?;
         self.hold(&mut connection, true).await?;
         let seconds = u64::from(if limit > 500 { 5_u32 } else { 10 });
@@ -189,10 +199,14 @@ impl Sending<'_> {
         let before = self.meta.count();
         self.hold(&mut connection, false).await?;
         let start = Instant::now();
-        while self.meta.count() - before < messages {
-            ensure!(start.elapsed() < PATIENCE, "{} of {messages} were sent", self.meta.count() - before);
-            sleep(Duration::from_millis(20)).await;
-        }
+        let sending = async {
+            while self.meta.count() - before < messages {
+                ensure!(start.elapsed() < PATIENCE, "{} of {messages} were sent", self.meta.count() - before);
+                sleep(Duration::from_millis(20)).await;
+            }
+            Ok(())
+        };
+        let (latency, ()) = tokio::try_join!(load.post_at(STEADY, Duration::from_secs(seconds / 2)), sending)?;
         self.wait_for_quiet().await?;
         let rate = |moments: &Vec<Instant>| {
             // Without the first and the last second's tenth: there the queue begins and ends.
@@ -200,7 +214,7 @@ impl Sending<'_> {
             let span = moments.get(until).zip(moments.get(from)).map(|(last, first)| *last - *first);
             span.map_or(f64::NAN, |span| (until - from) as f64 / span.as_secs_f64())
         };
-        Ok(self.meta.arrivals().iter().map(rate).collect())
+        Ok(Kept { limit, rates: self.meta.arrivals().iter().map(rate).collect(), latency })
     }
 
     async fn mirrored(&self, gateway: &Gateway, load: &Load) -> anyhow::Result<(Histogram, Histogram)> {
