@@ -29,7 +29,7 @@ pub(super) enum KeyTreeVerb {
         /// Which level, with those above it.
         level: Level,
     },
-    /// Wrap the root under the KMS secret of the configuration, once it is no longer the one of `keys.previous_secret_file`.
+    /// Wrap the root under the KMS of the configuration, where it is still under the one of `keys.previous_secret_file` or `keys.previous_kms`.
     Rewrap,
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn run(config: &Config, verb: KeyTreeVerb, out: &mut (dyn Write
             note(&base, Action::KeysRewrapped, &[]).await?;
             let is_done = base.keyring.rewrap_share().await.context(refused)?;
             let words = if is_done {
-                "the root is under the present KMS secret; keys.previous_secret_file may go when every process has restarted"
+                "the root is under the present KMS secret; keys.previous_secret_file and keys.previous_kms may go when every process has restarted"
             } else {
                 "the root was under the present KMS secret already"
             };
