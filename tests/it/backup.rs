@@ -1,6 +1,7 @@
 //! Promise: what was backed up is there again after a restore, with nothing half done, nothing sent twice and nobody who was forgotten;
 //! and nobody but the holders of the recipients' keys reads a word of it.
 
+mod buckets;
 mod damaged;
 mod drills;
 mod forgetting;
