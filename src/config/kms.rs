@@ -7,8 +7,8 @@ use std::str::FromStr;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::kms_aws::{Aws, AwsConfig};
 use super::key_file::{KeyFileError, decode, read_key_file};
+use super::kms_aws::{Aws, AwsConfig};
 use super::meta::GraphUrl;
 use super::reader::{Reader, read_secret_file};
 use crate::secret::KmsToken;

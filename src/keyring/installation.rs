@@ -164,12 +164,7 @@ impl Top {
 
     /// The root share, by whichever secret wraps it.
     pub(super) async fn share(&self, row: &InstallationRow) -> Result<KeyBytes, KeyringError> {
-        let share = match (self.kms.unwrap(row.installation_id, &row.root_share).await, &self.previous) {
-            // A KMS elsewhere may say of another's ciphertext that we may not use its key.
-            (Err(KmsError::Refused | KmsError::Denied), Some(previous)) => previous.unwrap(row.installation_id, &row.root_share).await,
-            (result, _) => result,
-        };
-        Ok(share?)
+        Ok(self.unwrap(row.installation_id, &row.root_share).await?.0)
     }
 
     async fn open_row(&self, row: &InstallationRow) -> Result<Root, KeyringError> {

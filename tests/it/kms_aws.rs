@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};
 use rustix::fs::{Mode, chmod};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use waxseal::clock::{Clock, ManualClock, SystemClock};
 
+use crate::amazon::{AccessKey, Moto};
 use crate::support::app::variables;
 use crate::support::estate::{Estate, Folder};
-use crate::support::moto::{AccessKey, Moto};
 use crate::support::process::waxseal;
 use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database, webhook};
@@ -37,10 +38,7 @@ fn settings(moto: &Moto, key: &str) -> Variables {
 
 /// Says who asks in our own settings.
 fn configured(who: &AccessKey) -> Variables {
-    owned(&[
-        ("WAXSEAL_KEYS__AWS_ACCESS_KEY_ID", &who.id),
-        ("WAXSEAL_KEYS__AWS_SECRET_ACCESS_KEY", &who.secret),
-    ])
+    owned(&[("WAXSEAL_KEYS__AWS_ACCESS_KEY_ID", &who.id), ("WAXSEAL_KEYS__AWS_SECRET_ACCESS_KEY", &who.secret)])
 }
 
 /// Says it where AWS's own programs look.
@@ -125,7 +123,10 @@ async fn bodies(estate: &Estate) -> String {
 async fn restarted(estate: &mut Estate, environment: Variables) {
     estate.environment = environment;
     estate.environment.retain(|(name, _)| !name.ends_with("_LISTEN"));
-    estate.kill_and_restart().await;
+    // Told to stop, it is waited for by nobody.
+    estate.gateway.signal(Signal::TERM);
+    estate.gateway.ended().await;
+    estate.gateway = estate.in_its_place().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +148,7 @@ async fn an_installation_moves_from_a_secret_on_the_machine_into_aws_kms_and_bac
     refused(&[before.clone(), at_aws.clone()], "the KMS refuses").await;
     let both = owned(&[("WAXSEAL_KEYS__PREVIOUS_SECRET_FILE", &old.display().to_string())]);
     let moving = [before.clone(), at_aws.clone(), both];
-    assert!(said(&["keys", "status"], &moving).await.0);
+    restarted(&mut estate, moving.concat()).await;
     let (is_ok, text) = said(&["keys", "rewrap"], &moving).await;
     assert!(is_ok && text.contains("may go"), "{text}");
     refused(&[before.clone()], "the KMS refuses the key share").await;
@@ -161,6 +162,7 @@ async fn an_installation_moves_from_a_secret_on_the_machine_into_aws_kms_and_bac
     refused(&[before.clone(), at_aws.clone(), liar], "the KMS refuses us").await;
 
     let back = [before.clone(), at_aws[2..].to_vec(), owned(&[("WAXSEAL_KEYS__PREVIOUS_KMS", "aws")])];
+    restarted(&mut estate, back.concat()).await;
     assert!(said(&["keys", "rewrap"], &back).await.1.contains("may go"));
     assert!(said(&["keys", "rewrap"], &back).await.1.contains("already"));
     refused(&[before.clone(), at_aws], "the KMS refuses").await;

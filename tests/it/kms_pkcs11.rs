@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::json;
 use waxseal::crypto::random;
 
@@ -90,7 +91,8 @@ async fn a_key_in_a_token_opens_what_is_stored_and_nothing_does_without_it() {
     let told = events().await;
     assert!(told.contains("im Tresor"), "{told}");
 
-    let with = |name: &str, value: &str| [estate.environment.clone(), vec![(name.to_owned(), value.to_owned())]].concat();
+    let with =
+        |name: &str, value: &str| [estate.environment.clone(), vec![(name.to_owned(), value.to_owned())]].concat();
     let said = async |words: &[&str], environment: &[(String, String)]| {
         let done = waxseal(words, environment).output().await.unwrap();
         (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
@@ -116,6 +118,8 @@ async fn a_key_in_a_token_opens_what_is_stored_and_nothing_does_without_it() {
         vec![("WAXSEAL_KEYS__PREVIOUS_KMS".to_owned(), "pkcs11".to_owned())],
     ]
     .concat();
+    estate.gateway.signal(Signal::TERM);
+    estate.gateway.ended().await;
     let (is_ok, text) = said(&["keys", "rewrap"], &away).await;
     assert!(is_ok && text.contains("may go"), "{text}");
     assert!(!said(&["keys", "status"], &estate.environment).await.0, "the token opens nothing any more");

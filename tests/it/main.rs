@@ -16,6 +16,7 @@ mod support;
 
 mod access;
 mod alarms;
+mod amazon;
 mod audit;
 mod authorisation;
 mod backup;
@@ -40,6 +41,7 @@ mod handing_over;
 mod idempotency;
 mod identity;
 mod key_epoch;
+mod key_readers;
 mod keys;
 mod kms;
 mod kms_aws;

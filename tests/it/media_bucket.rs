@@ -9,8 +9,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use waxseal::clock::{Clock, ManualClock, SystemClock};
 
+use crate::amazon::bucket::{Bucket, NAME};
 use crate::media::meta::{Answer, FakeMeta};
-use crate::support::bucket::{Bucket, NAME};
 use crate::support::sweep::{self, Needle};
 use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database};

@@ -9,19 +9,20 @@ use waxseal::cli::postgres::PrivatePostgres;
 use waxseal::clock::SystemClock;
 
 use super::{SECRET, Safe, environment};
-use crate::support::bucket::Bucket;
+use crate::amazon::bucket::Bucket;
 use crate::support::{TestApp, database};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_in_a_bucket_are_backed_up_and_put_back_into_another_place_of_it() {
     let (safe, bucket) = (Safe::new("backup-bucket"), Bucket::start().await);
     let (first, second) = (bucket.settings("files"), bucket.settings("restored"));
-    let [first, second] =
-        [&first, &second].map(|all| all.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>());
+    let [first, second] = [&first, &second]
+        .map(|all| all.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>());
     let app = TestApp::spawn_with(Arc::new(SystemClock), &first).await;
     // Several pieces of what a restore hands on, and more than one part of an upload.
     let file = SECRET.repeat(120_000);
-    let order = json!({ "type": "document", "mime_type": "text/plain", "media_base64": BASE64.encode(file.as_bytes()) });
+    let order =
+        json!({ "type": "document", "mime_type": "text/plain", "media_base64": BASE64.encode(file.as_bytes()) });
     app.control(Method::POST, "inbound", order).await;
     database::until(&app.database, "SELECT count(*) FROM media WHERE state = 'stored'", 1).await;
     let (folder, key) = safe.back_up(&environment(&app.database, &first), &[]).await;

@@ -1,7 +1,6 @@
 //! What every test stands on.
 
 pub mod app;
-pub mod bucket;
 pub mod certificates;
 pub mod child;
 pub mod database;
@@ -10,7 +9,6 @@ pub mod estate;
 pub mod events;
 pub mod folder;
 pub mod load;
-pub mod moto;
 pub mod process;
 pub mod receiver;
 pub mod sweep;

@@ -1,14 +1,16 @@
 //! A stand-in for Amazon Web Services, of other people and as they publish it: moto. It checks the signature and the policy of each
 //! request once it is told to.
 
+pub mod bucket;
+
 use std::process::Stdio;
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use super::process::free_port;
-use super::wait::{PATIENCE, until};
+use crate::support::process::free_port;
+use crate::support::wait::{PATIENCE, until};
 
 pub const REGION: &str = "eu-central-1";
 const USER: &str = "waxseal";

@@ -2,7 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 
-use super::moto::{AccessKey, Moto, REGION};
+use super::{AccessKey, Moto, REGION};
 
 pub const NAME: &str = "waxseal-files";
 
