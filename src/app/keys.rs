@@ -16,7 +16,7 @@ use crate::store::Store;
 /// Opens the key tree, or founds one.
 pub(super) async fn open(store: &Store, config: &Config, clock: &SharedClock) -> anyhow::Result<Keyring> {
     let keys = &config.keys;
-    let previous = keys.previous.as_ref().map(kms).transpose();
+    let previous = keys.previous.as_deref().map(kms).transpose();
     let top = Top {
         kms: kms(&keys.kms)?,
         previous: previous.context("the KMS of before (keys.previous_…) cannot be used")?,

@@ -16,7 +16,7 @@ pub struct KeysConfig {
     /// Where the secret at the top of the tree comes from.
     pub kms: KmsSource,
     /// Where the secret came from that wrapped the root share before this one.
-    pub previous: Option<KmsSource>,
+    pub previous: Option<Box<KmsSource>>,
     /// The places of the epoch cell, overwritten at each step. They may not exist yet; none: no cell.
     pub cell_files: Vec<PathBuf>,
     /// How many of them give the cell.
@@ -47,7 +47,7 @@ impl KeysConfig {
         let config = Self {
             url,
             kms,
-            previous,
+            previous: previous.map(Box::new),
             cell_files,
             cell_needed,
             cell_is_foreign: false,

@@ -99,7 +99,7 @@ fn a_key_at_aws_has_its_region_in_its_arn_and_may_be_the_one_of_before() {
 
     let back = [("WAXSEAL_KEYS__PREVIOUS_KMS", "aws"), ("WAXSEAL_KEYS__AWS_KEY", arn)];
     let config = Config::load(None, env(&back)).unwrap();
-    assert!(matches!(config.keys.previous, Some(KmsSource::Aws(_))), "{config:?}");
+    assert!(matches!(config.keys.previous.as_deref(), Some(KmsSource::Aws(_))), "{config:?}");
     assert_eq!(faults(&[("WAXSEAL_KEYS__PREVIOUS_KMS", "aws")]), ["keys.aws_key", "keys.aws_region"]);
     let twice = [back[0], back[1], ("WAXSEAL_KEYS__PREVIOUS_SECRET_FILE", "/run/secrets/old")];
     assert_eq!(faults(&twice), ["keys.previous_kms"]);

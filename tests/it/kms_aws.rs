@@ -151,7 +151,7 @@ async fn an_installation_moves_from_a_secret_on_the_machine_into_aws_kms_and_bac
     restarted(&mut estate, moving.concat()).await;
     let (is_ok, text) = said(&["keys", "rewrap"], &moving).await;
     assert!(is_ok && text.contains("may go"), "{text}");
-    refused(&[before.clone()], "the KMS refuses the key share").await;
+    refused(std::slice::from_ref(&before), "the KMS refuses the key share").await;
 
     restarted(&mut estate, [before.clone(), at_aws.clone()].concat()).await;
     let told = bodies(&estate).await;
