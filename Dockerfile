@@ -3,7 +3,7 @@
 FROM rust:1-bookworm AS build
 ENV SQLX_OFFLINE=true CARGO_TERM_COLOR=never
 # The brokers that endpoints may be (docs/brokers.md); `kafka` is left out.
-ARG FEATURES=nats,amqp,s3
+ARG FEATURES=nats,amqp,s3,kms-aws
 WORKDIR /build
 
 # Dependencies first, with empty sources: this layer is made anew only when Cargo.toml or Cargo.lock changes.

@@ -26,6 +26,7 @@ test: ensure ## Run all tests, documentation included, against a throw-away Post
 	@scripts/ensure-sdk.sh
 	@scripts/ensure-brokers.sh
 	@scripts/ensure-age.sh
+	@scripts/ensure-softhsm.sh
 	$(call say,building)
 	@cargo build --all-features
 	$(call say,testing against a throw-away Postgres)

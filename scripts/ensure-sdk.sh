@@ -8,7 +8,7 @@ target=${CARGO_TARGET_DIR:-target}
 
 wanted=tests/sdk/requirements.txt
 venv=$target/sdk-venv
-if ! cmp -s "$wanted" "$venv/installed.txt" || ! "$venv/bin/python" -c 'import pywa, aics_witness' 2>/dev/null; then
+if ! cmp -s "$wanted" "$venv/installed.txt" || ! "$venv/bin/python" -c 'import pywa, aics_witness, moto' 2>/dev/null; then
     scripts/ensure-python.sh
     echo "installing the programs of other people that the tests drive: Python"
     rm -rf "$venv"

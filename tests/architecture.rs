@@ -40,7 +40,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("async_nats::", &["egress"]),
     ("lapin::", &["egress"]),
     ("krafka::", &["egress"]),
-    ("object_store::", &["media"]),
+    ("object_store::", &["media", "kms"]),
     ("std::env", &["config", "main", "cli"]),
 ];
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::clock::SharedClock;
-use crate::config::{Config, KmsSource, LocalSecret, OpenBaoConfig, read_key_file};
+#[cfg(feature = "kms-aws")]
+use crate::config::AwsConfig;
+use crate::config::{Config, KmsSource, LocalSecret, OpenBaoConfig};
 use crate::crypto::kms::{Kms, LocalKms};
 use crate::keyring::{CacheLimits, Cell, Keyring, Top};
 use crate::kms::openbao::{OpenBao, OpenBaoSettings};
@@ -14,13 +16,10 @@ use crate::store::Store;
 /// Opens the key tree, or founds one.
 pub(super) async fn open(store: &Store, config: &Config, clock: &SharedClock) -> anyhow::Result<Keyring> {
     let keys = &config.keys;
-    let previous = match &keys.previous {
-        Some(path) => Some(read_key_file(path).context("keys.previous_secret_file cannot be used")?),
-        None => None,
-    };
+    let previous = keys.previous.as_deref().map(kms).transpose();
     let top = Top {
         kms: kms(&keys.kms)?,
-        previous: previous.map(|secret| Arc::new(LocalKms::new("file", &secret)) as Arc<dyn Kms>),
+        previous: previous.context("the KMS of before (keys.previous_…) cannot be used")?,
         cell: Cell::new(keys.cell_files.clone(), keys.cell_needed).of_another(keys.cell_is_foreign),
     };
     if keys.cell_files.len() == 1 {
@@ -41,6 +40,14 @@ fn kms(source: &KmsSource) -> anyhow::Result<Arc<dyn Kms>> {
             Arc::new(LocalKms::new(name, &secret))
         }
         KmsSource::OpenBao(settings) => Arc::new(OpenBao::new(openbao(settings)?)?),
+        #[cfg(feature = "kms-aws")]
+        KmsSource::Aws(settings) => {
+            use crate::kms::aws::{AwsKms, AwsKmsSettings};
+            let AwsConfig { url, region, key, credentials } = settings.clone();
+            Arc::new(AwsKms::new(AwsKmsSettings { url, region, key, credentials })?)
+        }
+        #[cfg(not(feature = "kms-aws"))]
+        KmsSource::Aws(_) => anyhow::bail!("keys.kms = \"aws\" needs a build with the feature kms-aws"),
         #[cfg(feature = "kms-pkcs11")]
         KmsSource::Pkcs11(settings) => {
             use crate::kms::pkcs11::{Pkcs11Kms, Pkcs11Settings};

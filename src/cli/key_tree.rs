@@ -1,8 +1,9 @@
 //! `waxseal keys`: the key tree. Shows ids of nothing and keys of nobody.
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Subcommand, ValueEnum};
 use time::OffsetDateTime;
 
@@ -13,7 +14,8 @@ use crate::app::Base;
 use crate::audit::{Act, Action, Actor, Object};
 use crate::config::Config;
 use crate::ids::TenantId;
-use crate::keyring::EpochStep;
+use crate::keyring::{EpochStep, Rewrap};
+use crate::store::key_readers::Reader;
 
 const TENANT: TenantId = TenantId::DEFAULT;
 
@@ -29,8 +31,12 @@ pub(super) enum KeyTreeVerb {
         /// Which level, with those above it.
         level: Level,
     },
-    /// Wrap the root under the KMS secret of the configuration, once it is no longer the one of `keys.previous_secret_file`.
-    Rewrap,
+    /// Wrap the root under the KMS of the configuration, where it is still under the one of `keys.previous_secret_file` or `keys.previous_kms`.
+    Rewrap {
+        /// Seconds to wait for processes that cannot read it there yet. Nothing is changed before they can.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(..=3600))]
+        wait: u16,
+    },
 }
 
 /// A level of the tree.
@@ -64,18 +70,48 @@ pub(super) async fn run(config: &Config, verb: KeyTreeVerb, out: &mut (dyn Write
             note(&base, Action::KeysRotated, &[level.word()]).await?;
             rotate(&base, level, out).await?;
         }
-        KeyTreeVerb::Rewrap => {
+        KeyTreeVerb::Rewrap { wait } => {
             note(&base, Action::KeysRewrapped, &[]).await?;
-            let is_done = base.keyring.rewrap_share().await.context(refused)?;
-            let words = if is_done {
-                "the root is under the present KMS secret; keys.previous_secret_file may go when every process has restarted"
-            } else {
-                "the root was under the present KMS secret already"
+            let words = match rewrap(&base, wait, out).await? {
+                Rewrap::Already => "the root was under the present KMS secret already",
+                _ => {
+                    "the root is under the present KMS secret; keys.previous_secret_file and keys.previous_kms may go when every process has restarted"
+                }
             };
             writeln!(out, "{words}")?;
         }
     }
     Ok(base.audit.note_key_steps().await?)
+}
+
+/// Processes look every few seconds whether something is proposed.
+const LOOK: Duration = Duration::from_secs(1);
+
+async fn rewrap(base: &Base, wait: u16, out: &mut (dyn Write + Send)) -> anyhow::Result<Rewrap> {
+    let (until, mut told) = (Instant::now() + Duration::from_secs(wait.into()), Vec::new());
+    loop {
+        let waits = match base.keyring.rewrap_share().await {
+            Ok(Rewrap::Waits(waits)) => waits,
+            Err(error) if error.is_retryable() && Instant::now() < until => {
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+            result => return result.context("nothing was changed; try again when what it names is mended"),
+        };
+        let names = |one: &Reader| format!("{}, running since {}", one.worker, shown(one.started_at));
+        let names = waits.iter().map(names).collect::<Vec<_>>().join("; ");
+        ensure!(
+            Instant::now() < until,
+            "nothing was changed: it cannot be read there yet by {names}. Restart it with both, the present KMS and \
+             keys.previous_…; the same call goes on"
+        );
+        if waits != told {
+            writeln!(out, "waiting for {names}")?;
+            out.flush()?;
+            told = waits;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn note(base: &Base, action: Action, words: &[&str]) -> anyhow::Result<()> {
@@ -142,6 +178,9 @@ async fn status(base: &Base, config: &Config, out: &mut (dyn Write + Send)) -> a
         let due = since + config.keys.epoch_step;
         let when = if due <= now { "now".to_owned() } else { shown(due) };
         writeln!(out, "what was forgotten since {} waits for a step, due {when} (`waxseal keys step`)", shown(since))?;
+    }
+    if store.shares().await?.is_some_and(|(_, next)| next.is_some()) {
+        writeln!(out, "the root is on its way under another KMS (`waxseal keys rewrap`)")?;
     }
     let cell = base.keyring.cell();
     if cell.places.is_empty() {

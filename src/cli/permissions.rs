@@ -44,7 +44,7 @@ const fn needed(verb: &Verb) -> Option<Permission> {
         ) => Permission::ChannelsManage,
         Verb::Channel(ChannelVerb::Pin { .. } | ChannelVerb::Register { .. }) => Permission::NumbersManage,
         // Whoever holds a backup and an identity holds all that there is.
-        Verb::Keys(KeyTreeVerb::Step | KeyTreeVerb::Rotate { .. } | KeyTreeVerb::Rewrap)
+        Verb::Keys(KeyTreeVerb::Step | KeyTreeVerb::Rotate { .. } | KeyTreeVerb::Rewrap { .. })
         | Verb::Backup(_)
         | Verb::Restore(_) => Permission::KeyTreeManage,
         Verb::Media(MediaVerb::List(_) | MediaVerb::Show { .. } | MediaVerb::Get(_) | MediaVerb::Link { .. }) => {

@@ -185,6 +185,7 @@ fn transfers(config: &Config, snapshot: &Snapshot) -> Section {
     let kms = match &config.keys.kms {
         KmsSource::Local(_) => "on this machine".to_owned(),
         KmsSource::OpenBao(bao) => format!("{}; it sees a wrapped key, no data", host(&bao.url)),
+        KmsSource::Aws(aws) => format!("AWS KMS, region {}; it sees a wrapped key, no data", aws.region),
         KmsSource::Pkcs11(_) => "a hardware token".to_owned(),
     };
     let files = match (&config.media.place, &config.media.s3_endpoint) {

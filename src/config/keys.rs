@@ -15,8 +15,8 @@ pub struct KeysConfig {
     pub url: Option<Dsn>,
     /// Where the secret at the top of the tree comes from.
     pub kms: KmsSource,
-    /// The secret that wrapped the root share before this one.
-    pub previous: Option<PathBuf>,
+    /// Where the secret came from that wrapped the root share before this one.
+    pub previous: Option<Box<KmsSource>>,
     /// The places of the epoch cell, overwritten at each step. They may not exist yet; none: no cell.
     pub cell_files: Vec<PathBuf>,
     /// How many of them give the cell.
@@ -35,8 +35,7 @@ impl KeysConfig {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
         let before = reader.faults.len();
         let url = reader.secret("keys.url").and_then(|text| dsn(reader, "keys.url", text));
-        let kms = super::kms::source(reader);
-        let previous = reader.path("keys.previous_secret_file");
+        let kms = super::kms::sources(reader);
         let cell = cell(reader);
         let epoch_step = reader.number("keys.epoch_step_hours", 1..=720).map(Duration::from_hours);
         let cache_ttl = reader.seconds("keys.cache_ttl_seconds", 1..=86_400);
@@ -44,10 +43,11 @@ impl KeysConfig {
         // An optional key that is faulty reads like one that is absent.
         let sound = reader.faults.len() == before;
         let (cell_files, cell_needed) = cell?;
+        let (kms, previous) = kms?;
         let config = Self {
             url,
-            kms: kms?,
-            previous,
+            kms,
+            previous: previous.map(Box::new),
             cell_files,
             cell_needed,
             cell_is_foreign: false,

@@ -8,6 +8,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::key_file::{KeyFileError, decode, read_key_file};
+use super::kms_aws::{Aws, AwsConfig};
 use super::meta::GraphUrl;
 use super::reader::{Reader, read_secret_file};
 use crate::secret::KmsToken;
@@ -19,6 +20,8 @@ pub enum KmsSource {
     Local(LocalSecret),
     /// The transit engine of an OpenBao or Vault.
     OpenBao(OpenBaoConfig),
+    /// AWS KMS.
+    Aws(AwsConfig),
     /// A hardware security module.
     Pkcs11(Pkcs11Config),
 }
@@ -88,12 +91,28 @@ pub struct Pkcs11Config {
     pub pin: KmsToken,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     File,
     Env,
     OpenBao,
+    Aws,
     Pkcs11,
+}
+
+/// A kind of KMS that is not on this machine, or none.
+struct Before(Option<Kind>);
+
+impl FromStr for Before {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.parse() {
+            _ if text.is_empty() => Ok(Self(None)),
+            Ok(Kind::File | Kind::Env) | Err(()) => Err(()),
+            Ok(kind) => Ok(Self(Some(kind))),
+        }
+    }
 }
 
 impl FromStr for Kind {
@@ -104,27 +123,46 @@ impl FromStr for Kind {
             "file" => Ok(Self::File),
             "env" => Ok(Self::Env),
             "openbao" => Ok(Self::OpenBao),
+            "aws" => Ok(Self::Aws),
             "pkcs11" => Ok(Self::Pkcs11),
             _ => Err(()),
         }
     }
 }
 
-/// Every key is read whatever the kind, so that the unknown-key check and the printed configuration know them.
-pub(super) fn source(reader: &mut Reader) -> Option<KmsSource> {
-    let kind = reader.parsed("keys.kms", "\"file\", \"env\", \"openbao\" or \"pkcs11\"");
+/// Where the secret comes from, and where the one of before came from. Every key is read whatever the kind, so that the unknown-key check
+/// and the printed configuration know them.
+pub(super) fn sources(reader: &mut Reader) -> Option<(KmsSource, Option<KmsSource>)> {
+    let kind = reader.parsed("keys.kms", "\"file\", \"env\", \"openbao\", \"aws\" or \"pkcs11\"");
     let (text, path) = (reader.shown_secret("keys.secret"), reader.path("keys.secret_file"));
     let remote = Remote::read(reader);
-    match kind? {
+    let before: Option<Before> = reader.parsed("keys.previous_kms", "empty, \"openbao\", \"aws\" or \"pkcs11\"");
+    let before_path = reader.path("keys.previous_secret_file");
+    let (kind, before) = (kind?, before?.0);
+    let source = match kind {
         Kind::File => file(reader, text.as_deref(), path),
         Kind::Env => env(reader, text.as_deref(), path),
-        remote_kind if text.is_some() || path.is_some() => {
-            let key = if text.is_some() { "keys.secret" } else { "keys.secret_file" };
-            reader.fault(key, "is used with keys.kms = \"file\" or \"env\" alone");
-            remote.chosen(reader, remote_kind)
+        Kind::OpenBao | Kind::Aws | Kind::Pkcs11 => {
+            if text.is_some() || path.is_some() {
+                let key = if text.is_some() { "keys.secret" } else { "keys.secret_file" };
+                reader.fault(key, "is used with keys.kms = \"file\" or \"env\" alone");
+            }
+            remote.chosen(reader, kind)
         }
-        remote_kind => remote.chosen(reader, remote_kind),
-    }
+    };
+    let previous = match (before, before_path) {
+        (Some(_), Some(_)) => {
+            reader.fault("keys.previous_kms", "is set, and so is keys.previous_secret_file; keep one");
+            return None;
+        }
+        (Some(before), None) if before == kind => {
+            reader.fault("keys.previous_kms", "is the same as keys.kms");
+            return None;
+        }
+        (Some(before), None) => Some(remote.chosen(reader, before)?),
+        (None, path) => path.map(|path| KmsSource::Local(LocalSecret::File { path })),
+    };
+    Some((source?, previous))
 }
 
 fn file(reader: &mut Reader, text: Option<&str>, path: Option<PathBuf>) -> Option<KmsSource> {
@@ -159,8 +197,12 @@ fn decoded(reader: &mut Reader, key: &str, text: &str) -> Option<KmsSource> {
     Some(KmsSource::Local(LocalSecret::Env { secret: KmsSecret(secret) }))
 }
 
+/// What addresses of providers may be.
+pub(super) const ADDRESS: &str =
+    "an https URL without user, query or fragment (http is for loopback, private addresses and names without a dot)";
+
 /// An address, or none.
-struct Address(Option<Url>);
+pub(super) struct Address(pub(super) Option<Url>);
 
 impl FromStr for Address {
     type Err = ();
@@ -175,6 +217,7 @@ impl FromStr for Address {
 
 /// What is written of providers that are not on this machine.
 struct Remote {
+    aws: Aws,
     openbao: Option<(Option<Url>, String, String, String)>,
     openbao_token: Option<KmsToken>,
     openbao_authorities: Option<PathBuf>,
@@ -185,15 +228,13 @@ struct Remote {
 
 impl Remote {
     fn read(reader: &mut Reader) -> Self {
-        let url: Option<Address> = reader.parsed(
-            "keys.openbao_url",
-            "an https URL without user, query or fragment (http is for loopback, private addresses and names without a dot)",
-        );
+        let url: Option<Address> = reader.parsed("keys.openbao_url", ADDRESS);
         let mut word = |key: &str| reader.parsed::<String>(key, "a name");
         let (mount, key, namespace) =
             (word("keys.openbao_mount"), word("keys.openbao_key"), word("keys.openbao_namespace"));
         let (token_label, key_label) = (word("keys.pkcs11_token"), word("keys.pkcs11_key"));
         Self {
+            aws: Aws::read(reader),
             openbao: url.map(|url| url.0).zip(mount).zip(key).zip(namespace).map(|(((a, b), c), d)| (a, b, c, d)),
             openbao_token: reader.secret("keys.openbao_token").map(KmsToken::new),
             openbao_authorities: reader.path("keys.openbao_ca_file"),
@@ -203,33 +244,37 @@ impl Remote {
         }
     }
 
-    fn chosen(self, reader: &mut Reader, kind: Kind) -> Option<KmsSource> {
-        let mut missing = |key: &str, purpose: &str| reader.fault(key, format!("required: {purpose}"));
+    fn chosen(&self, reader: &mut Reader, kind: Kind) -> Option<KmsSource> {
         match kind {
-            Kind::OpenBao => {
-                let (url, mount, key, namespace) = self.openbao?;
-                if url.is_none() {
-                    missing("keys.openbao_url", "where OpenBao or Vault answers");
-                }
-                if self.openbao_token.is_none() {
-                    missing("keys.openbao_token", "a token that may encrypt and decrypt (or keys.openbao_token_file)");
-                }
-                let (url, token) = url.zip(self.openbao_token)?;
-                let authorities = self.openbao_authorities;
-                Some(KmsSource::OpenBao(OpenBaoConfig { url, mount, key, namespace, token, authorities }))
-            }
-            Kind::Pkcs11 => {
-                let (token, key) = self.pkcs11?;
-                if self.pkcs11_module.is_none() {
-                    missing("keys.pkcs11_module", "the module's library");
-                }
-                if self.pkcs11_pin.is_none() {
-                    missing("keys.pkcs11_pin", "the PIN of the token's user (or keys.pkcs11_pin_file)");
-                }
-                let (module, pin) = self.pkcs11_module.zip(self.pkcs11_pin)?;
-                Some(KmsSource::Pkcs11(Pkcs11Config { module, token, key, pin }))
-            }
+            Kind::OpenBao => self.openbao(reader).map(KmsSource::OpenBao),
+            Kind::Aws => self.aws.chosen(reader).map(KmsSource::Aws),
+            Kind::Pkcs11 => self.pkcs11(reader).map(KmsSource::Pkcs11),
             Kind::File | Kind::Env => None,
         }
+    }
+
+    fn openbao(&self, reader: &mut Reader) -> Option<OpenBaoConfig> {
+        let (url, mount, key, namespace) = self.openbao.clone()?;
+        if url.is_none() {
+            reader.fault("keys.openbao_url", "required: where OpenBao or Vault answers");
+        }
+        if self.openbao_token.is_none() {
+            let needed = "required: a token that may encrypt and decrypt (or keys.openbao_token_file)";
+            reader.fault("keys.openbao_token", needed);
+        }
+        let (url, token) = url.zip(self.openbao_token.clone())?;
+        Some(OpenBaoConfig { url, mount, key, namespace, token, authorities: self.openbao_authorities.clone() })
+    }
+
+    fn pkcs11(&self, reader: &mut Reader) -> Option<Pkcs11Config> {
+        let (token, key) = self.pkcs11.clone()?;
+        if self.pkcs11_module.is_none() {
+            reader.fault("keys.pkcs11_module", "required: the module's library");
+        }
+        if self.pkcs11_pin.is_none() {
+            reader.fault("keys.pkcs11_pin", "required: the PIN of the token's user (or keys.pkcs11_pin_file)");
+        }
+        let (module, pin) = self.pkcs11_module.clone().zip(self.pkcs11_pin.clone())?;
+        Some(Pkcs11Config { module, token, key, pin })
     }
 }

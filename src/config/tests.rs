@@ -83,6 +83,29 @@ fn a_kms_elsewhere_tells_what_it_lacks() {
 }
 
 #[test]
+fn a_key_at_aws_has_its_region_in_its_arn_and_may_be_the_one_of_before() {
+    let arn = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let aws = [("WAXSEAL_KEYS__KMS", "aws"), ("WAXSEAL_KEYS__SECRET", ""), ("WAXSEAL_KEYS__AWS_KEY", arn)];
+    let config = Config::load(None, env(&aws)).unwrap();
+    let KmsSource::Aws(told) = &config.keys.kms else { panic!("{config:?}") };
+    assert_eq!((told.region.as_str(), told.url.host_str()), ("eu-central-1", Some("kms.eu-central-1.amazonaws.com")));
+    assert!(told.credentials.is_none() && config.keys.previous.is_none());
+    let with = |more: &[(&'static str, &'static str)]| faults(&[&aws[..], more].concat());
+    assert_eq!(with(&[("WAXSEAL_KEYS__AWS_KEY", "alias/waxseal")]), ["keys.aws_region"]);
+    assert_eq!(with(&[("WAXSEAL_KEYS__AWS_ENDPOINT", "http://kms.example.com")]), ["keys.aws_endpoint"]);
+    assert_eq!(with(&[("WAXSEAL_KEYS__AWS_ACCESS_KEY_ID", "AKIA4711")]), ["keys.aws_secret_access_key"]);
+    assert_eq!(with(&[("WAXSEAL_KEYS__PREVIOUS_KMS", "aws")]), ["keys.previous_kms"]);
+    assert_eq!(with(&[("WAXSEAL_KEYS__PREVIOUS_KMS", "env")]), ["keys.previous_kms"]);
+
+    let back = [("WAXSEAL_KEYS__PREVIOUS_KMS", "aws"), ("WAXSEAL_KEYS__AWS_KEY", arn)];
+    let config = Config::load(None, env(&back)).unwrap();
+    assert!(matches!(config.keys.previous.as_deref(), Some(KmsSource::Aws(_))), "{config:?}");
+    assert_eq!(faults(&[("WAXSEAL_KEYS__PREVIOUS_KMS", "aws")]), ["keys.aws_key", "keys.aws_region"]);
+    let twice = [back[0], back[1], ("WAXSEAL_KEYS__PREVIOUS_SECRET_FILE", "/run/secrets/old")];
+    assert_eq!(faults(&twice), ["keys.previous_kms"]);
+}
+
+#[test]
 fn the_least_configuration_is_a_database_and_a_key() {
     let config = Config::load(None, env(&[])).unwrap();
     assert_eq!(config.server.public_listen.port(), 8080);

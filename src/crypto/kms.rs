@@ -20,6 +20,11 @@ pub enum KmsError {
     /// It answers, and these bytes are not its own: another installation's, or changed.
     #[error("the KMS refuses the key share: it belongs to another installation or was changed")]
     Refused,
+    /// It answers, and does nothing for us. To be mended where its rules are made.
+    #[error(
+        "the KMS refuses us: what we identify ourselves by is not good for the key, or the key was disabled or deleted"
+    )]
+    Denied,
     /// It does not answer. Worth another try.
     #[error("the KMS does not answer")]
     Unavailable,

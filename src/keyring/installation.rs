@@ -83,7 +83,7 @@ impl KeyringError {
         match self {
             Self::Kms(KmsError::Unavailable) | Self::TooFewPlaces { .. } | Self::TooFewWritten { .. } => true,
             Self::Store(error) => error.is_retryable(),
-            Self::Kms(KmsError::Refused)
+            Self::Kms(KmsError::Refused | KmsError::Denied)
             | Self::OtherCell
             | Self::NoPlace { .. }
             | Self::OldTables { .. }
@@ -99,7 +99,7 @@ impl KeyringError {
 pub struct Top {
     /// Wraps the root share.
     pub kms: Arc<dyn Kms>,
-    /// Wrapped it before: tried where the first refuses.
+    /// Wrapped it before: tried where the first refuses, and as long as it opens something.
     pub previous: Option<Arc<dyn Kms>>,
     /// The epoch cell.
     pub cell: Cell,
@@ -164,11 +164,7 @@ impl Top {
 
     /// The root share, by whichever secret wraps it.
     pub(super) async fn share(&self, row: &InstallationRow) -> Result<KeyBytes, KeyringError> {
-        let share = match (self.kms.unwrap(row.installation_id, &row.root_share).await, &self.previous) {
-            (Err(KmsError::Refused), Some(previous)) => previous.unwrap(row.installation_id, &row.root_share).await,
-            (result, _) => result,
-        };
-        Ok(share?)
+        Ok(self.unwrap(row.installation_id, &row.root_share).await?.0)
     }
 
     async fn open_row(&self, row: &InstallationRow) -> Result<Root, KeyringError> {

@@ -11,6 +11,7 @@ mod installation;
 mod kms_watch;
 mod notices;
 pub mod places;
+mod readable;
 mod rotate;
 mod step;
 mod tenant;
@@ -20,6 +21,7 @@ pub use cell::{Cell, CellState};
 pub use deks::{DekName, OwnedDek};
 pub use forget::{Forgotten, KeyCheck};
 pub use installation::{KeyringError, Top};
+pub use readable::Rewrap;
 pub use step::EpochStep;
 pub use tenant::TenantKeys;
 
@@ -73,10 +75,9 @@ impl Inner {
 
 impl Keyring {
     /// Opens the key tree in `store`, or founds one there; where places for a cell are named and there is no cell yet, the epoch is stepped to
-    /// bring it. What a step that was broken off has left is put right.
+    /// bring it, if every process knows some. What a step that was broken off has left is put right.
     pub async fn open(store: Store, top: Top, clock: SharedClock, limits: CacheLimits) -> Result<Self, KeyringError> {
         let root = top.open_or_found(&store, clock.now()).await?;
-        let wants_cell = top.cell.places() > 0 && top.cell.is_ours() && !root.has_cell;
         let kms = kms_watch::KmsWatch::begin(clock.now(), limits.ttl);
         let inner = Inner {
             store,
@@ -89,9 +90,7 @@ impl Keyring {
             kms,
         };
         let keyring = Self { inner: Arc::new(inner) };
-        if wants_cell {
-            keyring.bring_cell().await?;
-        }
+        keyring.bring_cell_when_readable().await?;
         keyring.inspect_cell().await?;
         Ok(keyring)
     }

@@ -91,22 +91,12 @@ impl Keyring {
         Ok(state)
     }
 
-    /// Wraps the root share under the KMS secret of the configuration, when it is still under the one of before. Returns whether it was.
-    pub async fn rewrap_share(&self) -> Result<bool, KeyringError> {
-        let inner = &self.inner;
-        let row = inner.store.find_installation().await?.ok_or(StoreError::Unavailable)?;
-        if inner.top.kms.unwrap(row.installation_id, &row.root_share).await.is_ok() {
-            return Ok(false);
-        }
-        let share = inner.top.share(&row).await?;
-        let wrapped = inner.top.kms.wrap(row.installation_id, &share).await?;
-        Ok(inner.store.rewrap_share(&row.root_share, &wrapped).await?)
-    }
-
     /// Brings the cell into an installation that had none, unless another process does so at this moment.
     pub(super) async fn bring_cell(&self) -> Result<(), KeyringError> {
         let step = self.step_now(Replaced::All).await?;
-        tracing::info!(epoch = step.after, places = step.places.1, "the epoch cell was made");
+        if step.places.1 > 0 {
+            tracing::info!(epoch = step.after, places = step.places.1, "the epoch cell was made");
+        }
         Ok(())
     }
 
@@ -206,14 +196,18 @@ impl Inner {
     /// `None`: the epoch is another than the one in memory.
     async fn step(&self, replaced: Replaced) -> Result<Option<EpochStep>, KeyringError> {
         let (root, share) = (self.root(), random_key());
-        // Outside of the transaction: the KMS may be far away.
-        let under_kms = self.top.kms.wrap(root.installation, &share).await?;
+        // Outside of the transaction: the KMS may be far away. Under the one that wraps it now, which everybody can ask.
+        let before = self.store.find_installation().await?.ok_or(StoreError::Unavailable)?;
+        let (_, keeper) = self.top.unwrap(root.installation, &before.root_share).await?;
+        let under_kms = keeper.wrap(root.installation, &share).await?;
+        // The first cell would shut out who knows no places of it.
+        let with_cell = self.top.cell.places() > 0 && (root.has_cell || self.everybody_reads_cells().await?);
         let Some((mut transaction, row)) = self.store.begin_epoch_step().await? else { return Ok(None) };
-        if row.epoch != root.epoch || row.installation_id != root.installation {
+        if row.epoch != root.epoch || row.installation_id != root.installation || row.root_share != before.root_share {
             return Ok(None);
         }
         let (after, now) = (root.epoch + 1, self.clock.now());
-        let cell = (self.top.cell.places() > 0).then(random_key);
+        let cell = with_cell.then(random_key);
         let new = NewRoot::make(&share, cell.as_ref(), root.installation, after);
         let (mut keys_forgotten, mut tenants) = (0, 0);
         for at in self.store.tenants_at_step(&mut transaction).await? {
@@ -223,7 +217,7 @@ impl Inner {
             self.carry_over(&mut transaction, (&root, &new), &at, is_new.then_some(now)).await?;
         }
         let (mut held, written) = self.write_cell(cell, after).await?;
-        let places = (written, self.top.cell.places());
+        let places = (written, if with_cell { self.top.cell.places() } else { 0 });
         let step = EpochStepRow {
             epoch: after,
             stepped_at: now,

@@ -1,7 +1,12 @@
 //! KMS providers that are reached from this machine: each wraps the root share of the key tree with a secret that never leaves it
 //! (`crypto::kms`). The secret in a file or in the environment needs no provider of its own.
 
+#[cfg(feature = "kms-aws")]
+pub mod aws;
+mod http;
 pub mod openbao;
 #[cfg(feature = "kms-pkcs11")]
 pub mod pkcs11;
 mod sealed_share;
+
+pub use http::BadSettings;

@@ -2,25 +2,20 @@
 //! (OpenBao API, "Transit secrets engine"). The key never leaves it; rotating it there needs nothing here, since a ciphertext names its
 //! version.
 
-use std::time::Duration;
-
 use data_encoding::BASE64;
-use reqwest::{Certificate, Client, StatusCode};
+use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::http::{self, BadSettings};
 use super::sealed_share;
 use crate::crypto::keys::KeyBytes;
 use crate::crypto::kms::{Kms, KmsError, KmsFuture};
 use crate::secret::KmsToken;
 
-/// How long a call may take. It is asked when a process starts and once in a while, never for a message.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// Longer answers are refused; one is below 500 bytes.
-const LONGEST_ANSWER: usize = 64 * 1024;
 /// What a request names its token by.
 const TOKEN: &str = "x-vault-token";
 /// What a request names its namespace by.
@@ -41,14 +36,6 @@ pub struct OpenBaoSettings {
     pub token: KmsToken,
     /// Certificates of authorities that are believed beside the system's, in PEM; empty: none.
     pub authorities: String,
-}
-
-/// Why there is no such provider.
-#[derive(Debug, thiserror::Error)]
-pub enum BadSettings {
-    /// The authorities are no certificates, or the system has none.
-    #[error("the certificates for the KMS cannot be used")]
-    Certificates(#[source] reqwest::Error),
 }
 
 /// The transit engine of an OpenBao or a Vault.
@@ -76,15 +63,7 @@ struct Decrypted {
 impl OpenBao {
     /// A provider. Nothing is asked yet.
     pub fn new(settings: OpenBaoSettings) -> Result<Self, BadSettings> {
-        let authorities =
-            Certificate::from_pem_bundle(settings.authorities.as_bytes()).map_err(BadSettings::Certificates)?;
-        let builder = Client::builder()
-            .user_agent(concat!("waxseal/", env!("CARGO_PKG_VERSION")))
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy();
-        let builder = authorities.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
-        Ok(Self { http: builder.build().map_err(BadSettings::Certificates)?, settings })
+        Ok(Self { http: http::client(&settings.authorities)?, settings })
     }
 
     async fn ask<T: for<'de> Deserialize<'de>>(&self, verb: &str, body: Zeroizing<Vec<u8>>) -> Result<T, KmsError> {
@@ -96,15 +75,9 @@ impl OpenBao {
         if !namespace.is_empty() {
             request = request.header(NAMESPACE, namespace);
         }
-        let mut response = request.send().await.map_err(|_| KmsError::Unavailable)?;
+        let response = request.send().await.map_err(|_| KmsError::Unavailable)?;
         verdict(response.status())?;
-        let mut answer = Zeroizing::new(Vec::new());
-        while let Some(chunk) = response.chunk().await.map_err(|_| KmsError::Unavailable)? {
-            if answer.len() + chunk.len() > LONGEST_ANSWER {
-                return Err(KmsError::Unavailable);
-            }
-            answer.extend_from_slice(&chunk);
-        }
+        let answer = http::body(response).await?;
         serde_json::from_slice::<Answer<T>>(&answer).map(|answer| answer.data).map_err(|_| KmsError::Unavailable)
     }
 
@@ -129,12 +102,13 @@ fn context(installation: Uuid) -> String {
     BASE64.encode(installation.as_bytes())
 }
 
-/// What a status says. Sealed, standing by and overloaded ones may do it later; the others say no.
+/// What a status says. Sealed, standing by and overloaded ones may do it later; the others say no, to what is asked or to who asks.
 fn verdict(status: StatusCode) -> Result<(), KmsError> {
     match status {
         status if status.is_success() => Ok(()),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(KmsError::Unavailable),
-        status if status.is_client_error() && status.as_u16() < 472 => Err(KmsError::Refused),
+        StatusCode::BAD_REQUEST => Err(KmsError::Refused),
+        status if status.is_client_error() && status.as_u16() < 472 => Err(KmsError::Denied),
         _ => Err(KmsError::Unavailable),
     }
 }

@@ -134,7 +134,7 @@ impl Inner {
         // Two of one name would be a coin toss.
         match found.as_slice() {
             [key] => Ok(*key),
-            _ => Err(KmsError::Refused),
+            _ => Err(KmsError::Denied),
         }
     }
 }
@@ -143,7 +143,7 @@ fn parameters<'a>(nonce: &'a mut [u8; NONCE], installation: &'a Uuid) -> Result<
     GcmParams::new(nonce, installation.as_bytes(), TAG_BITS.into()).map_err(|error| verdict(&error))
 }
 
-/// What an error says: the token says no, or it is not there now.
+/// What an error says: the token is not there now, does nothing for us, or says no to the bytes.
 fn verdict(error: &Error) -> KmsError {
     match error {
         Error::Pkcs11(
@@ -159,6 +159,17 @@ fn verdict(error: &Error) -> KmsError {
             | RvError::TokenNotPresent,
             _,
         ) => KmsError::Unavailable,
+        Error::Pkcs11(
+            RvError::PinIncorrect
+            | RvError::PinExpired
+            | RvError::PinLocked
+            | RvError::UserNotLoggedIn
+            | RvError::UserPinNotInitialized
+            | RvError::KeyFunctionNotPermitted
+            | RvError::KeyTypeInconsistent
+            | RvError::MechanismInvalid,
+            _,
+        ) => KmsError::Denied,
         _ => KmsError::Refused,
     }
 }

@@ -185,7 +185,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let (share, check) = root;
         let done = sqlx::query!(
-            "UPDATE waxseal_keys.installation SET epoch = $1, root_share = $2, root_check = $3, stepped_at = $4 WHERE epoch + 1 = $1",
+            "UPDATE waxseal_keys.installation
+             SET epoch = $1, root_share = $2, root_check = $3, stepped_at = $4, next_share = NULL WHERE epoch + 1 = $1",
             step.epoch,
             share,
             check,
@@ -216,13 +217,6 @@ impl Store {
         .execute(&mut **transaction)
         .await?;
         Ok(true)
-    }
-
-    /// Another wrapping of the same root share; false when the root was replaced meanwhile.
-    pub async fn rewrap_share(&self, before: &[u8], share: &[u8]) -> Result<bool, StoreError> {
-        let done =
-            sqlx::query!("UPDATE waxseal_keys.installation SET root_share = $2 WHERE root_share = $1", before, share,);
-        Ok(done.execute(self.key_pool()).await?.rows_affected() == 1)
     }
 
     /// Since when something waits for a step.

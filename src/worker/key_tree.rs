@@ -1,5 +1,6 @@
 //! Looks after the key tree: steps the epoch when something that was forgotten has waited for long enough, and has every step noted in
-//! the audit log; once a minute wipes old keys from memory and looks at the places of the epoch cell.
+//! the audit log; once a minute wipes old keys from memory and looks at the places of the epoch cell; says what this
+//! process can read.
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Worker;
 use crate::ids::TenantId;
+use crate::keyring::KeyringError;
 use crate::telemetry::{self, Trouble};
 
 const LOOK: Duration = Duration::from_secs(5);
@@ -25,7 +27,14 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
         alarms.note_forgotten_keys(TenantId::DEFAULT, worker.keyring.take_forgotten_seen());
         if round.is_multiple_of(CARE_EVERY) {
             worker.keyring.sweep();
-            cell.note(&worker.keyring.inspect_cell().await);
+            let brought = worker.keyring.bring_cell_when_readable().await;
+            cell.note(&match brought {
+                Ok(()) => worker.keyring.inspect_cell().await.map(drop),
+                Err(error) => Err(error),
+            });
+        }
+        if let Err(error) = report(&worker).await {
+            tracing::debug!(%error, "the other processes do not know yet what this one can read");
         }
         if round.is_multiple_of(ASK_KMS_EVERY) {
             kms.note(&worker.keyring.ask_kms().await);
@@ -44,6 +53,12 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
             return;
         }
     }
+}
+
+/// Says what this process can read, for those who are about to write it.
+async fn report(worker: &Worker) -> Result<(), KeyringError> {
+    let words = worker.keyring.readable().await?;
+    Ok(worker.store.report_readable(worker.id, &words).await?)
 }
 
 async fn gauges(worker: &Worker) {

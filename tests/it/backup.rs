@@ -2,6 +2,7 @@
 //! and nobody but the holders of the recipients' keys reads a word of it.
 
 mod broken_off;
+mod buckets;
 mod damaged;
 mod drills;
 mod forgetting;

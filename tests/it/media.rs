@@ -1,6 +1,6 @@
 //! Promise: a file that somebody sends is fetched from Meta while it has it, checked, kept sealed, and read by those who may.
 
-mod meta;
+pub(crate) mod meta;
 
 use std::sync::Arc;
 

@@ -338,6 +338,7 @@ fn kms(source: &KmsSource) -> (&'static str, Option<&Path>) {
         KmsSource::Local(LocalSecret::File { path }) => ("file", Some(path)),
         KmsSource::Local(LocalSecret::Env { .. }) => ("env", None),
         KmsSource::OpenBao(_) => ("openbao", None),
+        KmsSource::Aws(_) => ("aws", None),
         KmsSource::Pkcs11(_) => ("pkcs11", None),
     }
 }
