@@ -23,6 +23,7 @@ use crate::directory::{Contacts, OwnEvent, Resolved, Snapshot};
 use crate::domain::channel::MediaMode;
 use crate::domain::consent::{Source, State, Words};
 use crate::domain::event::{EventType, Item};
+use crate::domain::keeping::{ContentClass, Keep};
 use crate::ids::{ContactId, EventId, TenantId};
 use crate::keyring::{DekName, KeyringError, TenantKeys, places};
 use crate::store::events::{self, EventKey, NewEvent};
@@ -217,7 +218,10 @@ impl Writer {
     }
 
     async fn seal(&self, filing: &Filing<'_>, filed: &[Filed<'_>]) -> Result<Vec<NewEvent>, WriteError> {
-        let name = |one: &Filed<'_>| DekName::month(filing.tenant, one.contact, one.place.part_day);
+        let today = filing.now.date();
+        let name = |one: &Filed<'_>| {
+            DekName::kept(filing.tenant, one.contact, filing.kept_for(one), one.place.part_day, today)
+        };
         let deks = self.parts.keyring.for_sealing(filing.tenant, filed.iter().map(name)).await?;
         // Not when the batch began: what was stored meanwhile would stand behind it. Together, so that the items of one webhook
         // keep their order.
@@ -325,6 +329,13 @@ impl Filing<'_> {
         }
     }
 
+    /// The rule of the channel, for what this is.
+    fn kept_for(&self, filed: &Filed<'_>) -> Option<Keep> {
+        let class = if filed.item.status.is_some() { ContentClass::Statuses } else { ContentClass::Received };
+        let known = file::channel(self.snapshot, self.tenant, filed.item).filter(|_| !self.bare);
+        known.and_then(|channel| channel.retention.of(class))
+    }
+
     fn event(&self, filed: &Filed<'_>, event_id: EventId, payload: envelope::Sealed) -> NewEvent {
         let item = filed.item;
         let event_type = if self.bare { EventType::Unrecognised } else { item.event_type };
@@ -348,6 +359,7 @@ impl Filing<'_> {
             opens_until: item.opens.filter(|_| !self.bare).map(|what| what.closes_at(item.occurred_at, self.now)),
             owed_to: self.snapshot.owed_about((self.tenant, filed.contact), event_type, channel),
             has_media: keeps_media && item.has_media && event_type == EventType::MessageReceived,
+            is_passing: self.kept_for(filed) == Some(Keep::Delivered),
         }
     }
 }

@@ -85,6 +85,7 @@ pub const TABLES: &[(&str, Cover)] = &[
     ("export", Removed),
     ("restriction", Removed),
     ("notice", Removed),
+    ("passing", Removed),
 ];
 
 /// What stays, and why.

@@ -49,6 +49,7 @@ mod orphans;
 pub mod outbox;
 pub mod pace;
 pub mod partitions;
+pub mod passing;
 pub mod pins;
 pub mod polls;
 mod pool;

@@ -259,6 +259,14 @@ const DATA: &[Table] = &[
     ),
     of_tenants("consent_proof", &[(Worker, "INSERT"), (Reader, "SELECT"), (Eraser, "SELECT (kept_until), DELETE")]),
     of_tenants("hold", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),
+    of_tenants(
+        "passing",
+        &[
+            (Ingest, "INSERT"),
+            (Worker, "SELECT, INSERT"),
+            (Eraser, "SELECT (tenant_id, event_id, part_day, contact_id, kept_on), DELETE"),
+        ],
+    ),
     of_tenants("notice", &[(Worker, "SELECT, INSERT"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),
     of_tenants("restriction", &[(Worker, "SELECT, INSERT, UPDATE, DELETE"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),
     of_tenants(

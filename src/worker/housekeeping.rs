@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Worker;
 use crate::ids::{AuditEntryId, TenantId};
-use crate::privacy::DUE_SOON;
+use crate::privacy::{DUE_SOON, PassingCursor};
 use crate::telemetry::{self, Trouble};
 
 /// A change made through another process is seen after at most this.
@@ -44,6 +44,7 @@ pub(super) async fn settings(worker: Worker, stop: CancellationToken) {
 
 pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
     let (mut round, mut warned, mut retained, mut reminded) = (0_u32, false, None, None);
+    let mut passing = PassingCursor::default();
     loop {
         gauges(&worker).await;
         worker.refusals.flush().await;
@@ -56,6 +57,9 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
         remind(&worker, &mut reminded).await;
         if let Err(error) = worker.privacy.remove_old_exports().await {
             tracing::warn!(%error, "exports that are over could not be removed yet");
+        }
+        if let Err(error) = worker.privacy.remove_passed(&mut passing).await {
+            tracing::warn!(%error, "what every endpoint has acknowledged could not be removed yet");
         }
         if round.is_multiple_of(WIPE_EVERY) {
             worker.deliverer.client.sweep();
