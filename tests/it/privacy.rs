@@ -1,5 +1,6 @@
 //! Promise: a person is forgotten with everything that is stored about them, provably; what is held stays; what is old goes.
 
+mod attacked;
 mod certificates;
 mod concurrent;
 mod erasing;
@@ -12,6 +13,7 @@ mod requests;
 mod restoring;
 mod restricting;
 mod retiring;
+mod shorter;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
