@@ -86,6 +86,7 @@ pub const TABLES: &[(&str, Cover)] = &[
     ("restriction", Removed),
     ("notice", Removed),
     ("passing", Removed),
+    ("in_chat", Removed),
 ];
 
 /// What stays, and why.

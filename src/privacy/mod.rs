@@ -8,6 +8,7 @@ pub mod cover;
 mod erasure;
 mod export;
 mod holds;
+mod in_chat;
 mod lane;
 mod receipt;
 mod requests;

@@ -164,7 +164,9 @@ impl Privacy {
             law: new.law.as_str().to_owned(),
             state: "open".to_owned(),
             contact_id: contact.map(ContactId::uuid),
-            reference: self.seal_of_request(tenant, id, ("reference", contact.map(ContactId::uuid)), new.reference).await?,
+            reference: self
+                .seal_of_request(tenant, id, ("reference", contact.map(ContactId::uuid)), new.reference)
+                .await?,
             reason: None,
             actor_id,
             erasure_id: None,
@@ -190,7 +192,8 @@ impl Privacy {
         let row = self.store.find_privacy_request(tenant, id).await?.ok_or(PrivacyError::Unknown)?;
         let until = Law::parse(&row.law).and_then(|law| law.extended(row.received_at));
         let until = until.ok_or(PrivacyError::RequestNotChanged)?;
-        let sealed = self.seal_of_request(tenant, id, ("reason", row.contact_id), Some(reason)).await?.unwrap_or_default();
+        let sealed =
+            self.seal_of_request(tenant, id, ("reason", row.contact_id), Some(reason)).await?.unwrap_or_default();
         self.change_request(id, &RequestChange::Extend(until, &sealed), act).await
     }
 

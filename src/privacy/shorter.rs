@@ -1,7 +1,7 @@
 //! What single numbers keep for a shorter time than all: its keys are destroyed on the day after their last, or when every endpoint has
 //! what they open, so that it is gone from backups too.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use time::{Date, Duration};
 use uuid::Uuid;
@@ -18,7 +18,7 @@ const BATCHES: usize = 20;
 
 /// How far the look for what was acknowledged has come: it goes round and round.
 #[derive(Debug, Default)]
-pub struct PassingCursor(Uuid);
+pub struct PassingCursor(HashMap<TenantId, Uuid>);
 
 /// The rule of a number for a class, and since when it lets something be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +38,15 @@ impl Privacy {
     pub async fn remove_passed(&self, cursor: &mut PassingCursor) -> Result<(), PrivacyError> {
         let snapshot = self.directory.snapshot();
         for tenant in self.directory.tenants() {
-            let mut staying: Vec<Uuid> = Vec::new();
-            if self.store.oldest_passing(tenant).await?.is_some() {
-                staying = self.held_of(tenant).await?.into_iter().map(ContactId::uuid).collect();
-                staying.extend(snapshot.restricted_of(tenant));
+            if self.store.oldest_passing(tenant).await?.is_none() {
+                continue;
             }
+            let mut staying: Vec<Uuid> = self.held_of(tenant).await?.into_iter().map(ContactId::uuid).collect();
+            staying.extend(snapshot.restricted_of(tenant));
+            let after = cursor.0.entry(tenant).or_default();
             for _ in 0..BATCHES {
-                let passed = self.store.remove_passed(tenant, cursor.0, &staying, AT_ONCE).await?;
-                cursor.0 = passed.next.unwrap_or_default();
+                let passed = self.store.remove_passed(tenant, *after, &staying, AT_ONCE).await?;
+                *after = passed.next.unwrap_or_default();
                 if passed.next.is_none() {
                     break;
                 }
@@ -72,7 +73,8 @@ impl Privacy {
             let subjects: Vec<Uuid> = keys.iter().map(|key| key.1).collect();
             let waiting = self.store.waiting_among(tenant, &subjects).await?;
             keys.retain(|(scope, subject, day)| {
-                let must_stay = if *scope < 6 { waiting.contains(subject) } else { passing.contains(&(*subject, *day)) };
+                let must_stay =
+                    if *scope < 6 { waiting.contains(subject) } else { passing.contains(&(*subject, *day)) };
                 !must_stay && !held.contains(subject)
             });
         }

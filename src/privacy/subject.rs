@@ -78,7 +78,11 @@ impl Named {
 impl Privacy {
     /// The key of what others write of a person: reasons and references. It goes with the person, so that they are gone from backups too. Of
     /// nobody: the tenant's.
-    pub(super) async fn key_about(&self, tenant: TenantId, person: Option<Uuid>) -> Result<Arc<OwnedDek>, PrivacyError> {
+    pub(super) async fn key_about(
+        &self,
+        tenant: TenantId,
+        person: Option<Uuid>,
+    ) -> Result<Arc<OwnedDek>, PrivacyError> {
         let system = || DekName::system(tenant);
         let name = person.map_or_else(system, |person| DekName::profile(tenant, ContactId::from_uuid(person)));
         match self.keyring.one_for_sealing(tenant, name).await {

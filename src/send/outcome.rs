@@ -261,8 +261,7 @@ impl Sender {
             DekName::kept(tenant, Some(one.contact), channel.retention.of(class), day, now.date())
         };
         let answered = |one: &Known<'_>| name(one, ContentClass::Sent, one.message.day());
-        let names =
-            endings.iter().flat_map(|one| [answered(one), name(one, ContentClass::Statuses, now.date())]);
+        let names = endings.iter().flat_map(|one| [answered(one), name(one, ContentClass::Statuses, now.date())]);
         let deks = self.keyring.for_sealing(tenant, names).await?;
         let settlement = |one: &Known<'_>| {
             let place = places::message_answer(tenant, one.message, one.contact);

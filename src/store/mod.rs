@@ -36,6 +36,7 @@ pub mod exports;
 pub mod forgotten;
 pub mod holds;
 pub mod idempotency;
+pub mod in_chat;
 pub mod key_status;
 pub mod keys;
 pub mod lanes;

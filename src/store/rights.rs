@@ -259,12 +259,13 @@ const DATA: &[Table] = &[
     ),
     of_tenants("consent_proof", &[(Worker, "INSERT"), (Reader, "SELECT"), (Eraser, "SELECT (kept_until), DELETE")]),
     of_tenants("hold", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),
+    of_tenants("passing", &[(Ingest, "INSERT"), (Worker, "SELECT, INSERT"), (Eraser, "SELECT, DELETE")]),
     of_tenants(
-        "passing",
+        "in_chat",
         &[
-            (Ingest, "INSERT"),
-            (Worker, "SELECT, INSERT"),
-            (Eraser, "SELECT (tenant_id, event_id, part_day, contact_id, kept_on), DELETE"),
+            (Ingest, "SELECT, INSERT, UPDATE"),
+            (Worker, "SELECT, UPDATE (state, message_id, changed_at)"),
+            (Eraser, "SELECT (tenant_id, contact_id, state, expires_at, changed_at), DELETE"),
         ],
     ),
     of_tenants("notice", &[(Worker, "SELECT, INSERT"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),

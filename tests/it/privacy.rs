@@ -6,6 +6,7 @@ mod concurrent;
 mod erasing;
 mod exporting;
 mod holding;
+mod in_chat;
 mod joined;
 mod kills;
 mod notices;

@@ -15,8 +15,8 @@ use crate::access::{Permission, Permissions};
 use crate::config::looks_like_an_example;
 use crate::domain::channel::MediaMode;
 use crate::domain::door::{DoorPolicy, Treatment};
-use crate::domain::keeping::{ContentClass, Keep, KeepPolicy, MOST_DAYS};
 use crate::domain::endpoint::{Filter, Format, State, parse_url};
+use crate::domain::keeping::{ContentClass, Keep, KeepPolicy, MOST_DAYS};
 use crate::domain::message::{OnDoubt, Priority};
 use crate::ids::{ChannelId, ContactId, EventId, PhoneNumberId, PrivacyRequestId, WabaId};
 

@@ -43,7 +43,8 @@ async fn a_number_that_keeps_for_a_week_has_lost_it_on_the_ninth_day_in_every_ba
     let settings = [("WAXSEAL_KEYS__CELL_FILES", cell.as_str())];
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
     let app = TestApp::spawn_with(clock.clone(), &settings).await;
-    let other = json!({ "name": "other", "phone_number_id": OTHER_NUMBER, "waba_id": WABA_ID, "access_token": ACCESS_TOKEN });
+    let other =
+        json!({ "name": "other", "phone_number_id": OTHER_NUMBER, "waba_id": WABA_ID, "access_token": ACCESS_TOKEN });
     let made = app.api(Method::POST, "/v1/channels").json(&other).send().await.unwrap();
     assert_eq!(made.status(), StatusCode::CREATED);
     let (status, channel) = keeps(&app, json!({ "received": 7, "sent": 1 })).await;
@@ -54,10 +55,9 @@ async fn a_number_that_keeps_for_a_week_has_lost_it_on_the_ninth_day_in_every_ba
     let elsewhere = elsewhere.replace(PHONE_NUMBER_ID, OTHER_NUMBER);
     assert_eq!(app.webhook(elsewhere).await, StatusCode::OK);
     says(&app, BOB, "wamid.short.2", "Beweis").await;
-    let message =
-        json!({ "channel_id": app.channel().await, "message": { "to": ANA, "type": "text", "text": { "body": "Gesagt" } } });
+    let message = json!({ "channel_id": app.channel().await, "message": { "to": ANA, "type": "text", "text": { "body": "Gesagt" } } });
     let sent = format!("/v1/messages/{}", sends(&app, message).await);
-    until("it is sent", PATIENCE, async || app.get(&sent).await["state"] == "accepted").await;
+    until("it is sent", PATIENCE, async || app.get(&sent).await["state"] != "queued").await;
     hold(&app, &clock, BOB).await;
     back_up(&app.database, "public", &DATA, "old_data").await;
     back_up(&app.database, "waxseal_keys", &KEYS, "old_keys").await;

@@ -80,8 +80,13 @@ impl Attacker {
                 nil = Uuid::nil()
             );
             for found in sqlx::query(AssertSqlSafe(statement)).fetch_all(&mut connection).await.unwrap() {
-                let context =
-                    Context { tenant: found.get(0), table, column, row: found.get("row"), contact: found.get("contact") };
+                let context = Context {
+                    tenant: found.get(0),
+                    table,
+                    column,
+                    row: found.get("row"),
+                    contact: found.get("contact"),
+                };
                 self.values.push(Value { context, bytes: found.get("value") });
             }
         }
