@@ -8,9 +8,10 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 use waxseal::access::{Permission, Permissions};
-use waxseal::clock::SystemClock;
+use waxseal::clock::{Clock, SystemClock};
 use waxseal::crypto::age::Identity;
 use waxseal::crypto::keys::KeyBytes;
 
@@ -42,11 +43,17 @@ const EVERYWHERE: &[&str] = &[
     "restriction.reason",
 ];
 
+/// As if every attempt had failed.
+const BURY: &str = "WITH gone AS (DELETE FROM delivery_retry RETURNING *)
+    INSERT INTO delivery_dead (tenant_id, endpoint_id, event_id, part_day, event_xid, contact_id, attempts, reason, died_at)
+    SELECT tenant_id, endpoint_id, event_id, part_day, event_xid, contact_id, 12, 'exhausted', now() FROM gone";
+
 struct Scene {
     app: TestApp,
     server: PathBuf,
     files: Folder,
     cell: PathBuf,
+    _receiver: Receiver,
     _folder: estate::Folder,
 }
 
@@ -58,7 +65,7 @@ async fn done(app: &TestApp, method: Method, path: &str, body: Value) -> Value {
 }
 
 /// A person with every kind of content.
-async fn everything_of_hers(app: &TestApp) {
+async fn everything_of_hers(app: &TestApp) -> Receiver {
     let dead = Receiver::start().await;
     app.endpoint(&dead, "standard").await;
     dead.answer(500);
@@ -66,7 +73,8 @@ async fn everything_of_hers(app: &TestApp) {
     says(app, ANA, "wamid.attack.2", "STOP").await;
     says(app, BOB, "wamid.attack.3", "qcanaryBob").await;
     dead.wait_for(1).await;
-    database::bury(&app.database, "true").await;
+    database::sabotage(&app.database, BURY).await;
+    dead.answer(200);
     let (ana, channel) = (contact_of(app, ANA).await.unwrap(), app.channel().await);
     let file = app.api(Method::POST, &format!("/v1/media?contact_id={ana}"));
     let file = file.header("content-type", "text/plain").body("qcanaryAna Grundriss").send().await.unwrap();
@@ -89,8 +97,9 @@ async fn everything_of_hers(app: &TestApp) {
     let asked = done(app, Method::POST, "/v1/privacy/requests", asked).await;
     let close = format!("/v1/privacy/requests/{}/close", asked["id"].as_str().unwrap());
     done(app, Method::POST, &close, json!({ "outcome": "refused", "reason": "qcanaryAna war es nicht" })).await;
-    let hold =
-        done(app, Method::POST, "/v1/privacy/holds", json!({ "phone": ANA, "reason": "qcanaryAna klagt" })).await;
+    let until_then = (SystemClock.now() + time::Duration::days(9)).format(&Rfc3339).unwrap();
+    let hold = json!({ "phone": ANA, "reason": "qcanaryAna klagt", "expires_at": until_then });
+    let hold = done(app, Method::POST, "/v1/privacy/holds", hold).await;
     let hold = format!("/v1/privacy/holds/{}", hold["id"].as_str().unwrap());
     let second = api_key_with(&app.gateway, Permissions::from_iter([Permission::PrivacyHold])).await;
     let approved = app.api_as(&second, Method::POST, &format!("{hold}/approve")).send().await.unwrap();
@@ -106,6 +115,7 @@ async fn everything_of_hers(app: &TestApp) {
     let later =
         json!({ "channel_id": channel, "message": { "to": BOB, "type": "text", "text": { "body": "qcanaryBob" } } });
     sends(app, later).await;
+    dead
 }
 
 impl Scene {
@@ -119,9 +129,9 @@ impl Scene {
             ("WAXSEAL_SEND__CHECK_TEMPLATES", "false"),
         ];
         let app = TestApp::spawn_on(database, Arc::new(SystemClock), &settings).await;
-        everything_of_hers(&app).await;
+        let receiver = everything_of_hers(&app).await;
         let dir = server.dir().to_path_buf();
-        (server, Self { app, server: dir, files, cell, _folder: folder })
+        (server, Self { app, server: dir, files, cell, _receiver: receiver, _folder: folder })
     }
 
     fn spoils(&self, attacker: &Attacker, files: &Path) -> crate::support::attacker::Spoils {
