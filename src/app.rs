@@ -221,8 +221,7 @@ impl Gateway {
         let [listeners, admin, ingest_stage, worker_stage] = std::array::from_fn(|_| Stage::default());
 
         let files = base.files(config, bells.clone())?;
-        let keeps_media = files.shelf.is_some();
-        let parts = base.ingest_parts(contacts.clone(), bells.clone(), incoming::all_words(config)?, keeps_media);
+        let parts = base.ingest_parts(contacts.clone(), bells.clone(), config, files.shelf.is_some())?;
         let ingest = Ingest::start(&parts, incoming::limits(config), &ingest_stage.tasks, &ingest_stage.stop);
         let deliverer = Deliverer { bells: bells.clone(), ..base.deliverer(config)? };
         let privacy = base.privacy_with(config, contacts.clone(), bells.clone(), files.clone());

@@ -17,11 +17,11 @@ impl Base {
         &self,
         contacts: Contacts,
         bells: Bells,
-        (words, chat_words): (Words, ChatWords),
+        config: &Config,
         keeps_media: bool,
-    ) -> ingest::Parts {
-        let (words, clock) = (Arc::new(words), self.clock.clone());
-        ingest::Parts {
+    ) -> anyhow::Result<ingest::Parts> {
+        let words = Words::new(&config.send.stop_words, &config.send.start_words);
+        Ok(ingest::Parts {
             keeps_media,
             store: self.store.clone(),
             keyring: self.keyring.clone(),
@@ -29,16 +29,11 @@ impl Base {
             contacts,
             audit: self.audit.clone(),
             bells,
-            words,
-            chat_words: Arc::new(chat_words),
-            clock,
-        }
+            words: Arc::new(words),
+            chat_words: Arc::new(chat_words(config)?),
+            clock: self.clock.clone(),
+        })
     }
-}
-
-/// As `[send]` and `[privacy]` say.
-pub(super) fn all_words(config: &Config) -> anyhow::Result<(Words, ChatWords)> {
-    Ok((Words::new(&config.send.stop_words, &config.send.start_words), chat_words(config)?))
 }
 
 /// Empty where people cannot ask in the chat.

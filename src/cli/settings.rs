@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::directory::{App, Snapshot};
 use crate::domain::channel::{Channel, FASTEST, MediaMode};
 use crate::domain::door::{DoorPolicy, Treatment};
-use crate::domain::keeping::{ContentClass, Keep, KeepPolicy, MOST_DAYS};
+use crate::domain::keeping::{ContentClass, Keep, KeepPolicy, MOST_DAYS, rule_of};
 use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::secret::{AccessToken, AppSecret, Pin, VerifyToken};
 use crate::send::accounts::is_pin;
@@ -130,7 +130,7 @@ pub(super) enum ChannelVerb {
         #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = door_kind)]
         keep: Vec<&'static str>,
         /// For how long what is said from now on is kept: `received=7,statuses=delivered,sent=30,files=1`; `=all`: as for all numbers.
-        #[arg(long, value_name = "RULES", value_delimiter = ',', value_parser = keep_rule)]
+        #[arg(long, value_name = "RULES", value_delimiter = ',', value_parser = rule_of)]
         retention: Vec<(ContentClass, Option<Keep>)>,
     },
     /// Replace a channel's access token.
@@ -178,18 +178,6 @@ const TENANT: TenantId = TenantId::DEFAULT;
 
 fn door_kind(text: &str) -> Result<&'static str, &'static str> {
     DoorPolicy::KINDS.into_iter().find(|kind| *kind == text).ok_or("names, locations, contacts or referrals")
-}
-
-fn keep_rule(text: &str) -> Result<(ContentClass, Option<Keep>), String> {
-    let words = || "a class and days, such as received=7: received, statuses, sent or files".to_owned();
-    let (class, rule) = text.split_once('=').ok_or_else(words)?;
-    let class = ContentClass::parse(class).ok_or_else(words)?;
-    if rule == "all" {
-        return Ok((class, None));
-    }
-    let or = if class.is_owed() { " (endpoints are tried for as long), or delivered" } else { "" };
-    let rule = Keep::parse(class, rule).ok_or_else(|| format!("{} to {MOST_DAYS} days{or}", class.least()))?;
-    Ok((class, Some(rule)))
 }
 
 fn media_mode(text: &str) -> Result<MediaMode, &'static str> {
@@ -277,17 +265,12 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
         ChannelVerb::Set { id, name, media, drop, hash, keep, retention } => {
             let treated = [(Treatment::Drop, drop), (Treatment::Hash, hash), (Treatment::Keep, keep)];
             let minimise = treated.iter().any(|(_, kinds)| !kinds.is_empty());
-            let members = given([
-                ("media", media.is_some()),
-                ("minimise", minimise),
-                ("name", name.is_some()),
-                ("retention", !retention.is_empty()),
-            ]);
+            let (named, kept) = (name.is_some(), !retention.is_empty());
+            let members =
+                given([("media", media.is_some()), ("minimise", minimise), ("name", named), ("retention", kept)]);
             anyhow::ensure!(!members.is_empty(), "say what: --name, --media, --drop, --hash, --keep or --retention");
-            let most = config.retention.content_days.unwrap_or(MOST_DAYS);
-            let too_long = retention.iter().any(|(_, rule)| matches!(rule, Some(Keep::Days(days)) if *days > most));
-            anyhow::ensure!(!too_long, "nothing is kept for longer than retention.content_days = {most}");
             let mut channel = Channel::clone(snapshot.channel(TENANT, id).context("no such channel")?);
+            set_rules(config, &mut channel, retention)?;
             base.note(Action::ChannelChanged, "channel", id.uuid(), &members).await?;
             channel.name = name.unwrap_or(channel.name);
             channel.media = media.unwrap_or(channel.media);
@@ -295,9 +278,6 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
                 for kind in kinds {
                     channel.door.set(kind, treatment).unwrap_or_default();
                 }
-            }
-            for (class, rule) in retention {
-                channel.retention.set(class, rule);
             }
             base.directory.save_channel(&channel).await?;
         }
@@ -329,6 +309,18 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
             base.note(Action::ChannelRemoved, "channel", id.uuid(), &[]).await?;
             anyhow::ensure!(base.directory.remove_channel(TENANT, id).await?, "no such channel");
         }
+    }
+    Ok(())
+}
+
+type Rules = Vec<(ContentClass, Option<Keep>)>;
+
+fn set_rules(config: &Config, channel: &mut Channel, rules: Rules) -> anyhow::Result<()> {
+    let most = config.retention.content_days.unwrap_or(MOST_DAYS);
+    let too_long = rules.iter().any(|(_, rule)| matches!(rule, Some(Keep::Days(days)) if *days > most));
+    anyhow::ensure!(!too_long, "nothing is kept for longer than retention.content_days = {most}");
+    for (class, rule) in rules {
+        channel.retention.set(class, rule);
     }
     Ok(())
 }

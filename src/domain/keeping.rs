@@ -83,6 +83,19 @@ impl std::fmt::Display for Keep {
     }
 }
 
+/// A class and its rule, as an operator writes them: `received=7`; `received=all`: no rule of its own.
+pub fn rule_of(text: &str) -> Result<(ContentClass, Option<Keep>), String> {
+    let words = || "a class and days, such as received=7: received, statuses, sent or files".to_owned();
+    let (class, rule) = text.split_once('=').ok_or_else(words)?;
+    let class = ContentClass::parse(class).ok_or_else(words)?;
+    if rule == "all" {
+        return Ok((class, None));
+    }
+    let or = if class.is_owed() { " (endpoints are tried for as long), or delivered" } else { "" };
+    let rule = Keep::parse(class, rule).ok_or_else(|| format!("{} to {MOST_DAYS} days{or}", class.least()))?;
+    Ok((class, Some(rule)))
+}
+
 /// The rules of a number; a class without one is kept as `retention.content_days` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct KeepPolicy([Option<Keep>; 4]);

@@ -216,7 +216,6 @@ pub(super) async fn show(
 pub(super) async fn create(
     who: Caller,
     trail: Trail,
-    State(directory): State<Directory>,
     State(clock): State<SharedClock>,
     State(privacy): State<Privacy>,
     params: Params,
@@ -239,7 +238,7 @@ pub(super) async fn create(
         changed_at: None,
     };
     trail.leave(&who, Action::ChannelCreated, "channel", channel.id.uuid()).await?;
-    Ok((StatusCode::CREATED, save(&directory, &channel).await?))
+    Ok((StatusCode::CREATED, save(&privacy.directory, &channel).await?))
 }
 
 /// Changes a channel.
@@ -255,7 +254,6 @@ pub(super) async fn create(
 pub(super) async fn change(
     who: Caller,
     trail: Trail,
-    State(directory): State<Directory>,
     Target(id): Target<ChannelId>,
     State(privacy): State<Privacy>,
     params: Params,
@@ -264,8 +262,9 @@ pub(super) async fn change(
     params.finish()?;
     check_retention(change.retention.as_ref(), privacy.retention)?;
     // Another process may have changed it a moment ago.
+    let directory = &privacy.directory;
     directory.reload().await?;
-    let mut channel = find(&directory, &who, id)?;
+    let mut channel = find(directory, &who, id)?;
     if let Some(name) = change.name {
         channel.name = name.0;
     }
@@ -292,7 +291,7 @@ pub(super) async fn change(
         Change::Set(limit) => channel.per_second = Some(limit.0),
     }
     trail.leave(&who, Action::ChannelChanged, "channel", id.uuid()).await?;
-    save(&directory, &channel).await
+    save(directory, &channel).await
 }
 
 /// Removes a channel. What it received and sent stays.

@@ -104,7 +104,7 @@ async fn everything_of_hers(app: &TestApp) -> Receiver {
     let second = api_key_with(&app.gateway, Permissions::from_iter([Permission::PrivacyHold])).await;
     let approved = app.api_as(&second, Method::POST, &format!("{hold}/approve")).send().await.unwrap();
     assert!(approved.status().is_success());
-    let released = app.api(Method::POST, &format!("{hold}/release")).send().await.unwrap();
+    let released = app.api(Method::DELETE, &hold).send().await.unwrap();
     assert!(released.status().is_success());
     let recipient = Identity::generate().recipient().unwrap().to_string();
     let export = done(app, Method::POST, "/v1/privacy/exports", json!({ "phone": ANA, "recipient": recipient })).await;
