@@ -58,7 +58,7 @@ pub fn variables(database: &str, graph: &str) -> Vec<(String, String)> {
 impl TestApp {
     /// A gateway that tells the machine's time.
     pub async fn spawn() -> Self {
-        Self::spawn_with(Arc::new(SystemClock), &[]).await
+        Box::pin(Self::spawn_with(Arc::new(SystemClock), &[])).await
     }
 
     /// A gateway whose clock the test drives. It starts at the machine's time.
