@@ -92,7 +92,7 @@ async fn a_request_for_a_copy_is_entered_and_a_code_is_good_for_an_hour() {
     assert_eq!((&request["kind"], &request["state"]), (&json!("access"), &json!("open")), "{request}");
     assert_eq!(request["contact_id"], json!(contact_of(&app, ANA).await));
     until("she is told", PATIENCE, async || told(&app, ANA).await.len() == 3).await;
-    assert!(told(&app, ANA).await[0].contains("We have your request"));
+    assert!(told(&app, ANA).await.iter().any(|text| text.contains("We have your request")));
     assert!(contact_of(&app, ANA).await.is_some(), "and stays");
 }
 
