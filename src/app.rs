@@ -27,7 +27,6 @@ use crate::clock::SharedClock;
 use crate::config::{Config, Throughput};
 use crate::deliver::{self, Deliverer, Deliveries};
 use crate::directory::{Bells, Contacts, Directory};
-use crate::domain::consent::Words;
 use crate::egress::brokers::Brokers;
 use crate::egress::client::{self, EgressClient};
 use crate::egress::guard::AddressPolicy;
@@ -37,6 +36,7 @@ use crate::ids::{TenantId, WorkerId};
 use crate::ingest::Ingest;
 use crate::keyring::Keyring;
 use crate::meta::client::{GraphClient, Timeouts};
+use crate::privacy::Law;
 use crate::send::notice::Notice;
 use crate::send::rules::{Book, Rules};
 use crate::send::{Accepting, Busy, Depths, Pacing, Sender, Uploads};
@@ -134,6 +134,7 @@ impl Base {
             depths: Depths::default(),
             busy: Busy::default(),
             notice: notice(config),
+            in_chat: config.privacy.in_chat.is_some(),
         })
     }
 
@@ -220,8 +221,7 @@ impl Gateway {
         let [listeners, admin, ingest_stage, worker_stage] = std::array::from_fn(|_| Stage::default());
 
         let files = base.files(config, bells.clone())?;
-        let keeps_media = files.shelf.is_some();
-        let parts = base.ingest_parts(contacts.clone(), bells.clone(), words(config), keeps_media);
+        let parts = base.ingest_parts(contacts.clone(), bells.clone(), config, files.shelf.is_some())?;
         let ingest = Ingest::start(&parts, incoming::limits(config), &ingest_stage.tasks, &ingest_stage.stop);
         let deliverer = Deliverer { bells: bells.clone(), ..base.deliverer(config)? };
         let privacy = base.privacy_with(config, contacts.clone(), bells.clone(), files.clone());
@@ -245,6 +245,7 @@ impl Gateway {
             privacy: privacy.clone(),
             sender: sender.clone(),
             audit: base.audit.clone(),
+            in_chat: config.privacy.in_chat.as_ref().and_then(|asked| Law::parse(&asked.law)),
             audit_days: config.audit.retention_days,
             epoch_step: config.keys.epoch_step,
             witnessing: Witnessing { witnesses: Arc::new(witnesses(config)?), client: deliverer.client.clone() },
@@ -381,10 +382,6 @@ fn deliver_limits(config: &Config) -> deliver::Limits {
 fn notice(config: &Config) -> Option<Arc<Notice>> {
     let (version, text) = config.privacy.notice.clone()?;
     Some(Arc::new(Notice { version, text }))
-}
-
-fn words(config: &Config) -> Words {
-    Words::new(&config.send.stop_words, &config.send.start_words)
 }
 
 const fn rules(config: &Config) -> Rules {

@@ -110,6 +110,7 @@ fn events(business: Business, rows: usize) -> anyhow::Result<Vec<NewEvent>> {
             opens_until: None,
             owed_to: Vec::new(),
             has_media: false,
+            is_passing: false,
         }
     };
     Ok((0..rows).map(make).collect())

@@ -7,6 +7,7 @@ use crate::config::{Bootstrap, Config};
 use crate::directory::{App, SaveError};
 use crate::domain::channel::{Channel, MediaMode};
 use crate::domain::door::DoorPolicy;
+use crate::domain::keeping::KeepPolicy;
 use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 
 impl Base {
@@ -73,6 +74,7 @@ impl Base {
             per_second: known.and_then(|channel| channel.per_second),
             media: MediaMode::default(),
             door: DoorPolicy::default(),
+            retention: KeepPolicy::default(),
             changed_at: known.and_then(|channel| channel.changed_at),
         };
         self.directory.save_channel(&channel).await

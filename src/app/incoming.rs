@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use super::Base;
 use crate::config::Config;
 use crate::directory::{Bells, Contacts};
 use crate::domain::consent::Words;
+use crate::domain::in_chat::{Wish, Words as ChatWords};
 use crate::ingest;
 
 impl Base {
@@ -14,11 +17,11 @@ impl Base {
         &self,
         contacts: Contacts,
         bells: Bells,
-        words: Words,
+        config: &Config,
         keeps_media: bool,
-    ) -> ingest::Parts {
-        let (words, clock) = (Arc::new(words), self.clock.clone());
-        ingest::Parts {
+    ) -> anyhow::Result<ingest::Parts> {
+        let words = Words::new(&config.send.stop_words, &config.send.start_words);
+        Ok(ingest::Parts {
             keeps_media,
             store: self.store.clone(),
             keyring: self.keyring.clone(),
@@ -26,10 +29,27 @@ impl Base {
             contacts,
             audit: self.audit.clone(),
             bells,
-            words,
-            clock,
-        }
+            words: Arc::new(words),
+            chat_words: Arc::new(chat_words(config)?),
+            clock: self.clock.clone(),
+        })
     }
+}
+
+/// Empty where people cannot ask in the chat.
+fn chat_words(config: &Config) -> anyhow::Result<ChatWords> {
+    let Some(asked) = &config.privacy.in_chat else { return Ok(ChatWords::default()) };
+    let of = |wish: Wish, words: &[String]| words.iter().map(|word| (wish, word.clone())).collect::<Vec<_>>();
+    let all = [
+        of(Wish::Erasure, &asked.erasure_words),
+        of(Wish::Portability, &asked.export_words),
+        of(Wish::Access, &asked.access_words),
+    ];
+    let all = all.concat();
+    let words = ChatWords::new(all.iter().map(|(wish, word)| (*wish, word.as_str())));
+    words.context(
+        "privacy.in_chat_*_words: a language (de, en, es, pt), a colon and a word that is no code; none stands twice",
+    )
 }
 
 /// As `[ingest]` says.

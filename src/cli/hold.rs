@@ -103,5 +103,15 @@ pub(super) async fn retention(config: &Config, out: Out<'_>) -> anyhow::Result<(
         let since = one.horizon.map_or_else(|| "always".to_owned(), |day| day.to_string());
         table.row([one.class, one.oldest.to_string(), since]);
     }
-    Ok(table.write(out)?)
+    table.write(out)?;
+    let all = privacy.rules(TENANT, base.clock.now().date());
+    if all.is_empty() {
+        return Ok(());
+    }
+    let mut rules = Table::new(["channel", "class", "days", "kept since"]);
+    for rule in all {
+        let since = rule.kept_since.map_or_else(|| "until acknowledged".to_owned(), |day| day.to_string());
+        rules.row([rule.channel.to_string(), rule.class.as_str().to_owned(), rule.keep.to_string(), since]);
+    }
+    Ok(rules.write(out)?)
 }

@@ -16,8 +16,9 @@ use crate::directory::Snapshot;
 use crate::domain::channel::{Channel, MediaMode};
 use crate::domain::endpoint::State;
 use crate::domain::field_class::FieldClass;
+use crate::domain::keeping::Keep;
 use crate::ids::TenantId;
-use crate::privacy::Attested;
+use crate::privacy::{Attested, ChannelRule};
 
 const TENANT: TenantId = TenantId::DEFAULT;
 
@@ -68,7 +69,7 @@ pub(super) async fn run(config: &Config, args: RecordArgs, out: &mut (dyn Write 
             categories(&snapshot, config),
             recipients(&snapshot, facts.now),
             transfers(config, &snapshot),
-            storage(config, &facts.oldest),
+            storage(config, &facts.oldest, &facts.rules),
             measures(&controls),
         ],
     };
@@ -222,7 +223,7 @@ fn transfers(config: &Config, snapshot: &Snapshot) -> Section {
     }
 }
 
-fn storage(config: &Config, oldest: &[Attested]) -> Section {
+fn storage(config: &Config, oldest: &[Attested], rules: &[ChannelRule]) -> Section {
     let days = |days: Option<u16>| days.map_or_else(|| "for ever".to_owned(), |days| format!("{days} days"));
     let kept = config.retention;
     let mut entries = vec![
@@ -233,6 +234,13 @@ fn storage(config: &Config, oldest: &[Attested]) -> Section {
         entry("who people are, consent", "until they are erased; proofs of consent for three years more"),
         entry("backups", format!("{} (as you said)", days(Some(kept.backup_days)))),
     ];
+    for rule in rules {
+        let kept = match rule.keep {
+            Keep::Days(own) => days(Some(own)),
+            Keep::Delivered => "until every application has acknowledged it".to_owned(),
+        };
+        entries.push(Entry { name: format!("{} of channel {}", rule.class.as_str(), rule.channel), says: kept });
+    }
     for one in oldest {
         entries.push(Entry { name: format!("oldest in {}", one.class), says: one.oldest.to_string() });
     }

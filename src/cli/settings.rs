@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::directory::{App, Snapshot};
 use crate::domain::channel::{Channel, FASTEST, MediaMode};
 use crate::domain::door::{DoorPolicy, Treatment};
+use crate::domain::keeping::{ContentClass, Keep, KeepPolicy, MOST_DAYS, rule_of};
 use crate::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::secret::{AccessToken, AppSecret, Pin, VerifyToken};
 use crate::send::accounts::is_pin;
@@ -128,6 +129,9 @@ pub(super) enum ChannelVerb {
         /// What is stored as it comes again.
         #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = door_kind)]
         keep: Vec<&'static str>,
+        /// For how long what is said from now on is kept: `received=7,statuses=delivered,sent=30,files=1`; `=all`: as for all numbers.
+        #[arg(long, value_name = "RULES", value_delimiter = ',', value_parser = rule_of)]
+        retention: Vec<(ContentClass, Option<Keep>)>,
     },
     /// Replace a channel's access token.
     SetToken {
@@ -243,6 +247,7 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
                 per_second: None,
                 media: MediaMode::default(),
                 door: DoorPolicy::default(),
+                retention: KeepPolicy::default(),
                 changed_at: None,
             };
             base.note(
@@ -257,12 +262,15 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
         }
         ChannelVerb::List => list_channels(&snapshot, out)?,
         ChannelVerb::Status => channel_status(&base, out).await?,
-        ChannelVerb::Set { id, name, media, drop, hash, keep } => {
+        ChannelVerb::Set { id, name, media, drop, hash, keep, retention } => {
             let treated = [(Treatment::Drop, drop), (Treatment::Hash, hash), (Treatment::Keep, keep)];
             let minimise = treated.iter().any(|(_, kinds)| !kinds.is_empty());
-            let members = given([("media", media.is_some()), ("minimise", minimise), ("name", name.is_some())]);
-            anyhow::ensure!(!members.is_empty(), "say what: --name, --media, --drop, --hash or --keep");
+            let (named, kept) = (name.is_some(), !retention.is_empty());
+            let members =
+                given([("media", media.is_some()), ("minimise", minimise), ("name", named), ("retention", kept)]);
+            anyhow::ensure!(!members.is_empty(), "say what: --name, --media, --drop, --hash, --keep or --retention");
             let mut channel = Channel::clone(snapshot.channel(TENANT, id).context("no such channel")?);
+            set_rules(config, &mut channel, retention)?;
             base.note(Action::ChannelChanged, "channel", id.uuid(), &members).await?;
             channel.name = name.unwrap_or(channel.name);
             channel.media = media.unwrap_or(channel.media);
@@ -305,8 +313,20 @@ pub(super) async fn channel(config: &Config, verb: ChannelVerb, out: Out<'_>) ->
     Ok(())
 }
 
+type Rules = Vec<(ContentClass, Option<Keep>)>;
+
+fn set_rules(config: &Config, channel: &mut Channel, rules: Rules) -> anyhow::Result<()> {
+    let most = config.retention.content_days.unwrap_or(MOST_DAYS);
+    let too_long = rules.iter().any(|(_, rule)| matches!(rule, Some(Keep::Days(days)) if *days > most));
+    anyhow::ensure!(!too_long, "nothing is kept for longer than retention.content_days = {most}");
+    for (class, rule) in rules {
+        channel.retention.set(class, rule);
+    }
+    Ok(())
+}
+
 fn list_channels(snapshot: &Snapshot, out: Out<'_>) -> anyhow::Result<()> {
-    let mut table = Table::new(["id", "phone_number_id", "waba_id", "name", "sends", "files", "left out"]);
+    let mut table = Table::new(["id", "phone_number_id", "waba_id", "name", "sends", "files", "left out", "kept"]);
     for channel in snapshot.channels_of(TENANT) {
         let sends = if channel.token.is_some() { "yes" } else { "no" };
         table.row([
@@ -317,6 +337,7 @@ fn list_channels(snapshot: &Snapshot, out: Out<'_>) -> anyhow::Result<()> {
             sends.to_owned(),
             channel.media.as_str().to_owned(),
             channel.door.told().unwrap_or_default(),
+            channel.retention.words().join(", "),
         ]);
     }
     Ok(table.write(out)?)

@@ -19,6 +19,21 @@ pub struct PrivacyConfig {
     pub export_days: u16,
     /// What people are told who write, behind the name of its version; `None`: nothing.
     pub notice: Option<(String, String)>,
+    /// How people ask about their data in the chat; `None`: they cannot.
+    pub in_chat: Option<InChatConfig>,
+}
+
+/// The words by which people ask, each behind its language, such as `de:löschen`; and by which law.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InChatConfig {
+    /// To be forgotten.
+    pub erasure_words: Vec<String>,
+    /// For a copy, to take it elsewhere.
+    pub export_words: Vec<String>,
+    /// For a copy, to know what is kept.
+    pub access_words: Vec<String>,
+    /// Whose clock their requests have.
+    pub law: String,
 }
 
 /// Letters of a text message, at most.
@@ -33,6 +48,7 @@ impl PrivacyConfig {
         let purposes = reader.list("privacy.purposes", "texts");
         let export_days = reader.number("privacy.export_days", 1..=30);
         let notice = notice(reader);
+        let in_chat = in_chat(reader);
         Some(Self {
             controller: controller?,
             contact: contact?,
@@ -41,8 +57,28 @@ impl PrivacyConfig {
             hosting: hosting?,
             export_days: export_days?,
             notice: notice?,
+            in_chat: in_chat?,
         })
     }
+}
+
+#[expect(clippy::option_option, reason = "outside: read without a fault; inside: turned on")]
+fn in_chat(reader: &mut Reader) -> Option<Option<InChatConfig>> {
+    let is_on = reader.flag("privacy.in_chat");
+    let [erasure, export, access] = ["erasure", "export", "access"].map(|kind| {
+        reader.list(
+            &format!("privacy.in_chat_{kind}_words"),
+            "words behind their language, such as \"en:delete my data\"",
+        )
+    });
+    let law: Option<String> = reader.parsed("privacy.in_chat_law", "gdpr, ccpa or lgpd");
+    let law = law?;
+    if !["gdpr", "ccpa", "lgpd"].contains(&law.as_str()) {
+        reader.fault("privacy.in_chat_law", "must be gdpr, ccpa or lgpd");
+        return None;
+    }
+    let (erasure_words, export_words, access_words) = (erasure?, export?, access?);
+    Some(is_on?.then_some(InChatConfig { erasure_words, export_words, access_words, law }))
 }
 
 #[expect(clippy::option_option, reason = "outside: read without a fault; inside: asked for")]

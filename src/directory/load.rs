@@ -13,6 +13,7 @@ use crate::crypto::envelope::{self, Sealed};
 use crate::domain::channel::{Channel, MediaMode};
 use crate::domain::door::DoorPolicy;
 use crate::domain::field_class::FieldClass;
+use crate::domain::keeping::KeepPolicy;
 use crate::ids::{ApiKeyId, AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::keyring::{KeyringError, places};
 use crate::meta::signature::WebhookSecret;
@@ -160,6 +161,7 @@ impl Directory {
             // A word of a later release: what it asks for is not known, and nothing is kept that should not be.
             media: MediaMode::parse(&row.media_mode).unwrap_or(MediaMode::Never),
             door: DoorPolicy::of_words(&row.minimise),
+            retention: KeepPolicy::of_words(&row.retention),
             changed_at: Some(row.updated_at),
         })
     }

@@ -8,6 +8,7 @@ use super::Snapshot;
 use crate::crypto::envelope::{self, Sealed};
 use crate::domain::endpoint::DisabledReason;
 use crate::domain::event::{EventType, own_envelope};
+use crate::domain::keeping::{ContentClass, Keep};
 use crate::ids::{ApiKeyId, ChannelId, ContactId, EndpointId, EventId, MessageId, TenantId};
 use crate::keyring::{DekName, Keyring, KeyringError, places};
 use crate::store::events::NewEvent;
@@ -35,9 +36,10 @@ async fn seal(
     keyring: &Keyring,
     (tenant, event, contact): (TenantId, EventId, Option<ContactId>),
     details: &str,
-    now: OffsetDateTime,
+    (rule, now): (Option<Keep>, OffsetDateTime),
 ) -> Result<Sealed, KeyringError> {
-    let dek = keyring.one_for_sealing(tenant, DekName::month(tenant, contact, now.date())).await?;
+    let name = DekName::kept(tenant, contact, rule, now.date(), now.date());
+    let dek = keyring.one_for_sealing(tenant, name).await?;
     let content = own_envelope(details);
     Ok(envelope::seal(&dek.dek, &places::event_payload(tenant, event, contact), content.as_bytes()))
 }
@@ -65,10 +67,11 @@ async fn about_nobody(
         status_rank: None,
         error_code: None,
         occurred_at: now,
-        payload: seal(keyring, (tenant, event_id, None), &details.to_string(), now).await?,
+        payload: seal(keyring, (tenant, event_id, None), &details.to_string(), (None, now)).await?,
         opens_until: None,
         owed_to,
         has_media: false,
+        is_passing: false,
     })
 }
 
@@ -82,6 +85,7 @@ impl OwnEvent {
     ) -> Result<NewEvent, KeyringError> {
         let keys = keyring.tenant(self.tenant).await?;
         let event_id = EventId::new(now);
+        let rule = snapshot.kept(self.tenant, self.channel, ContentClass::Statuses);
         let details = self.details.to_string();
         let about = self.message.map_or(Uuid::nil(), MessageId::uuid);
         let subject = keys.events.hash(&[b"own", self.contact.uuid().as_bytes(), about.as_bytes(), details.as_bytes()]);
@@ -99,10 +103,11 @@ impl OwnEvent {
             status_rank: self.message.map(|_| 0),
             error_code: self.error_code,
             occurred_at: now,
-            payload: seal(keyring, (self.tenant, event_id, Some(self.contact)), &details, now).await?,
+            payload: seal(keyring, (self.tenant, event_id, Some(self.contact)), &details, (rule, now)).await?,
             opens_until: None,
             owed_to: snapshot.owed_about((self.tenant, Some(self.contact)), self.event_type, self.channel),
             has_media: false,
+            is_passing: rule == Some(Keep::Delivered),
         })
     }
 }

@@ -123,6 +123,7 @@ impl Directory {
             pace_limit: channel.per_second.and_then(|limit| i32::try_from(limit.get()).ok()),
             media_mode: channel.media.as_str().to_owned(),
             minimise: channel.door.words(),
+            retention: channel.retention.words(),
             created_at: now,
             updated_at: now,
         };

@@ -11,6 +11,7 @@ use crate::domain::channel::Channel;
 use crate::domain::endpoint::{Endpoint, State};
 use crate::domain::event::EventType;
 use crate::domain::field_class::FieldClass;
+use crate::domain::keeping::{ContentClass, Keep};
 use crate::ids::{ApiKeyId, AppId, ChannelId, ContactId, EndpointId, PhoneNumberId, TenantId};
 use crate::meta::signature::WebhookSecret;
 use crate::secret::{AppSecret, VerifyToken};
@@ -142,6 +143,12 @@ impl Snapshot {
         self.by_number.get(&(tenant, number.clone()))
     }
 
+    /// For how long a channel keeps what is said through it; `None`: as all do.
+    #[must_use]
+    pub fn kept(&self, tenant: TenantId, channel: Option<ChannelId>, class: ContentClass) -> Option<Keep> {
+        self.channel(tenant, channel?)?.retention.of(class)
+    }
+
     /// Whether Meta's id is that of a number or an account of anybody here.
     #[must_use]
     pub fn is_listed(&self, id: &str) -> bool {
@@ -209,6 +216,11 @@ impl Snapshot {
     #[must_use]
     pub fn is_restricted(&self, tenant: TenantId, contact: ContactId) -> bool {
         !self.restricted.is_empty() && self.restricted.contains(&(tenant, contact.uuid()))
+    }
+
+    /// Everybody whose data are kept and not used.
+    pub fn restricted_of(&self, tenant: TenantId) -> impl Iterator<Item = Uuid> + '_ {
+        self.restricted.iter().filter(move |(owner, _)| *owner == tenant).map(|(_, contact)| *contact)
     }
 
     /// The same endpoints as [`Self::owed_to`], of something about this contact: none where it is restricted.

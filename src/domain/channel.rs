@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use time::{Duration, OffsetDateTime};
 
 use super::door::DoorPolicy;
+use super::keeping::KeepPolicy;
 use crate::ids::{ChannelId, PhoneNumberId, TenantId, WabaId};
 use crate::secret::AccessToken;
 
@@ -62,6 +63,8 @@ pub struct Channel {
     pub media: MediaMode,
     /// What of people's data is left out before it is stored.
     pub door: DoorPolicy,
+    /// For how long what is said through it is kept, where that is shorter than for all.
+    pub retention: KeepPolicy,
     /// When what this was read from was last changed; `None`: not stored yet. A change of anything newer is refused.
     pub changed_at: Option<OffsetDateTime>,
 }

@@ -7,6 +7,8 @@ pub mod endpoint;
 pub mod event;
 pub mod field_class;
 pub mod file;
+pub mod in_chat;
+pub mod keeping;
 pub mod mask;
 pub mod message;
 pub mod person;

@@ -6,6 +6,7 @@ mod callback;
 mod consent;
 mod file;
 mod hasten;
+mod in_chat;
 mod queue;
 mod windows;
 mod write;
@@ -25,6 +26,7 @@ use crate::audit::Audit;
 use crate::clock::SharedClock;
 use crate::directory::{Bells, Contacts, Directory};
 use crate::domain::consent::Words;
+use crate::domain::in_chat::Words as ChatWords;
 use crate::ids::TenantId;
 use crate::keyring::Keyring;
 use crate::meta::parse;
@@ -71,6 +73,8 @@ pub struct Parts {
     pub bells: Bells,
     /// Words by which people stop marketing and allow it again.
     pub words: Arc<Words>,
+    /// Words by which people ask about their data.
+    pub chat_words: Arc<ChatWords>,
     /// When.
     pub clock: SharedClock,
     /// Whether files are kept that people send.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::callback::{self, Kept};
 use super::consent::{self, Saying};
+use super::in_chat::{self, Chat};
 use super::windows::{Opened, Windows};
 use super::write_error::{WriteError, chain};
 use super::{Parts, file, hasten};
@@ -23,6 +24,8 @@ use crate::directory::{Contacts, OwnEvent, Resolved, Snapshot};
 use crate::domain::channel::MediaMode;
 use crate::domain::consent::{Source, State, Words};
 use crate::domain::event::{EventType, Item};
+use crate::domain::in_chat::{Asks, Words as ChatWords};
+use crate::domain::keeping::{ContentClass, Keep};
 use crate::ids::{ContactId, EventId, MessageId, TenantId};
 use crate::keyring::{DekName, KeyringError, TenantKeys, places};
 use crate::store::events::{self, EventKey, NewEvent};
@@ -122,7 +125,9 @@ impl Writer {
         let (now, words) = (self.parts.clock.now(), &self.parts.words);
         let keeps_media = self.parts.keeps_media && !bare;
         let kept = callback::kept(&self.parts, tenant, items).await?;
-        let filing = Filing { tenant, keys: &keys, snapshot: &snapshot, now, words, bare, keeps_media, kept: &kept };
+        let chat_words = self.parts.chat_words.as_ref();
+        let filing =
+            Filing { tenant, keys: &keys, snapshot: &snapshot, now, words, chat_words, bare, keeps_media, kept: &kept };
         let mut filed: Vec<Filed<'_>> = items.iter().map(|item| filing.file(item)).collect();
         let people: Vec<Option<&Hashed<'_>>> = filed.iter().map(|one| one.person.as_ref()).collect();
         let contacts = self.parts.contacts.all_remembered(tenant, &people);
@@ -136,7 +141,7 @@ impl Writer {
             return Ok(());
         }
         hasten::ask_anew(&self.parts, filing.snapshot, (tenant, now), items).await;
-        if filed.iter().any(|one| one.is_about_somebody_unknown() || one.consent.is_some()) {
+        if filed.iter().any(Filed::changes_more) {
             return self.write_with_people(&filing, filed).await;
         }
         // Nobody new: the one statement is its own transaction, and saves two round trips.
@@ -195,12 +200,15 @@ impl Writer {
         let opened = self.windows.sift(filing.tenant, &mut batch);
         let said = filed.iter().zip(&batch).filter_map(|(one, event)| Saying::new(event, one.consent));
         let said: Vec<Saying> = said.collect();
+        let chats: Vec<Chat<'_>> =
+            filed.iter().zip(&batch).filter_map(|(one, event)| Chat::new(event, one.asks.as_ref())).collect();
         batch.extend(self.seal_merges(filing, resolved).await?);
         let restricted = |contact| resolved.joins_restricted(filing.snapshot, filing.tenant, contact);
         batch.iter_mut().filter(|event| event.contact.is_some_and(restricted)).for_each(|event| event.owed_to.clear());
         let events::Inserted { stored, erased } = insert(connection, filing, &mut batch).await?;
         let about = (filing.tenant, filing.snapshot, filing.now);
         let told = consent::record(connection, &self.parts, about, &said, &stored).await?;
+        in_chat::record(connection, (filing.tenant, filing.keys, filing.now), &chats, &stored).await?;
         count(&batch, &stored);
         self.parts.audit.add(filing.tenant, Action::EventsStored, "event", Uuid::nil(), stored.len());
         if !erased.is_empty() {
@@ -222,7 +230,10 @@ impl Writer {
     }
 
     async fn seal(&self, filing: &Filing<'_>, filed: &[Filed<'_>]) -> Result<Vec<NewEvent>, WriteError> {
-        let name = |one: &Filed<'_>| DekName::month(filing.tenant, one.contact, one.place.part_day);
+        let today = filing.now.date();
+        let name = |one: &Filed<'_>| {
+            DekName::kept(filing.tenant, one.contact, filing.kept_for(one), one.place.part_day, today)
+        };
         let deks = self.parts.keyring.for_sealing(filing.tenant, filed.iter().map(name)).await?;
         // Not when the batch began: what was stored meanwhile would stand behind it. Together, so that the items of one webhook
         // keep their order.
@@ -289,6 +300,7 @@ struct Filing<'a> {
     snapshot: &'a Snapshot,
     now: OffsetDateTime,
     words: &'a Words,
+    chat_words: &'a ChatWords,
     bare: bool,
     keeps_media: bool,
     kept: &'a Kept,
@@ -303,11 +315,17 @@ struct Filed<'i> {
     person: Option<Hashed<'i>>,
     contact: Option<ContactId>,
     consent: Option<(State, Source)>,
+    asks: Option<Asks>,
 }
 
 impl Filed<'_> {
     const fn is_about_somebody_unknown(&self) -> bool {
         self.person.is_some() && self.contact.is_none()
+    }
+
+    /// Whether something is stored with it that asks for a transaction.
+    const fn changes_more(&self) -> bool {
+        self.is_about_somebody_unknown() || self.consent.is_some() || self.asks.is_some()
     }
 
     /// Whether it must be known to be new before anything is done for it.
@@ -334,7 +352,15 @@ impl Filing<'_> {
             person,
             contact: None,
             consent: consent::of(item, self.words).filter(|_| !self.bare),
+            asks: in_chat::of(item, self.chat_words).filter(|_| !self.bare),
         }
+    }
+
+    /// The rule of the channel, for what this is.
+    fn kept_for(&self, filed: &Filed<'_>) -> Option<Keep> {
+        let class = if filed.item.status.is_some() { ContentClass::Statuses } else { ContentClass::Received };
+        let known = file::channel(self.snapshot, self.tenant, filed.item).filter(|_| !self.bare);
+        known.and_then(|channel| channel.retention.of(class))
     }
 
     fn event(&self, filed: &Filed<'_>, event_id: EventId, payload: envelope::Sealed) -> NewEvent {
@@ -360,6 +386,7 @@ impl Filing<'_> {
             opens_until: item.opens.filter(|_| !self.bare).map(|what| what.closes_at(item.occurred_at, self.now)),
             owed_to: self.snapshot.owed_about((self.tenant, filed.contact), event_type, channel),
             has_media: keeps_media && item.has_media && event_type == EventType::MessageReceived,
+            is_passing: self.kept_for(filed) == Some(Keep::Delivered),
         }
     }
 }

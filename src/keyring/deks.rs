@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Keyring;
 use super::installation::KeyringError;
 use crate::crypto::keys::Dek;
+use crate::domain::keeping::Keep;
 use crate::ids::{ContactId, TenantId};
 use crate::store::StoreError;
 use crate::store::keys::DekRow;
@@ -52,6 +53,20 @@ impl DekName {
         }
     }
 
+    /// As [`Self::month`], where a number has a rule of its own: what comes `today` goes after its days, or when every endpoint has it.
+    #[must_use]
+    pub fn kept(tenant: TenantId, contact: Option<ContactId>, rule: Option<Keep>, day: Date, today: Date) -> Self {
+        let (of_contact, of_tenant, on) = match rule {
+            None => return Self::month(tenant, contact, day),
+            Some(Keep::Days(days)) => (4, 5, day.max(today).saturating_add(time::Duration::days(i64::from(days) + 1))),
+            Some(Keep::Delivered) => (6, 7, today),
+        };
+        match contact {
+            Some(contact) => Self { tenant, scope: of_contact, subject: contact.uuid(), month: on },
+            None => Self { tenant, scope: of_tenant, subject: tenant.uuid(), month: on },
+        }
+    }
+
     pub(super) const fn of_row(tenant: TenantId, row: &DekRow) -> Self {
         Self { tenant, scope: row.scope, subject: row.subject, month: row.month }
     }
@@ -87,7 +102,7 @@ pub struct OwnedDek {
 
 impl OwnedDek {
     pub(super) fn new(dek: Dek, row: &DekRow) -> Arc<Self> {
-        let contact = if matches!(row.scope, 1 | 2) { row.subject } else { Uuid::nil() };
+        let contact = if matches!(row.scope, 1 | 2 | 4 | 6) { row.subject } else { Uuid::nil() };
         Arc::new(Self { dek, contact })
     }
 }

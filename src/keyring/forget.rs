@@ -9,7 +9,7 @@ use super::{Inner, Keyring, KeyringError};
 use crate::crypto::keyed_hash::HashKey;
 use crate::ids::{ContactId, TenantId};
 use crate::store::StoreError;
-use crate::store::forgotten::OldMonths;
+use crate::store::forgotten::{OldMonths, ShortLived};
 
 /// What is left of a destroyed key: whoever had the key could compute it, and nobody computes the key from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,42 @@ impl Keyring {
             inner.tell(&[]).await;
         }
         Ok(forgotten)
+    }
+
+    /// Buckets with keys that live for days and are over by `today`, or of content that came before `passed` and goes when everybody has it.
+    pub async fn short_lived(
+        &self,
+        tenant: TenantId,
+        today: Date,
+        passed: Date,
+    ) -> Result<Vec<(i16, Vec<ShortLived>)>, KeyringError> {
+        let mut all = Vec::new();
+        for bucket in self.inner.store.buckets_with_short_lived(tenant, today, passed).await? {
+            all.push((bucket, self.inner.store.short_lived(tenant, bucket, today, passed).await?));
+        }
+        Ok(all)
+    }
+
+    /// Destroys keys of [`Self::short_lived`]. Returns how many there were.
+    pub async fn forget_short_lived(
+        &self,
+        tenant: TenantId,
+        keys: &[(i16, Vec<ShortLived>)],
+    ) -> Result<usize, KeyringError> {
+        let (inner, mut forgotten) = (&self.inner, 0);
+        for (bucket, keys) in keys.iter().filter(|(_, keys)| !keys.is_empty()) {
+            forgotten += inner.store.forget_short_lived(tenant, *bucket, keys, inner.clock.now()).await?;
+        }
+        if forgotten > 0 {
+            inner.cache.clear();
+            inner.tell(&[]).await;
+        }
+        Ok(forgotten)
+    }
+
+    /// The last day on which the key may be there that goes next, of those that live for days.
+    pub async fn soonest_last_day(&self, tenant: TenantId) -> Result<Option<Date>, KeyringError> {
+        Ok(self.inner.store.soonest_last_day(tenant).await?.and_then(Date::previous_day))
     }
 
     /// Which of these contacts are forgotten, each with the epoch from which on no copy of before opens their keys; `None`: a step is due.

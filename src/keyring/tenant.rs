@@ -58,6 +58,13 @@ impl TenantKeys {
         self.requests.hash(&[b"minimised", kind.as_bytes(), text.as_bytes()])
     }
 
+    /// The six digits by which somebody confirms what they asked for in the chat.
+    #[must_use]
+    pub fn chat_code(&self, id: Uuid) -> String {
+        let number = u32::from_be_bytes(self.requests.hash(&[b"chat code", id.as_bytes()]));
+        format!("{:06}", number % 1_000_000)
+    }
+
     /// The keyed hash under which the consent of somebody who was forgotten stays proven, by the hash that found them.
     #[must_use]
     pub fn consent_proof(&self, kind: i16, identifier: &[u8]) -> [u8; 16] {

@@ -11,6 +11,7 @@ use super::{Details, Fetcher, strip};
 use crate::crypto::envelope;
 use crate::domain::channel::Channel;
 use crate::domain::file::{FileKind, essence};
+use crate::domain::keeping::ContentClass;
 use crate::keyring::{DekName, KeyringError, OwnedDek, places};
 use crate::meta::client::media::{FetchError, MediaFacts, NamedFile, Pieces};
 use crate::secret::AccessToken;
@@ -95,7 +96,8 @@ impl Fetcher {
         if facts.bytes.is_some_and(|bytes| bytes > LARGEST) {
             return Err(Failure::TooLarge);
         }
-        let name = DekName::month(channel.tenant, due.contact, due.part_day);
+        let (rule, today) = (channel.retention.of(ContentClass::Files), self.clock.now().date());
+        let name = DekName::kept(channel.tenant, due.contact, rule, due.part_day, today);
         let dek = self.keyring.one_for_sealing(channel.tenant, name).await?;
         let download = self.graph.file(token, &facts).await?;
         let place = Place { tenant: channel.tenant, media: due.media, contact: due.contact };

@@ -85,6 +85,8 @@ pub const TABLES: &[(&str, Cover)] = &[
     ("export", Removed),
     ("restriction", Removed),
     ("notice", Removed),
+    ("passing", Removed),
+    ("in_chat", Removed),
 ];
 
 /// What stays, and why.

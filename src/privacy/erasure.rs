@@ -8,7 +8,7 @@ use super::{Privacy, PrivacyError};
 use crate::audit::Act;
 use crate::crypto::{envelope, random};
 use crate::ids::{AuditEntryId, ErasureId, PrivacyRequestId, TenantId};
-use crate::keyring::{DekName, places};
+use crate::keyring::places;
 use crate::store::erasing_counts::ConsentProofRow;
 use crate::store::erasures::{ErasureRow, Inserted, NewErasure, ReceiptRow};
 
@@ -142,7 +142,7 @@ impl Privacy {
     }
 
     async fn seal_reference(&self, tenant: TenantId, id: ErasureId, text: &str) -> Result<Vec<u8>, PrivacyError> {
-        let key = self.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
+        let key = self.key_about(tenant, Some(id.uuid())).await?;
         let place = places::setting(tenant.uuid(), "erasure", "reference", id.uuid());
         Ok(envelope::seal(&key.dek, &place, text.as_bytes()).into_bytes())
     }

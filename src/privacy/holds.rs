@@ -7,7 +7,7 @@ use super::{Named, Privacy, PrivacyError, Shown, cut, one_more};
 use crate::audit::{Act, Action};
 use crate::crypto::envelope;
 use crate::ids::{AuditEntryId, ContactId, HoldId, TenantId};
-use crate::keyring::{DekName, places};
+use crate::keyring::places;
 use crate::store::holds::HoldRow;
 
 /// The longest hold. Whoever needs a longer one looks again and asks for another.
@@ -68,7 +68,7 @@ impl Privacy {
         let contact = self.find(tenant, new.named).await?;
         let kept = self.store.find_contact(tenant, contact).await?.and_then(|row| row.merged_into);
         let contact = kept.unwrap_or(contact.uuid());
-        let key = self.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
+        let key = self.key_about(tenant, Some(contact)).await?;
         let place = places::setting(tenant.uuid(), "hold", "reason", id.uuid());
         let row = HoldRow {
             hold_id: id.uuid(),

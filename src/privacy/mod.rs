@@ -8,12 +8,14 @@ pub mod cover;
 mod erasure;
 mod export;
 mod holds;
+mod in_chat;
 mod lane;
 mod receipt;
 mod requests;
 mod restored;
 mod restrictions;
 mod retention;
+mod shorter;
 mod steps;
 mod subject;
 
@@ -24,6 +26,7 @@ pub use lane::run as run_lane;
 pub use requests::{DUE_SOON, Law, NewRequest, Outcome, RequestKind, RequestView};
 pub use restrictions::RestrictionView;
 pub use retention::{Attested, RetentionTerms};
+pub use shorter::{ChannelRule, PassingCursor};
 pub use steps::Next;
 pub use subject::Named;
 

@@ -74,6 +74,7 @@ impl Privacy {
             opens_until: None,
             owed_to: can.iter().map(|endpoint| (endpoint.id, 0)).collect(),
             has_media: false,
+            is_passing: false,
         };
         Ok(Told { event, cannot: cannot.iter().map(|endpoint| endpoint.id).collect() })
     }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::{Named, Privacy, PrivacyError, Shown, cut, one_more};
 use crate::audit::Act;
 use crate::crypto::envelope;
-use crate::ids::{AuditEntryId, PrivacyRequestId, TenantId};
-use crate::keyring::{DekName, places};
+use crate::ids::{AuditEntryId, ContactId, PrivacyRequestId, TenantId};
+use crate::keyring::places;
 use crate::store::privacy_requests::{PrivacyRequestRow, RequestChange};
 
 /// What falls due within this wants somebody's eye.
@@ -163,8 +163,10 @@ impl Privacy {
             kind: new.kind.as_str().to_owned(),
             law: new.law.as_str().to_owned(),
             state: "open".to_owned(),
-            contact_id: contact.map(crate::ids::ContactId::uuid),
-            reference: self.seal_of_request(tenant, id, "reference", new.reference).await?,
+            contact_id: contact.map(ContactId::uuid),
+            reference: self
+                .seal_of_request(tenant, id, ("reference", contact.map(ContactId::uuid)), new.reference)
+                .await?,
             reason: None,
             actor_id,
             erasure_id: None,
@@ -190,7 +192,8 @@ impl Privacy {
         let row = self.store.find_privacy_request(tenant, id).await?.ok_or(PrivacyError::Unknown)?;
         let until = Law::parse(&row.law).and_then(|law| law.extended(row.received_at));
         let until = until.ok_or(PrivacyError::RequestNotChanged)?;
-        let sealed = self.seal_of_request(tenant, id, "reason", Some(reason)).await?.unwrap_or_default();
+        let sealed =
+            self.seal_of_request(tenant, id, ("reason", row.contact_id), Some(reason)).await?.unwrap_or_default();
         self.change_request(id, &RequestChange::Extend(until, &sealed), act).await
     }
 
@@ -202,7 +205,8 @@ impl Privacy {
         reason: Option<&str>,
         act: Act,
     ) -> Result<AuditEntryId, PrivacyError> {
-        let sealed = self.seal_of_request(act.tenant, id, "reason", reason).await?;
+        let row = self.store.find_privacy_request(act.tenant, id).await?.ok_or(PrivacyError::Unknown)?;
+        let sealed = self.seal_of_request(act.tenant, id, ("reason", row.contact_id), reason).await?;
         self.change_request(id, &RequestChange::Close(outcome.as_str(), sealed.as_deref()), act).await
     }
 
@@ -269,11 +273,11 @@ impl Privacy {
         &self,
         tenant: TenantId,
         id: PrivacyRequestId,
-        column: &'static str,
+        (column, contact): (&'static str, Option<Uuid>),
         text: Option<&str>,
     ) -> Result<Option<Vec<u8>>, PrivacyError> {
         let Some(text) = text else { return Ok(None) };
-        let key = self.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
+        let key = self.key_about(tenant, contact).await?;
         let place = places::setting(tenant.uuid(), "privacy_request", column, id.uuid());
         Ok(Some(envelope::seal(&key.dek, &place, text.as_bytes()).into_bytes()))
     }

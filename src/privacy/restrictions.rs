@@ -6,7 +6,7 @@ use super::{Privacy, PrivacyError, Shown, cut, one_more};
 use crate::audit::Act;
 use crate::crypto::envelope;
 use crate::ids::{AuditEntryId, ContactId, TenantId};
-use crate::keyring::{DekName, places};
+use crate::keyring::places;
 use crate::store::restrictions::RestrictionRow;
 
 /// A restriction, with its reason.
@@ -23,7 +23,7 @@ impl Privacy {
     pub async fn restrict(&self, contact: ContactId, reason: &str, act: Act) -> Result<AuditEntryId, PrivacyError> {
         let (tenant, actor_id, created_at) = (act.tenant, act.actor.id, self.clock.now());
         let (kept, everyone) = self.person(tenant, &super::Named::Contact(contact)).await?;
-        let key = self.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
+        let key = self.key_about(tenant, Some(kept.uuid())).await?;
         let place = places::setting(tenant.uuid(), "restriction", "reason", kept.uuid());
         let reason = envelope::seal(&key.dek, &place, reason.as_bytes()).into_bytes();
         let row = RestrictionRow { contact_id: kept.uuid(), reason, actor_id, created_at };

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Privacy, PrivacyError};
 use crate::audit::{Act, Action, Actor, Object};
-use crate::ids::{ContactId, MediaId, TenantId};
+use crate::ids::{ChannelId, ContactId, MediaId, TenantId};
 use crate::store::retention::{Daily, Oldest};
 
 /// Files that are removed before their rows are.
@@ -38,7 +38,9 @@ impl RetentionTerms {
     /// The first day of a class that is kept.
     fn horizon(self, class: &str, today: Date) -> Option<Date> {
         let days = match class {
-            "event_payload" | "message" | "media" => self.content,
+            "event_payload" | "message" | "media" | "passing" => self.content,
+            // The last day of a key that lives for days.
+            "short_lived_key" => return Some(today),
             "event" | "delivery_dead" => self.metadata,
             "attempt" => self.attempts,
             _ => None,
@@ -58,6 +60,9 @@ impl Privacy {
             ended.push(self.retire_days(daily, waiting, today).await);
         }
         ended.push(self.forget_old_months(&tenants, waiting, today).await);
+        for tenant in &tenants {
+            ended.push(self.forget_short_lived(*tenant, today).await);
+        }
         if let Some(end) = self.retention.horizon("delivery_dead", today) {
             ended.push(self.store.sweep_dead(end.midnight().assume_utc()).await.map_err(PrivacyError::from));
         }
@@ -71,9 +76,12 @@ impl Privacy {
     }
 
     async fn remove_old_files(&self, tenants: &[TenantId], today: Date) -> Result<(), PrivacyError> {
+        for tenant in tenants {
+            self.remove_files_of_channels(*tenant, today).await?;
+        }
         let Some(end) = self.retention.horizon("media", today) else { return Ok(()) };
         for tenant in tenants {
-            self.remove_files(*tenant, end.midnight().assume_utc()).await?;
+            self.remove_files(*tenant, None, end.midnight().assume_utc()).await?;
         }
         Ok(())
     }
@@ -109,7 +117,7 @@ impl Privacy {
         Ok(())
     }
 
-    async fn held_of(&self, tenant: TenantId) -> Result<Vec<ContactId>, PrivacyError> {
+    pub(super) async fn held_of(&self, tenant: TenantId) -> Result<Vec<ContactId>, PrivacyError> {
         let held = self.everyone_held().await?.into_iter();
         Ok(held.filter(|(owner, _)| *owner == tenant).map(|(_, contact)| contact).collect())
     }
@@ -124,10 +132,21 @@ impl Privacy {
         Ok(())
     }
 
-    async fn remove_files(&self, tenant: TenantId, end: OffsetDateTime) -> Result<(), PrivacyError> {
+    /// `channel`: of those that came through it alone.
+    pub(super) async fn remove_files(
+        &self,
+        tenant: TenantId,
+        channel: Option<ChannelId>,
+        end: OffsetDateTime,
+    ) -> Result<(), PrivacyError> {
         loop {
             let held: Vec<Uuid> = self.held_of(tenant).await?.into_iter().map(ContactId::uuid).collect();
-            let old = self.store.media_before(tenant, end, &held, AT_ONCE).await?;
+            let old = match channel {
+                Some(channel) => {
+                    self.store.media_of_channel_before(tenant, channel.uuid(), end, &held, AT_ONCE).await?
+                }
+                None => self.store.media_before(tenant, end, &held, AT_ONCE).await?,
+            };
             if old.is_empty() {
                 return Ok(());
             }
@@ -144,7 +163,11 @@ impl Privacy {
 
     /// How old the oldest of each class is.
     pub async fn oldest(&self, tenant: TenantId, today: Date) -> Result<Vec<Attested>, PrivacyError> {
-        let oldest = self.store.oldest_of(tenant).await?;
+        let mut oldest = self.store.oldest_of(tenant).await?;
+        let soonest = self.keyring.soonest_last_day(tenant).await?;
+        oldest.extend(soonest.map(|day| Oldest { class: "short_lived_key".to_owned(), day }));
+        let passing = self.store.oldest_passing(tenant).await?;
+        oldest.extend(passing.map(|day| Oldest { class: "passing".to_owned(), day }));
         let attested = |Oldest { class, day }: Oldest| {
             let horizon = self.retention.horizon(&class, today);
             Attested { class, oldest: day, horizon }

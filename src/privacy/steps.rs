@@ -241,6 +241,10 @@ impl Privacy {
         let now = self.clock.now();
         let counts = self.store.counts_of_erasure(tenant, id).await?;
         let receipts = self.store.receipts_of_erasure(tenant, id).await?;
+        if row.reference.is_some() {
+            // With the key that its reference alone has, under an id that nobody else has: it is of use no longer.
+            self.keyring.forget_contact(tenant, ContactId::from_uuid(id.uuid())).await?;
+        }
         let text = certificate::write(tenant, row, &counts, &receipts, self.residual(row, now), now);
         let digest = certificate::digest(&text);
         let entry = self.entry(tenant, id, Action::ErasureCertified, &digest).await?;

@@ -1,11 +1,14 @@
 //! Whom somebody means, and a commitment to that which says nothing to anybody else.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Privacy, PrivacyError};
 use crate::domain::person::{Identifier, PhoneNumber};
 use crate::ids::{ContactId, TenantId};
+use crate::keyring::{DekName, KeyringError, OwnedDek};
 use crate::store::contacts;
 
 /// Begins what is hashed into a commitment.
@@ -73,6 +76,21 @@ impl Named {
 }
 
 impl Privacy {
+    /// The key of what others write of a person: reasons and references. It goes with the person, so that they are gone from backups too. Of
+    /// nobody: the tenant's.
+    pub(super) async fn key_about(
+        &self,
+        tenant: TenantId,
+        person: Option<Uuid>,
+    ) -> Result<Arc<OwnedDek>, PrivacyError> {
+        let system = || DekName::system(tenant);
+        let name = person.map_or_else(system, |person| DekName::profile(tenant, ContactId::from_uuid(person)));
+        match self.keyring.one_for_sealing(tenant, name).await {
+            Err(KeyringError::Forgotten) => Err(PrivacyError::Unknown),
+            result => Ok(result?),
+        }
+    }
+
     /// The contact that is meant.
     pub(super) async fn find(&self, tenant: TenantId, named: &Named) -> Result<ContactId, PrivacyError> {
         let contact = match named {

@@ -13,6 +13,7 @@ mod depth;
 mod fallback;
 mod files;
 mod flight;
+pub mod in_chat;
 mod lane;
 mod mirror;
 pub mod notice;
@@ -84,4 +85,6 @@ pub struct Sender {
     pub busy: Busy,
     /// What people are told who write; `None`: nothing.
     pub notice: Option<Arc<notice::Notice>>,
+    /// Whether people can ask about their data in the chat.
+    pub in_chat: bool,
 }

@@ -58,7 +58,7 @@ pub async fn run(sender: Sender, stop: CancellationToken) {
 }
 
 /// Whether somebody who cannot be told now may be told later.
-const fn may_pass(error: &QueueError) -> bool {
+pub(super) const fn may_pass(error: &QueueError) -> bool {
     match error {
         QueueError::NoToken | QueueError::UnknownChannel | QueueError::WindowClosed | QueueError::Restricted => true,
         QueueError::Faulty(_)
@@ -75,41 +75,47 @@ impl Sender {
         let looked = (ends_after, self.clock.now());
         let untold = self.store.untold(&notice.version, looked, AT_ONCE).await?;
         for one in &untold {
-            let message = match self.hand_over(notice, one).await {
-                Ok(message) => Some(message),
-                Err(QueueError::Store(error)) if error.is_retryable() => return Err(error.into()),
-                Err(QueueError::Keys(error)) if error.is_retryable() => return Err(error.into()),
+            let key = format!("notice {} {}", notice.version, one.contact);
+            let message = match self.say_to(one, &notice.text, &key).await {
                 Err(QueueError::InProgress) => continue,
                 Err(error) if may_pass(&error) => {
                     tracing::debug!(contact = %one.contact, %error, "somebody cannot be told yet what becomes of their data");
                     self.store.put_notice_off(one.tenant, one.contact, &notice.version, self.clock.now()).await?;
                     continue;
                 }
-                Err(error) => {
-                    tracing::warn!(contact = %one.contact, %error, "somebody cannot be told what becomes of their data");
-                    None
-                }
+                result => result?,
             };
             self.store.note_notice(one.tenant, one.contact, (&notice.version, message), self.clock.now()).await?;
         }
         Ok(i64::try_from(untold.len()).unwrap_or(i64::MAX))
     }
 
+    /// Tells somebody something, once for a key. `None`: they cannot be told. Fails for what may pass, and while another does the same.
+    pub(super) async fn say_to(&self, to: &Untold, text: &str, key: &str) -> Result<Option<MessageId>, QueueError> {
+        match self.hand_over(to, text, key).await {
+            Ok(message) => Ok(Some(message)),
+            Err(QueueError::Store(error)) if error.is_retryable() => Err(error.into()),
+            Err(QueueError::Keys(error)) if error.is_retryable() => Err(error.into()),
+            Err(QueueError::InProgress) => Err(QueueError::InProgress),
+            Err(error) if may_pass(&error) => Err(error),
+            Err(error) => {
+                tracing::warn!(contact = %to.contact, %error, "somebody cannot be told what becomes of their data");
+                Ok(None)
+            }
+        }
+    }
+
     /// Takes the message, or finds it taken before.
-    async fn hand_over(&self, notice: &Notice, to: &Untold) -> Result<MessageId, QueueError> {
-        let message = self.addressed_to(to, &notice.text).await?;
+    async fn hand_over(&self, to: &Untold, text: &str, key: &str) -> Result<MessageId, QueueError> {
+        let message = self.addressed_to(to, text).await?;
         let message = zeroize::Zeroizing::new(message.to_string());
         let now = self.clock.now();
         let order = Order::read(&message, None, Terms::default(), now).map_err(QueueError::Faulty)?;
         let addressed = self.addressed(to.tenant, vec![(to.channel, order)]).await?;
         let ready = self.ready(to.tenant, None, addressed).await?.pop().ok_or(QueueError::UnknownChannel)??;
-        let (id, key) = (ready.id(), format!("notice {} {}", notice.version, to.contact));
-        let idempotency = Idempotency {
-            caller: ApiKeyId::from_uuid(uuid::Uuid::nil()),
-            key: &key,
-            request: key.as_bytes(),
-            answer: None,
-        };
+        let id = ready.id();
+        let idempotency =
+            Idempotency { caller: ApiKeyId::from_uuid(uuid::Uuid::nil()), key, request: key.as_bytes(), answer: None };
         let before = self.queue(to.tenant, vec![ready], Some(idempotency), None).await?;
         Ok(before.map_or(id, |before| before.first))
     }

@@ -12,6 +12,7 @@ use crate::directory::{ConsentError, OwnEvent, Statement};
 use crate::domain::channel::Channel;
 use crate::domain::consent::{MARKETING, OPTED_OUT, Source, State};
 use crate::domain::event::EventType;
+use crate::domain::keeping::ContentClass;
 use crate::ids::{ContactId, MessageId, Wamid};
 use crate::keyring::{DekName, KeyringError, places};
 use crate::store::events::{self, NewEvent};
@@ -256,12 +257,15 @@ impl Sender {
     ) -> Result<Vec<Settlement>, RecordError> {
         let (tenant, number) = (channel.tenant, channel.phone_number_id.as_str());
         let keys = self.keyring.tenant(tenant).await?;
-        let name = |one: &Known<'_>, day| DekName::month(tenant, Some(one.contact), day);
-        let names = endings.iter().flat_map(|one| [name(one, one.message.day()), name(one, now.date())]);
+        let name = |one: &Known<'_>, class, day| {
+            DekName::kept(tenant, Some(one.contact), channel.retention.of(class), day, now.date())
+        };
+        let answered = |one: &Known<'_>| name(one, ContentClass::Sent, one.message.day());
+        let names = endings.iter().flat_map(|one| [answered(one), name(one, ContentClass::Statuses, now.date())]);
         let deks = self.keyring.for_sealing(tenant, names).await?;
         let settlement = |one: &Known<'_>| {
             let place = places::message_answer(tenant, one.message, one.contact);
-            let answer = match (one.ending.answer(), deks.get(&name(one, one.message.day()))) {
+            let answer = match (one.ending.answer(), deks.get(&answered(one))) {
                 (Some(answer), Some(dek)) => Some(envelope::seal(&dek.dek, &place, answer)),
                 (Some(_), None) => return Err(KeyringError::Gone),
                 (None, _) => None,

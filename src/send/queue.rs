@@ -16,6 +16,7 @@ use crate::crypto::envelope::{self, Sealed};
 use crate::directory::Contacts;
 use crate::directory::contacts::{Hashed, ResolveError};
 use crate::domain::channel::Channel;
+use crate::domain::keeping::ContentClass;
 use crate::domain::message::callback_data;
 use crate::ids::{ApiKeyId, ChannelId, ContactId, MessageId, TenantId};
 use crate::keyring::{DekName, KeyringError, TenantKeys, places};
@@ -200,7 +201,7 @@ impl Sender {
                 (Some(objection), _) => return Err(objection.into()),
                 (None, fallback) => (checked, fallback),
             };
-            Ok(Ready { key, terms, next_at: terms.first_at(now), ..made(channel.id, checked, fallback, now) })
+            Ok(Ready { key, terms, next_at: terms.first_at(now), ..made(&channel, checked, fallback, now) })
         };
         Ok(orders.into_iter().zip(objections).map(ready).collect())
     }
@@ -336,7 +337,7 @@ impl Sender {
         let now = self.clock.now();
         // The mirror answers within its time-out; after that its answer counts as lost.
         let next_at = now + super::mirror::LOST_AFTER;
-        let ready = Ready { origin: "mirror", next_at, on_the_wire: true, ..made(channel.id, checked, None, now) };
+        let ready = Ready { origin: "mirror", next_at, on_the_wire: true, ..made(&channel, checked, None, now) };
         let (message, body) = (ready.message, ready.body.clone());
         let parcel = Parcel { tenant, messages: vec![ready], claim: None, entry: Some(entry) };
         match self.accepting.take(parcel).await? {
@@ -357,7 +358,7 @@ fn hashes(keys: &TenantKeys, idempotency: &Idempotency<'_>) -> [[u8; 16]; 2] {
 }
 
 /// A message of the API, due now.
-fn made(channel: ChannelId, checked: Checked, fallback: Option<Map<String, Value>>, now: OffsetDateTime) -> Ready {
+fn made(channel: &Channel, checked: Checked, fallback: Option<Map<String, Value>>, now: OffsetDateTime) -> Ready {
     let message = MessageId::new(now);
     let Checked { body, kind, recipient } = checked;
     let fallback = fallback.map(|mut fallback| {
@@ -367,7 +368,7 @@ fn made(channel: ChannelId, checked: Checked, fallback: Option<Map<String, Value
     });
     Ready {
         message,
-        channel,
+        channel: channel.id,
         recipient,
         origin: "api",
         kind,
@@ -377,6 +378,7 @@ fn made(channel: ChannelId, checked: Checked, fallback: Option<Map<String, Value
         on_the_wire: false,
         terms: Terms::default(),
         key: None,
+        kept: channel.retention.of(ContentClass::Sent),
     }
 }
 

@@ -122,6 +122,8 @@ impl Store {
         .execute(&mut **of)
         .await?;
         remove!(of, tenant, id, "notice", "contact_id = ANY($2)", contacts);
+        remove!(of, tenant, id, "passing", "contact_id = ANY($2)", contacts);
+        remove!(of, tenant, id, "in_chat", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "restriction", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "export", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "contact", "contact_id = ANY($2)", contacts);

@@ -42,6 +42,8 @@ pub struct NewEvent {
     pub owed_to: Vec<(EndpointId, i16)>,
     /// Whether there is a file to be fetched, which takes a channel.
     pub has_media: bool,
+    /// Whether its content goes when every endpoint has it.
+    pub is_passing: bool,
 }
 
 impl Store {
@@ -114,6 +116,8 @@ pub async fn insert_about(
         rows.iter().map(pick).collect()
     }
     let (owed, opening, with_media) = (owed(events), opening(events), with_media(events));
+    let passing: Vec<(Uuid, Date)> =
+        events.iter().filter(|event| event.is_passing).map(|event| (event.event_id.uuid(), event.part_day)).collect();
     let inserting = sqlx::query!(
         r#"
         WITH given AS (
@@ -164,6 +168,10 @@ pub async fn insert_about(
             INSERT INTO media_fetch (tenant_id, media_id, part_day, channel_id, contact_id, next_at)
             SELECT $1, event_id, m.part_day, m.channel_id, stored.contact_id, $2
             FROM UNNEST($24::uuid[], $25::date[], $26::uuid[]) AS m (event_id, part_day, channel_id) JOIN stored USING (event_id)
+        ), passing AS (
+            INSERT INTO passing (tenant_id, event_id, part_day, contact_id, kept_on)
+            SELECT $1, event_id, p.part_day, stored.contact_id, ($2::timestamptz AT TIME ZONE 'UTC')::date
+            FROM UNNEST($27::uuid[], $28::date[]) AS p (event_id, part_day) JOIN stored USING (event_id)
         )
         -- One row, however many events: they are read one by one.
         SELECT COALESCE(array_agg(event_id), '{}') AS "ids!", ARRAY(SELECT contact_id FROM erased) AS "erased!" FROM stored
@@ -194,6 +202,8 @@ pub async fn insert_about(
         &column(&with_media, |row| row.0),
         &column(&with_media, |row| row.1),
         &column(&with_media, |row| row.2),
+        &column(&passing, |row| row.0),
+        &column(&passing, |row| row.1),
     );
     let row = inserting.fetch_one(connection).await?;
     Ok(Inserted { stored: row.ids.into_iter().map(EventId::from_uuid).collect(), erased: row.erased })

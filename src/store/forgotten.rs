@@ -35,7 +35,7 @@ impl Store {
         let mut transaction = self.key_pool().begin().await?;
         lock_bucket(&mut transaction, tenant, bucket).await?;
         let mut gone: Vec<Uuid> = sqlx::query_scalar!(
-            "DELETE FROM waxseal_keys.dek WHERE tenant_id = $1 AND scope IN (1, 2) AND subject_id = $2 RETURNING dek_id",
+            "DELETE FROM waxseal_keys.dek WHERE tenant_id = $1 AND scope IN (1, 2, 4, 6) AND subject_id = $2 RETURNING dek_id",
             tenant.uuid(),
             subject,
         )
@@ -81,7 +81,7 @@ impl Store {
     /// The data keys of a contact.
     pub async fn deks_of(&self, tenant: TenantId, subject: Uuid) -> Result<Vec<(i16, Date, Uuid)>, StoreError> {
         let rows = sqlx::query!(
-            "SELECT scope, month, dek_id FROM waxseal_keys.dek WHERE tenant_id = $1 AND scope IN (1, 2) AND subject_id = $2",
+            "SELECT scope, month, dek_id FROM waxseal_keys.dek WHERE tenant_id = $1 AND scope IN (1, 2, 4, 6) AND subject_id = $2",
             tenant.uuid(),
             subject,
         )
@@ -151,6 +151,88 @@ impl Store {
         touch(&mut transaction, tenant, which.bucket, gone, now).await?;
         Self::commit(transaction).await?;
         Ok(gone)
+    }
+}
+
+/// A key that lives for days: its scope, whose it is, and the day that it is named after.
+pub type ShortLived = (i16, Uuid, Date);
+
+impl Store {
+    /// Buckets with keys whose last day is over by `today`, or of content that came before `passed`.
+    pub async fn buckets_with_short_lived(
+        &self,
+        tenant: TenantId,
+        today: Date,
+        passed: Date,
+    ) -> Result<Vec<i16>, StoreError> {
+        let rows = sqlx::query_scalar!(
+            "SELECT DISTINCT bucket FROM waxseal_keys.dek
+             WHERE tenant_id = $1 AND scope >= 4 AND ((scope IN (4, 5) AND month <= $2) OR (scope IN (6, 7) AND month < $3)) ORDER BY bucket",
+            tenant.uuid(),
+            today,
+            passed,
+        );
+        Ok(rows.fetch_all(self.key_pool()).await?)
+    }
+
+    /// Those keys of one bucket.
+    pub async fn short_lived(
+        &self,
+        tenant: TenantId,
+        bucket: i16,
+        today: Date,
+        passed: Date,
+    ) -> Result<Vec<ShortLived>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT scope, subject_id, month FROM waxseal_keys.dek
+             WHERE tenant_id = $1 AND bucket = $2 AND scope >= 4
+               AND ((scope IN (4, 5) AND month <= $3) OR (scope IN (6, 7) AND month < $4))",
+            tenant.uuid(),
+            bucket,
+            today,
+            passed,
+        );
+        let rows = rows.fetch_all(self.key_pool()).await?;
+        Ok(rows.into_iter().map(|row| (row.scope, row.subject_id, row.month)).collect())
+    }
+
+    /// Destroys these keys of one bucket, and marks it. Returns how many there were.
+    pub async fn forget_short_lived(
+        &self,
+        tenant: TenantId,
+        bucket: i16,
+        keys: &[ShortLived],
+        now: OffsetDateTime,
+    ) -> Result<usize, StoreError> {
+        let scopes: Vec<i16> = keys.iter().map(|key| key.0).collect();
+        let subjects: Vec<Uuid> = keys.iter().map(|key| key.1).collect();
+        let days: Vec<Date> = keys.iter().map(|key| key.2).collect();
+        let mut transaction = self.key_pool().begin().await?;
+        lock_bucket(&mut transaction, tenant, bucket).await?;
+        let gone = sqlx::query!(
+            "DELETE FROM waxseal_keys.dek
+             WHERE tenant_id = $1 AND bucket = $2 AND scope >= 4
+               AND (scope, subject_id, month) IN (SELECT * FROM UNNEST($3::int2[], $4::uuid[], $5::date[]))",
+            tenant.uuid(),
+            bucket,
+            &scopes,
+            &subjects,
+            &days,
+        );
+        let gone = gone.execute(&mut *transaction).await?.rows_affected();
+        let gone = usize::try_from(gone).unwrap_or(usize::MAX);
+        touch(&mut transaction, tenant, bucket, gone, now).await?;
+        Self::commit(transaction).await?;
+        Ok(gone)
+    }
+
+    /// The first day on which a key is to be destroyed that lives for days; `None`: there is none.
+    pub async fn soonest_last_day(&self, tenant: TenantId) -> Result<Option<Date>, StoreError> {
+        let day = sqlx::query_scalar!(
+            "SELECT min(month) FROM waxseal_keys.dek WHERE tenant_id = $1 AND scope >= 4 AND scope IN (4, 5)",
+            tenant.uuid(),
+        );
+        Ok(day.fetch_one(self.key_pool()).await?)
     }
 }
 

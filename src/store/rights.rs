@@ -267,6 +267,15 @@ const DATA: &[Table] = &[
             (Eraser, OF_A_PERSON),
         ],
     ),
+    of_tenants("passing", &[(Ingest, "INSERT"), (Worker, "SELECT, INSERT"), (Eraser, "SELECT, DELETE")]),
+    of_tenants(
+        "in_chat",
+        &[
+            (Ingest, "SELECT, INSERT, UPDATE"),
+            (Worker, "SELECT, UPDATE (state, message_id, changed_at)"),
+            (Eraser, "SELECT (tenant_id, contact_id, state, expires_at, changed_at), DELETE"),
+        ],
+    ),
     of_tenants("notice", &[(Worker, "SELECT, INSERT, UPDATE"), (Reader, "SELECT"), (Eraser, OF_A_PERSON)]),
     of_tenants(
         "restriction",

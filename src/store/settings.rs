@@ -49,6 +49,8 @@ pub struct ChannelRow {
     pub media_mode: String,
     /// What of people's data is left out; words of the table's list.
     pub minimise: Vec<String>,
+    /// For how long what is said through it is kept; words such as `received:7`.
+    pub retention: Vec<String>,
     /// Since when.
     pub created_at: OffsetDateTime,
     /// Last change.
@@ -162,7 +164,7 @@ impl Store {
         let rows = sqlx::query_as!(
             ChannelRow,
             "SELECT tenant_id, channel_id, phone_number_id, waba_id, name, access_token::bytea AS access_token, pace_limit, media_mode,
-                    minimise, created_at, updated_at
+                    minimise, retention, created_at, updated_at
              FROM channel ORDER BY tenant_id, channel_id"
         );
         Ok(rows.fetch_all(&self.data).await?)
@@ -173,8 +175,8 @@ impl Store {
         let mut transaction = self.data.begin().await?;
         sqlx::query!(
             "INSERT INTO channel (tenant_id, channel_id, phone_number_id, waba_id, name, access_token, pace_limit, media_mode, minimise, created_at,
-                                  updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6::bytea, $7, $8, $9, $10, $11)",
+                                  updated_at, retention)
+             VALUES ($1, $2, $3, $4, $5, $6::bytea, $7, $8, $9, $10, $11, $12)",
             row.tenant_id,
             row.channel_id,
             row.phone_number_id,
@@ -186,6 +188,7 @@ impl Store {
             &row.minimise,
             row.created_at,
             row.updated_at,
+            &row.retention,
         )
         .execute(&mut *transaction)
         .await?;
@@ -201,7 +204,7 @@ impl Store {
         let mut transaction = self.data.begin().await?;
         let done = sqlx::query!(
             "UPDATE channel
-             SET waba_id = $4, name = $5, access_token = $6::bytea, media_mode = $7, pace_limit = $9, minimise = $10,
+             SET waba_id = $4, name = $5, access_token = $6::bytea, media_mode = $7, pace_limit = $9, minimise = $10, retention = $11,
                  updated_at = GREATEST($8, updated_at + interval '1 microsecond')
              WHERE tenant_id = $1 AND channel_id = $2 AND updated_at = $3",
             row.tenant_id,
@@ -214,6 +217,7 @@ impl Store {
             row.updated_at,
             row.pace_limit,
             &row.minimise,
+            &row.retention,
         )
         .execute(&mut *transaction)
         .await?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Worker;
 use crate::ids::{AuditEntryId, TenantId};
-use crate::privacy::DUE_SOON;
+use crate::privacy::{DUE_SOON, PassingCursor};
 use crate::telemetry::{self, Trouble};
 
 /// A change made through another process is seen after at most this.
@@ -33,6 +33,8 @@ const REPLAY_DAYS: i64 = 90;
 const FENCE_DAYS: i64 = 40;
 /// That there was an archive is remembered for so many days after its end.
 const EXPORT_DAYS: i64 = 90;
+/// That somebody asked in the chat is remembered for so many days, beside the request that it became.
+const IN_CHAT_DAYS: i64 = 90;
 /// Checkpoints of so many days are all kept, for those who compare; of older days the last.
 const CHECKPOINT_DAYS: i64 = 7;
 
@@ -46,6 +48,7 @@ pub(super) async fn settings(worker: Worker, stop: CancellationToken) {
 
 pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
     let (mut round, mut warned, mut retained, mut reminded) = (0_u32, false, None, None);
+    let mut passing = PassingCursor::default();
     loop {
         gauges(&worker).await;
         worker.refusals.flush().await;
@@ -58,6 +61,14 @@ pub(super) async fn cleaning(worker: Worker, stop: CancellationToken) {
         remind(&worker, &mut reminded).await;
         if let Err(error) = worker.privacy.remove_old_exports().await {
             tracing::warn!(%error, "exports that are over could not be removed yet");
+        }
+        if let Some(law) = worker.in_chat
+            && let Err(error) = worker.privacy.act_on_in_chat(law).await
+        {
+            tracing::warn!(%error, "what people asked for in the chat could not be done yet");
+        }
+        if let Err(error) = worker.privacy.remove_passed(&mut passing).await {
+            tracing::warn!(%error, "what every endpoint has acknowledged could not be removed yet");
         }
         if round.is_multiple_of(WIPE_EVERY) {
             worker.deliverer.client.sweep();
@@ -156,6 +167,7 @@ async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {
     worker.store.sweep_replays(worker.clock.now() - time::Duration::days(REPLAY_DAYS)).await?;
     let now = worker.clock.now();
     worker.store.sweep_fences(now - time::Duration::days(FENCE_DAYS), now).await?;
+    worker.store.sweep_in_chat(now - time::Duration::days(1), now - time::Duration::days(IN_CHAT_DAYS)).await?;
     worker.store.sweep_exports(now - time::Duration::days(EXPORT_DAYS)).await?;
     worker.store.sweep_dead_orphans().await?;
     worker.store.thin_audit_checkpoints(today - time::Duration::days(CHECKPOINT_DAYS)).await?;

@@ -25,7 +25,7 @@ use crate::ids::WorkerId;
 use crate::ingest::Ingest;
 use crate::keyring::Keyring;
 use crate::media::Fetcher;
-use crate::privacy::Privacy;
+use crate::privacy::{Law, Privacy};
 use crate::send::{self, Sender};
 use crate::store::Store;
 
@@ -46,6 +46,8 @@ pub struct Worker {
     pub files: Fetcher,
     /// Forgets people, and what is old.
     pub privacy: Privacy,
+    /// By which law people ask in the chat; `None`: they cannot.
+    pub in_chat: Option<Law>,
     /// Sends to Meta.
     pub sender: Sender,
     /// Puts entries into the tree of the audit log.
@@ -86,6 +88,7 @@ impl Worker {
         tasks.spawn(send::accounts::run(self.sender.clone(), stop.clone()));
         tasks.spawn(send::closing::run(self.sender.clone(), stop.clone()));
         tasks.spawn(send::notice::run(self.sender.clone(), stop.clone()));
+        tasks.spawn(send::in_chat::run(self.sender.clone(), stop.clone()));
         tasks.spawn(send::accounts::keep_book(self.sender.clone(), stop.clone()));
         tasks.spawn(key_tree::run(self.clone(), stop.clone()));
         tasks.spawn(housekeeping::settings(self.clone(), stop.clone()));

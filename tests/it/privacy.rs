@@ -1,10 +1,12 @@
 //! Promise: a person is forgotten with everything that is stored about them, provably; what is held stays; what is old goes.
 
+mod attacked;
 mod certificates;
 mod concurrent;
 mod erasing;
 mod exporting;
 mod holding;
+mod in_chat;
 mod joined;
 mod kills;
 mod notices;
@@ -12,6 +14,7 @@ mod requests;
 mod restoring;
 mod restricting;
 mod retiring;
+mod shorter;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

@@ -17,6 +17,7 @@ use waxseal::config::Config;
 use waxseal::directory::App;
 use waxseal::domain::channel::{Channel, MediaMode};
 use waxseal::domain::door::DoorPolicy;
+use waxseal::domain::keeping::KeepPolicy;
 use waxseal::ids::{AppId, ChannelId, PhoneNumberId, TenantId, WabaId};
 use waxseal::secret::{AppSecret, VerifyToken};
 
@@ -269,6 +270,7 @@ async fn settle(database: &str, clock: FastClock) -> (Vec<String>, Vec<ChannelId
             per_second: None,
             media: MediaMode::default(),
             door: DoorPolicy::default(),
+            retention: KeepPolicy::default(),
             changed_at: None,
         };
         base.directory.save_channel(&channel).await.unwrap();

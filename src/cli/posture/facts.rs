@@ -17,7 +17,7 @@ use crate::directory::{ApiKey, Snapshot};
 use crate::domain::endpoint::{Fields, State as EndpointState, is_encrypted};
 use crate::domain::field_class::FieldClass;
 use crate::ids::AuditEntryId;
-use crate::privacy::Attested;
+use crate::privacy::{Attested, ChannelRule};
 use crate::store::migrate::sealed_columns;
 use crate::store::posture::{ErasureCounts, HoldCounts, Reached};
 
@@ -135,6 +135,8 @@ pub(in crate::cli) struct Facts {
     pub(super) top: Top,
     pub(super) log: Log,
     pub(super) content_days: Option<u16>,
+    /// What single numbers keep for a shorter time.
+    pub(in crate::cli) rules: Vec<ChannelRule>,
     pub(super) backup_days: u16,
     pub(in crate::cli) oldest: Vec<Attested>,
     pub(super) attested_on: Option<Date>,
@@ -183,6 +185,7 @@ pub(super) async fn gather(base: &Base, config: &Config) -> anyhow::Result<Facts
         top: top(base, config).await?,
         log: log(base, config, newest_checkpoint).await?,
         content_days: config.retention.content_days,
+        rules: privacy.rules(TENANT, today),
         backup_days: config.retention.backup_days,
         oldest: privacy.oldest(TENANT, today).await?,
         attested_on: store.last_attestation(TENANT, today - SOON).await?,

@@ -6,7 +6,9 @@ use time::macros::datetime;
 use super::facts::{Facts, Key, Listener, Log, Number, Receiver, Top};
 use super::samples::Samples;
 use super::{State, judge, show, stores};
-use crate::privacy::Attested;
+use crate::domain::keeping::{ContentClass, Keep};
+use crate::ids::ChannelId;
+use crate::privacy::{Attested, ChannelRule};
 use crate::store::posture::{ErasureCounts, HoldCounts, Reached};
 
 /// An installation in which everything is as it should be.
@@ -64,6 +66,7 @@ fn good() -> Facts {
         },
         log: Log { checked: Ok((10, 2)), waits: Duration::ZERO, newest_checkpoint: Some(now), witnesses: 2, quorum: 1 },
         content_days: Some(90),
+        rules: Vec::new(),
         backup_days: 30,
         oldest: vec![Attested {
             class: "event".into(),
@@ -135,6 +138,10 @@ const OFF: &[(&str, TurnOff)] = &[
     ("alarms", |facts| facts.alarm_receivers = 0),
     ("content-age", |facts| facts.content_days = None),
     ("content-age", |facts| facts.content_days = Some(365)),
+    ("content-age", |facts| {
+        let (channel, class) = (ChannelId::new(facts.now), ContentClass::Received);
+        facts.rules.push(ChannelRule { channel, class, keep: Keep::Days(91), kept_since: None });
+    }),
     ("retention", |facts| facts.oldest[0].oldest -= Duration::days(100)),
     ("attestation", |facts| facts.attested_on = None),
     ("separate-stores", |facts| facts.key_store.server = 1),

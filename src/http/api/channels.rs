@@ -7,11 +7,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::body::{self, Change, Faults, Field, request};
-use super::fields::{MediaModeText, MetaId, MinimiseObject, Name, TokenText};
+use super::fields::{MediaModeText, MetaId, MinimiseObject, Name, RetentionObject, TokenText};
 use super::page::{self, Page};
 use super::problem::{Code, Problem, settled};
 use super::query::Params;
@@ -22,7 +23,9 @@ use crate::audit::Action;
 use crate::clock::SharedClock;
 use crate::directory::Directory;
 use crate::domain::channel::{Channel, FASTEST};
+use crate::domain::keeping::Keep;
 use crate::ids::ChannelId;
+use crate::privacy::{Privacy, RetentionTerms};
 use crate::secret::AccessToken;
 
 request! {
@@ -42,6 +45,8 @@ request! {
         media: Option<MediaModeText>,
         /// What of people's data is left out before it is stored; nothing when absent.
         minimise: Option<MinimiseObject>,
+        /// For how long what is said through it is kept; as for all when absent.
+        retention: Option<RetentionObject>,
     }
 }
 
@@ -62,6 +67,8 @@ request! {
         media: Option<MediaModeText>,
         /// What of people's data is left out from now on; what it does not name is kept.
         minimise: Option<MinimiseObject>,
+        /// For how long what is said from now on is kept; what it does not name is kept as for all.
+        retention: Option<RetentionObject>,
     }
 }
 
@@ -96,6 +103,10 @@ pub(super) struct ChannelJson {
     /// What is done with data of people before they are stored: `keep`, `drop` or `hash` for `names`, `locations`, `contacts` (cards of
     /// others) and `referrals`.
     minimise: BTreeMap<&'static str, &'static str>,
+    /// For how many days `received`, `statuses`, `sent` and `files` are kept; `delivered`: until every endpoint has acknowledged it. What is
+    /// absent is kept as for all.
+    #[schema(value_type = Object)]
+    retention: BTreeMap<&'static str, Value>,
 }
 
 impl From<&Channel> for ChannelJson {
@@ -109,8 +120,29 @@ impl From<&Channel> for ChannelJson {
             messages_per_second: channel.per_second.map(NonZeroU32::get),
             media: channel.media.as_str(),
             minimise: channel.door.all().into_iter().map(|(kind, done)| (kind, done.as_str())).collect(),
+            retention: channel.retention.all().map(|(class, rule)| (class.as_str(), shown(rule))).collect(),
         }
     }
+}
+
+fn shown(rule: Keep) -> Value {
+    match rule {
+        Keep::Days(days) => days.into(),
+        Keep::Delivered => "delivered".into(),
+    }
+}
+
+/// Nothing is kept for longer than for all: its day would be gone, and its key would be left.
+fn check_retention(given: Option<&RetentionObject>, terms: RetentionTerms) -> Result<(), Problem> {
+    let Some(most) = terms.content else { return Ok(()) };
+    let mut faults = Faults::default();
+    for (class, rule) in given.into_iter().flat_map(|policy| policy.0.all()) {
+        if matches!(rule, Keep::Days(days) if days > most) {
+            let expected = format!("at most {most} days, as retention.content_days says");
+            faults.note(&format!("/retention/{}", class.as_str()), "range", &expected).unwrap_or(());
+        }
+    }
+    faults.refuse()
 }
 
 fn find(directory: &Directory, who: &Caller, id: ChannelId) -> Result<Channel, Problem> {
@@ -184,13 +216,14 @@ pub(super) async fn show(
 pub(super) async fn create(
     who: Caller,
     trail: Trail,
-    State(directory): State<Directory>,
     State(clock): State<SharedClock>,
+    State(privacy): State<Privacy>,
     params: Params,
     body::Json(new): body::Json<NewChannel>,
 ) -> Result<(StatusCode, Json<ChannelJson>), Problem> {
     params.finish()?;
     who.require_unconfined()?;
+    check_retention(new.retention.as_ref(), privacy.retention)?;
     let channel = Channel {
         tenant: who.tenant,
         id: ChannelId::new(clock.now()),
@@ -201,10 +234,11 @@ pub(super) async fn create(
         per_second: new.messages_per_second.map(|limit| limit.0),
         media: new.media.map(|mode| mode.0).unwrap_or_default(),
         door: new.minimise.map(|policy| policy.0).unwrap_or_default(),
+        retention: new.retention.map(|policy| policy.0).unwrap_or_default(),
         changed_at: None,
     };
     trail.leave(&who, Action::ChannelCreated, "channel", channel.id.uuid()).await?;
-    Ok((StatusCode::CREATED, save(&directory, &channel).await?))
+    Ok((StatusCode::CREATED, save(&privacy.directory, &channel).await?))
 }
 
 /// Changes a channel.
@@ -220,15 +254,17 @@ pub(super) async fn create(
 pub(super) async fn change(
     who: Caller,
     trail: Trail,
-    State(directory): State<Directory>,
     Target(id): Target<ChannelId>,
+    State(privacy): State<Privacy>,
     params: Params,
     body::Json(change): body::Json<ChannelChange>,
 ) -> Result<Json<ChannelJson>, Problem> {
     params.finish()?;
+    check_retention(change.retention.as_ref(), privacy.retention)?;
     // Another process may have changed it a moment ago.
+    let directory = &privacy.directory;
     directory.reload().await?;
-    let mut channel = find(&directory, &who, id)?;
+    let mut channel = find(directory, &who, id)?;
     if let Some(name) = change.name {
         channel.name = name.0;
     }
@@ -241,6 +277,9 @@ pub(super) async fn change(
     if let Some(policy) = change.minimise {
         channel.door = policy.0;
     }
+    if let Some(policy) = change.retention {
+        channel.retention = policy.0;
+    }
     match change.access_token {
         Change::Keep => {}
         Change::Clear => channel.token = None,
@@ -252,7 +291,7 @@ pub(super) async fn change(
         Change::Set(limit) => channel.per_second = Some(limit.0),
     }
     trail.leave(&who, Action::ChannelChanged, "channel", id.uuid()).await?;
-    save(&directory, &channel).await
+    save(directory, &channel).await
 }
 
 /// Removes a channel. What it received and sent stays.

@@ -16,6 +16,7 @@ use crate::config::looks_like_an_example;
 use crate::domain::channel::MediaMode;
 use crate::domain::door::{DoorPolicy, Treatment};
 use crate::domain::endpoint::{Filter, Format, State, parse_url};
+use crate::domain::keeping::{ContentClass, Keep, KeepPolicy, MOST_DAYS};
 use crate::domain::message::{OnDoubt, Priority};
 use crate::ids::{ChannelId, ContactId, EventId, PhoneNumberId, PrivacyRequestId, WabaId};
 
@@ -219,6 +220,36 @@ impl Field for MinimiseObject {
             if done.is_none() {
                 let expected = "keep, drop or hash for names, locations, contacts, referrals";
                 is_good = faults.note(at, "choice", expected).unwrap_or(false);
+            }
+        }
+        is_good.then_some(Self(policy))
+    }
+}
+
+/// For how long what is said through the number is kept: `{"received": 7, "statuses": "delivered"}`. Days for `received`, `statuses` (4 or
+/// more, since endpoints are tried for as long), `sent` and `files` (1 or more); `delivered`: until every endpoint has acknowledged it.
+/// What is absent is kept as `retention.content_days` says, which nothing may exceed.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(value_type = Object)]
+pub(super) struct RetentionObject(pub(super) KeepPolicy);
+
+impl Field for RetentionObject {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let given: BTreeMap<String, serde_json::Value> = value(json, at, faults, "an object of days")?;
+        let (mut policy, mut is_good) = (KeepPolicy::default(), true);
+        for (name, rule) in given {
+            let class = ContentClass::parse(&name);
+            let text = rule.as_str().map_or_else(|| rule.to_string(), str::to_owned);
+            match (class, class.and_then(|class| Keep::parse(class, &text))) {
+                (Some(class), Some(rule)) => policy.set(class, Some(rule)),
+                (Some(class), None) => {
+                    let or = if class.is_owed() { ": endpoints are tried for as long; or \"delivered\"" } else { "" };
+                    let expected = format!("{} to {MOST_DAYS} days{or}", class.least());
+                    is_good = faults.note(&format!("{at}/{name}"), "range", &expected).unwrap_or(false);
+                }
+                (None, _) => {
+                    is_good = faults.note(at, "choice", "received, statuses, sent, files").unwrap_or(false);
+                }
             }
         }
         is_good.then_some(Self(policy))

@@ -10,13 +10,17 @@ use super::problem::Problem;
 use super::query::Params;
 use crate::access::Caller;
 use crate::clock::SharedClock;
-use crate::privacy::{Attested, Privacy};
+use crate::domain::keeping::Keep;
+use crate::ids::ChannelId;
+use crate::privacy::{Attested, ChannelRule, Privacy};
 
 /// How old the oldest of a class is, and may be.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RetentionOfClass)]
 pub(super) struct ClassJson {
     /// `event_payload`, `message` and `media` hold what was said; `event`, `delivery_dead`, `attempt` and `audit_entry` that it was.
+    /// `passing` waits to be acknowledged by endpoints. `short_lived_key`: the last day of the key that is destroyed next, of what single
+    /// numbers keep for days.
     class: String,
     /// The UTC day of the oldest that is there.
     #[schema(value_type = String, format = Date)]
@@ -26,6 +30,29 @@ pub(super) struct ClassJson {
     kept_since: Option<String>,
     /// True: it is older than it may be. Somebody holds it, or the cleaning has not been done today.
     overdue: bool,
+}
+
+/// What a number keeps for a shorter time.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RetentionRule)]
+pub(super) struct RuleJson {
+    channel_id: ChannelId,
+    /// `received`, `statuses`, `sent` or `files`.
+    class: &'static str,
+    /// Days; null: until every endpoint has acknowledged it.
+    days: Option<u16>,
+    /// What came before this day cannot be opened, but for what is held; null: it goes by what is acknowledged.
+    #[schema(value_type = Option<String>, format = Date)]
+    kept_since: Option<String>,
+}
+
+fn rule(rule: ChannelRule) -> RuleJson {
+    let days = match rule.keep {
+        Keep::Days(days) => Some(days),
+        Keep::Delivered => None,
+    };
+    let kept_since = rule.kept_since.map(|day| day.to_string());
+    RuleJson { channel_id: rule.channel, class: rule.class.as_str(), days, kept_since }
 }
 
 /// What is there, by class.
@@ -40,6 +67,8 @@ pub(super) struct RetentionJson {
     attempts_days: Option<u16>,
     /// Those that there is anything of.
     classes: Vec<ClassJson>,
+    /// What single numbers keep for a shorter time.
+    rules: Vec<RuleJson>,
 }
 
 fn class(Attested { class, oldest, horizon }: Attested) -> ClassJson {
@@ -61,12 +90,14 @@ pub(super) async fn show(
     params: Params,
 ) -> Result<Json<RetentionJson>, Problem> {
     params.finish()?;
-    let classes = privacy.oldest(who.tenant, clock.now().date()).await?;
+    let today = clock.now().date();
+    let classes = privacy.oldest(who.tenant, today).await?;
     let terms = privacy.retention;
     Ok(Json(RetentionJson {
         content_days: terms.content,
         metadata_days: terms.metadata,
         attempts_days: terms.attempts,
         classes: classes.into_iter().map(class).collect(),
+        rules: privacy.rules(who.tenant, today).into_iter().map(rule).collect(),
     }))
 }

@@ -94,7 +94,7 @@ impl Privacy {
         (contact, everyone): (ContactId, &[Uuid]),
         sealed_for: &SealedFor,
     ) -> Result<(), PrivacyError> {
-        let key = self.keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
+        let key = self.key_about(tenant, Some(contact.uuid())).await?;
         let place = places::setting(tenant.uuid(), "export", "recipient", id.uuid());
         let recipient = envelope::seal(&key.dek, &place, sealed_for.text().as_bytes()).into_bytes();
         let new =

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use super::order::Terms;
 use super::queue::QueueError;
 use crate::crypto::envelope::Sealed;
+use crate::domain::keeping::Keep;
 use crate::domain::person::Person;
 use crate::ids::{ApiKeyId, ChannelId, ContactId, MessageId, TenantId};
 use crate::store::audit_entries::NewAuditEntry;
@@ -30,6 +31,8 @@ pub struct Ready {
     pub(super) on_the_wire: bool,
     pub(super) terms: Terms,
     pub(super) key: Option<ApiKeyId>,
+    /// The rule of its channel.
+    pub(super) kept: Option<Keep>,
 }
 
 impl std::fmt::Debug for Ready {

@@ -176,7 +176,10 @@ impl Writer {
     }
 
     async fn seal(&self, tenant: TenantId, messages: &[(&Ready, ContactId)]) -> Result<Vec<NewMessage>, KeyringError> {
-        let name = |(one, contact): &(&Ready, ContactId)| DekName::month(tenant, Some(*contact), one.message.day());
+        // What waits to be sent is kept from when it is.
+        let name = |(one, contact): &(&Ready, ContactId)| {
+            DekName::kept(tenant, Some(*contact), one.kept, one.message.day(), one.next_at.date())
+        };
         let deks = self.keyring.for_sealing(tenant, messages.iter().map(name)).await?;
         let seal = |named: &(&Ready, ContactId)| {
             let dek = &deks.get(&name(named)).ok_or(KeyringError::Gone)?.dek;

@@ -11,7 +11,7 @@ use super::{ANA, contact_of, erased, says};
 use crate::support::estate::Folder;
 use crate::support::{TestApp, database, webhook};
 
-const KEYS: [&str; 10] = [
+pub const KEYS: [&str; 10] = [
     "installation",
     "tenant_kek",
     "bucket_key",
@@ -23,17 +23,17 @@ const KEYS: [&str; 10] = [
     "touched_tenant",
     "epoch_step",
 ];
-const DATA: [&str; 7] =
+pub const DATA: [&str; 7] =
     ["contact", "contact_identifier", "event", "event_payload", "service_window", "erased_contact", "event_ledger"];
 
 /// Copies tables, as a backup would.
-async fn back_up(database: &str, schema: &str, tables: &[&str], name: &str) {
+pub async fn back_up(database: &str, schema: &str, tables: &[&str], name: &str) {
     let copies: Vec<String> =
         tables.iter().map(|table| format!("CREATE TABLE {name}.{table} AS TABLE {schema}.{table};")).collect();
     database::sabotage(database, &format!("CREATE SCHEMA {name};\n{}", copies.join("\n"))).await;
 }
 
-async fn restore(database: &str, schema: &str, tables: &[&str], name: &str) {
+pub async fn restore(database: &str, schema: &str, tables: &[&str], name: &str) {
     let moves = tables.iter().map(|table| {
         format!("DELETE FROM {schema}.{table}; INSERT INTO {schema}.{table} SELECT * FROM {name}.{table};")
     });

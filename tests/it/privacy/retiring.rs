@@ -23,7 +23,7 @@ async fn cleaned(app: &TestApp, clock: &ManualClock) {
     .await;
 }
 
-async fn days_pass(app: &TestApp, clock: &ManualClock, days: i64) {
+pub async fn days_pass(app: &TestApp, clock: &ManualClock, days: i64) {
     clock.advance(Duration::days(days));
     cleaned(app, clock).await;
 }

@@ -37,6 +37,8 @@ INSERT INTO channel_pace SELECT a, id, at FROM known;
 INSERT INTO pair_pace SELECT a, id, id, at FROM known;
 INSERT INTO media_fetch (tenant_id, media_id, part_day, channel_id, next_at) SELECT a, id, today, id, at FROM known;
 INSERT INTO media SELECT a, id, id, id, 'lost', 'gone', NULL, NULL, at FROM known;
+INSERT INTO in_chat SELECT a, id, id, id, 'erasure', 'de', 'asked', NULL, at, at, at FROM known;
+INSERT INTO passing SELECT a, id, today, id, today FROM known;
 INSERT INTO media_at_meta SELECT a, id, id, content, at FROM known;
 INSERT INTO idempotency SELECT a, hash, hash, id, at FROM known;
 INSERT INTO replay (tenant_id, replay_id, endpoint_id, state, event_ids, event_types, channel_ids, end_xid, created_at, ended_at)

@@ -21,7 +21,7 @@ pub const VERIFY_TOKEN: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
 pub const ACCESS_TOKEN: &str = "EAAtest5f1d0c5d4c0a4b6f9a7e3c2b1d0e9f8a";
 pub const PHONE_NUMBER_ID: &str = "106540352242922";
 pub const WABA_ID: &str = "102290129340398";
-const KMS_SECRET: &str = "1f8b0c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e9";
+pub const KMS_SECRET: &str = "1f8b0c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e9";
 
 /// A running gateway and everything around it.
 pub struct TestApp {
@@ -58,7 +58,7 @@ pub fn variables(database: &str, graph: &str) -> Vec<(String, String)> {
 impl TestApp {
     /// A gateway that tells the machine's time.
     pub async fn spawn() -> Self {
-        Self::spawn_with(Arc::new(SystemClock), &[]).await
+        Box::pin(Self::spawn_with(Arc::new(SystemClock), &[])).await
     }
 
     /// A gateway whose clock the test drives. It starts at the machine's time.

@@ -1,6 +1,7 @@
 //! What every test stands on.
 
 pub mod app;
+pub mod attacker;
 pub mod certificates;
 pub mod child;
 pub mod database;

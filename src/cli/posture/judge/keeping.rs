@@ -6,7 +6,8 @@ use super::super::State;
 use super::super::facts::Facts;
 use super::super::show::ago;
 use super::{Verdict, some, verdict, yours};
-use crate::privacy::Attested;
+use crate::domain::keeping::Keep;
+use crate::privacy::{Attested, ChannelRule};
 
 /// An entry that waits for longer is not in the tree for a reason.
 const LOG_STANDS: Duration = Duration::minutes(5);
@@ -90,7 +91,15 @@ pub(super) fn alarms(facts: &Facts) -> Verdict {
 
 pub(super) fn content_age(facts: &Facts) -> Verdict {
     match facts.content_days {
-        Some(days) => verdict(days <= LONGEST_CONTENT, format!("content is kept for {days} days")),
+        Some(days) => {
+            let words = |one: &ChannelRule| format!("{} of {} {}", one.class.as_str(), one.channel, one.keep);
+            let rules: Vec<String> = facts.rules.iter().map(words).collect();
+            let shorter = if rules.is_empty() { String::new() } else { format!("; {}", some(&rules)) };
+            // Its rows go with all others; in backups it would open for longer.
+            let is_longer = |one: &ChannelRule| matches!(one.keep, Keep::Days(rule) if rule > days);
+            let is_good = days <= LONGEST_CONTENT && !facts.rules.iter().any(is_longer);
+            verdict(is_good, format!("content is kept for {days} days{shorter}"))
+        }
         None => verdict(false, "content is kept for ever (retention.content_days = 0)".to_owned()),
     }
 }
