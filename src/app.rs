@@ -257,7 +257,7 @@ impl Gateway {
             notify: config.deliver.notify,
         };
         let (draining, lookout) = (http::Draining::default(), Lookout::new(store.clone(), bells));
-        let state: http::AppState = http::Parts {
+        let state = http::Parts {
             store,
             directory,
             ingest,
@@ -276,11 +276,10 @@ impl Gateway {
             proxies: http::TrustedProxies::new(&config.server.trusted_proxies),
             usage,
             reports: http::Reports::default(),
-        }
-        .into();
+        };
         worker.start(rung, &worker_stage.tasks, &worker_stage.stop);
         listeners.tasks.spawn(lookout.run(listeners.stop.clone()));
-        let (addresses, certificates) = listeners::serve(bound, &state, &listeners, &admin)?;
+        let (addresses, certificates) = listeners::serve(bound, &http::AppState::from(state), &listeners, &admin)?;
         Ok(Self {
             addresses,
             base,

@@ -5,6 +5,7 @@ mod batcher;
 mod callback;
 mod consent;
 mod file;
+mod filing;
 mod hasten;
 mod in_chat;
 mod queue;

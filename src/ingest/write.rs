@@ -8,11 +8,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::callback::{self, Kept};
+use super::callback::{self};
 use super::consent::{self, Saying};
+use super::filing::{Filed, Filing};
 use super::in_chat::{self, Chat};
 use super::windows::{Opened, Windows};
 use super::write_error::{WriteError, chain};
@@ -20,21 +20,14 @@ use super::{Parts, file, hasten};
 use crate::audit::Action;
 use crate::crypto::envelope;
 use crate::directory::contacts::Hashed;
-use crate::directory::{Contacts, OwnEvent, Resolved, Snapshot};
-use crate::domain::channel::MediaMode;
-use crate::domain::consent::{Source, State, Words};
+use crate::directory::{Contacts, OwnEvent, Resolved};
 use crate::domain::event::{EventType, Item};
-use crate::domain::in_chat::{Asks, Words as ChatWords};
-use crate::domain::keeping::{ContentClass, Keep};
-use crate::ids::{ContactId, EventId, MessageId, TenantId};
-use crate::keyring::{DekName, KeyringError, TenantKeys, places};
+use crate::ids::{ContactId, EventId, TenantId};
+use crate::keyring::{DekName, KeyringError, places};
 use crate::store::events::{self, EventKey, NewEvent};
 use crate::store::messages::{self, Proof};
 use crate::store::{Connection, Store, StoreError};
 use crate::telemetry;
-
-/// A message and the contact that is made for it are this close.
-const AT_ONCE: time::Duration = time::Duration::minutes(1);
 
 pub(super) struct Writer {
     parts: Parts,
@@ -290,104 +283,6 @@ fn count(batch: &[NewEvent], stored: &[EventId]) {
     }
     for (event_type, events) in by_type {
         metrics::counter!(telemetry::INGEST_EVENTS, "type" => event_type).increment(events);
-    }
-}
-
-/// What filing an item needs besides the item.
-struct Filing<'a> {
-    tenant: TenantId,
-    keys: &'a Arc<TenantKeys>,
-    snapshot: &'a Snapshot,
-    now: OffsetDateTime,
-    words: &'a Words,
-    chat_words: &'a ChatWords,
-    bare: bool,
-    keeps_media: bool,
-    kept: &'a Kept,
-}
-
-/// An item with everything that files it.
-struct Filed<'i> {
-    item: &'i Item,
-    place: file::Place,
-    subject: [u8; 16],
-    variant: [u8; 8],
-    person: Option<Hashed<'i>>,
-    contact: Option<ContactId>,
-    consent: Option<(State, Source)>,
-    asks: Option<Asks>,
-}
-
-impl Filed<'_> {
-    const fn is_about_somebody_unknown(&self) -> bool {
-        self.person.is_some() && self.contact.is_none()
-    }
-
-    /// Whether something is stored with it that asks for a transaction.
-    const fn changes_more(&self) -> bool {
-        self.is_about_somebody_unknown() || self.consent.is_some() || self.asks.is_some()
-    }
-
-    /// Whether it must be known to be new before anything is done for it.
-    fn needs_a_look(&self) -> bool {
-        self.is_about_somebody_unknown() || self.place.own_day.is_some() || self.is_about_somebody_before()
-    }
-
-    /// Whether Meta tells of a message that was sent before its person was known: it may have been to somebody who was erased, and had
-    /// the same number.
-    fn is_about_somebody_before(&self) -> bool {
-        let sent = file::message(self.item).map(MessageId::made_at);
-        sent.zip(self.contact).is_some_and(|(sent, contact)| sent + AT_ONCE < contact.made_at())
-    }
-}
-
-impl Filing<'_> {
-    fn file<'i>(&self, item: &'i Item) -> Filed<'i> {
-        let person = item.person.as_ref().filter(|_| !self.bare).map(|person| Contacts::hash(self.keys, person));
-        Filed {
-            item,
-            place: file::place(item.occurred_at, self.now.date()),
-            subject: file::subject(self.keys, item),
-            variant: file::variant(self.keys, item),
-            person,
-            contact: None,
-            consent: consent::of(item, self.words).filter(|_| !self.bare),
-            asks: in_chat::of(item, self.chat_words).filter(|_| !self.bare),
-        }
-    }
-
-    /// The rule of the channel, for what this is.
-    fn kept_for(&self, filed: &Filed<'_>) -> Option<Keep> {
-        let class = if filed.item.status.is_some() { ContentClass::Statuses } else { ContentClass::Received };
-        let known = file::channel(self.snapshot, self.tenant, filed.item).filter(|_| !self.bare);
-        known.and_then(|channel| channel.retention.of(class))
-    }
-
-    fn event(&self, filed: &Filed<'_>, event_id: EventId, payload: envelope::Sealed) -> NewEvent {
-        let item = filed.item;
-        let event_type = if self.bare { EventType::Unrecognised } else { item.event_type };
-        let known = if self.bare { None } else { file::channel(self.snapshot, self.tenant, item) };
-        let keeps_media = self.keeps_media && known.is_some_and(|channel| channel.media == MediaMode::Store);
-        let channel = known.map(|channel| channel.id);
-        NewEvent {
-            part_day: filed.place.part_day,
-            subject: filed.subject,
-            variant: filed.variant,
-            in_ledger: filed.place.in_ledger,
-            event_id,
-            event_type: event_type.as_str(),
-            channel,
-            contact: filed.contact,
-            message: file::message(item).filter(|_| !self.bare),
-            status_rank: item.status.filter(|_| !self.bare).map(crate::domain::event::Status::rank),
-            error_code: item.error_code.filter(|_| !self.bare),
-            occurred_at: item.occurred_at.filter(|_| !self.bare).unwrap_or(self.now),
-            payload,
-            opens_until: item.opens.filter(|_| !self.bare).map(|what| what.closes_at(item.occurred_at, self.now)),
-            owed_to: self.snapshot.owed_about((self.tenant, filed.contact), event_type, channel),
-            has_media: keeps_media && item.has_media && event_type == EventType::MessageReceived,
-            is_passing: self.kept_for(filed) == Some(Keep::Delivered),
-        }
     }
 }
 

@@ -14,6 +14,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt, TryFutureExt};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{Connection as _, Error, Execute, Executor, SqlStr};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
@@ -189,9 +190,10 @@ impl Pool {
         seat.since = Instant::now();
         let mut idle = self.idle();
         idle.seats.push(seat);
-        if !idle.is_swept {
+        if let (false, Ok(runtime)) = (idle.is_swept, Handle::try_current()) {
             idle.is_swept = true;
-            tokio::spawn(sweep(Arc::downgrade(&self.0), self.0.limits.idle));
+            // Nobody waits for it: it ends with the runtime, or with the pool.
+            drop(runtime.spawn(sweep(Arc::downgrade(&self.0), self.0.limits.idle)));
         }
     }
 
@@ -260,9 +262,10 @@ impl Lent {
     pub(super) async fn mend(mut self, in_transaction: bool) {
         let connection = &mut self.seat.connection;
         let mending = async {
-            match in_transaction {
-                true => sqlx::raw_sql("ROLLBACK").execute(connection).await.map(drop),
-                false => connection.ping().await,
+            if in_transaction {
+                sqlx::raw_sql("ROLLBACK").execute(connection).await.map(drop)
+            } else {
+                connection.ping().await
             }
         };
         if matches!(timeout(RETURN_WITHIN, mending).await, Ok(Ok(()))) {
