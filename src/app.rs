@@ -71,7 +71,14 @@ impl Base {
     /// Connects, migrates, opens the key tree and reads the settings.
     pub async fn open(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
         let (store, rows_kept) = database::open(config).await?;
-        let (now, keyring) = (clock.now(), keys::open(&store, config, &clock).await?);
+        // On a machine that is busy a statement may fail for being late, long after the first has succeeded.
+        let open = async || Box::pin(Self::on(store.clone(), rows_kept.clone(), config, &clock)).await;
+        database::patiently(database::PATIENCE, database::may_pass, open).await
+    }
+
+    /// The same on a database that is there. May be done twice.
+    async fn on(store: Store, rows_kept: RowsKept, config: &Config, clock: &SharedClock) -> anyhow::Result<Self> {
+        let (now, keyring) = (clock.now(), keys::open(&store, config, clock).await?);
         store.ensure_tenant(TenantId::DEFAULT, "default", now).await?;
         store.ensure_partitions(now.date()).await?;
         keyring.tenant(TenantId::DEFAULT).await.context("the keys of the tenant could not be opened")?;
@@ -79,7 +86,7 @@ impl Base {
         directory.reload().await.context("the settings could not be read")?;
         let audit = Audit::new(store.clone(), keyring.clone(), clock.clone());
         Box::pin(audit.found(TenantId::DEFAULT)).await.context("the audit log could not be founded")?;
-        Ok(Self { store, keyring, directory, audit, clock, rows_kept })
+        Ok(Self { store, keyring, directory, audit, clock: clock.clone(), rows_kept })
     }
 
     /// The door to stored content.

@@ -11,7 +11,7 @@ use crate::store::{Pools, RowSecurity, Store, StoreError};
 use crate::telemetry;
 
 /// How long a start waits for Postgres before it gives up and lets the supervisor of the process decide.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// How long it waits for tables that something holds before it goes on without the roles, where that is allowed.
 const PATIENCE_FOR_TABLES: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
@@ -96,8 +96,13 @@ fn pools(config: &Config, roles: Option<RolePrefix>) -> Pools {
     }
 }
 
+/// Whether what came of a start is the database's doing, and may pass.
+pub(super) fn may_pass(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_retryable))
+}
+
 /// Tries again while Postgres is away or busy, and `patience` lasts.
-async fn patiently<T, E>(
+pub(super) async fn patiently<T, E>(
     patience: Duration,
     is_retryable: impl Fn(&E) -> bool,
     mut step: impl AsyncFnMut() -> Result<T, E>,

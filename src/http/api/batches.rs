@@ -12,7 +12,7 @@ use super::body::{self, Faults, Field, request};
 use super::message_json::QueueJson;
 use super::problem::{Code, Problem};
 use super::query::Params;
-use super::sending::{Desk, NewMessage, REPLAYED, Taken, idempotency, refusal};
+use super::sending::{Desk, NewMessage, REPLAYED, Taken, Untaken, idempotency, refusal};
 use super::trail::Trail;
 use crate::access::Caller;
 use crate::ids::MessageId;
@@ -136,25 +136,24 @@ fn all_refused<'p>(problems: impl Iterator<Item = &'p Problem>) -> Problem {
 
 impl Desk<'_> {
     /// What is answered, as JSON: it is stored with the messages.
-    async fn take_batch(&self, unread: &body::Unread) -> Result<Taken<Vec<u8>>, Problem> {
+    async fn take_batch(&self, unread: &body::Unread) -> Result<Taken<Vec<u8>>, Untaken> {
         let now = self.sender.clock.now();
         let batch = match unread.read::<NewMessages>(now) {
             Ok(batch) => batch,
             Err(problem) => {
-                self.trail.leave_faulty(&self.who, 1).await?;
-                return Err(problem);
+                let entry = self.trail.of_faulty(&self.who, 1).await.map_err(Problem::from)?;
+                return Err(Untaken::with(&entry)(problem));
             }
         };
         let read = |raw: &RawValue| body::read::<NewMessage>(raw.get().as_bytes(), now).map(|(new, _)| new);
         let (ready, entry) = self.made_ready(batch.messages.0.iter().map(|raw| read(raw)).collect()).await?;
-        let taken = self.store_batch(ready, entry.clone()).await;
-        self.recorded(taken, entry).await
+        self.store_batch(ready, entry.clone()).await.map_err(Untaken::with(&entry))
     }
 
     async fn store_batch(
         &self,
         ready: Vec<Result<Ready, Problem>>,
-        entry: Option<NewAuditEntry>,
+        entry: NewAuditEntry,
     ) -> Result<Taken<Vec<u8>>, Problem> {
         if ready.iter().all(Result::is_err) {
             return Err(all_refused(ready.iter().filter_map(|one| one.as_ref().err())));
@@ -170,7 +169,7 @@ impl Desk<'_> {
         let answer = serde_json::to_vec(&BatchResult { data: verdicts.iter().map(item).collect() });
         let answer = answer.map_err(|_| Problem::new(Code::Internal))?;
         let idempotency = self.idempotency.map(|one| Idempotency { answer: Some(&answer), ..one });
-        let before = self.sender.queue(self.who.tenant, ready, idempotency, entry).await.map_err(refusal)?;
+        let before = self.sender.queue(self.who.tenant, ready, idempotency, Some(entry)).await.map_err(refusal)?;
         Ok(Taken::of(before, answer))
     }
 }

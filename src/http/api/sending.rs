@@ -156,54 +156,63 @@ pub(super) struct Desk<'r> {
     pub(super) idempotency: Option<Idempotency<'r>>,
 }
 
+/// What was not taken, and the entry that tells of it, which is to be stored before that is answered. `None`: it could not even be
+/// found out whether to take it.
+pub(super) struct Untaken {
+    problem: Problem,
+    entry: Option<NewAuditEntry>,
+}
+
+impl Untaken {
+    pub(super) fn with(entry: &NewAuditEntry) -> impl Fn(Problem) -> Self {
+        move |problem| Self { problem, entry: Some(entry.clone()) }
+    }
+}
+
+impl From<Problem> for Untaken {
+    fn from(problem: Problem) -> Self {
+        Self { problem, entry: None }
+    }
+}
+
 impl Desk<'_> {
-    async fn take_one(&self, unread: &body::Unread) -> Result<Taken<(MessageId, Option<Standing>)>, Problem> {
+    async fn take_one(&self, unread: &body::Unread) -> Result<Taken<(MessageId, Option<Standing>)>, Untaken> {
         let new = unread.read::<NewMessage>(self.sender.clock.now());
         let (ready, entry) = self.made_ready(vec![new]).await?;
-        let taken = self.store_one(ready, entry.clone()).await;
-        self.recorded(taken, entry).await
+        self.store_one(ready, entry.clone()).await.map_err(Untaken::with(&entry))
     }
 
     async fn store_one(
         &self,
         ready: Vec<Result<Ready, Problem>>,
-        entry: Option<NewAuditEntry>,
+        entry: NewAuditEntry,
     ) -> Result<Taken<(MessageId, Option<Standing>)>, Problem> {
         let ready = ready.into_iter().collect::<Result<Vec<Ready>, Problem>>()?;
         let id = ready.first().ok_or(Problem::new(Code::Internal))?.id();
         let standing = self.sender.standings(self.who.tenant, &ready).await.pop().flatten();
-        let before = self.sender.queue(self.who.tenant, ready, self.idempotency, entry).await.map_err(refusal)?;
+        let before = self.sender.queue(self.who.tenant, ready, self.idempotency, Some(entry)).await.map_err(refusal)?;
         Ok(Taken::of(before, (id, standing)))
     }
 
-    /// What is refused is in the audit log before that is answered. What is taken was stored together with its entry.
-    pub(super) async fn recorded<T>(
-        &self,
-        taken: Result<T, Problem>,
-        entry: Option<NewAuditEntry>,
-    ) -> Result<T, Problem> {
-        if let (Err(_), Some(entry)) = (&taken, entry) {
-            self.trail.file(entry).await?;
-        }
-        taken
+    /// What was taken was stored together with its entry; of what was not, the entry comes before the answer. What was taken once is
+    /// not refused when it is asked for again, whatever has changed meanwhile.
+    pub(super) async fn once<T>(&self, taken: Result<Taken<T>, Untaken>) -> Result<Taken<T>, Problem> {
+        let (problem, entry) = match taken {
+            Ok(taken) => return Ok(taken),
+            Err(Untaken { problem, entry: None }) => return Err(problem),
+            Err(Untaken { problem, entry: Some(entry) }) => (problem, entry),
+        };
+        self.trail.file(entry).await?;
+        let Some(idempotency) = &self.idempotency else { return Err(problem) };
+        let before = self.sender.before(self.who.tenant, idempotency).await.map_err(refusal)?;
+        before.map(Taken::Before).ok_or(problem)
     }
 
-    /// What was taken once is not refused when it is asked for again, whatever has changed meanwhile.
-    pub(super) async fn once<T>(&self, taken: Result<Taken<T>, Problem>) -> Result<Taken<T>, Problem> {
-        match (taken, &self.idempotency) {
-            (Err(problem), Some(idempotency)) => {
-                let before = self.sender.before(self.who.tenant, idempotency).await.map_err(refusal)?;
-                before.map(Taken::Before).ok_or(problem)
-            }
-            (taken, _) => taken,
-        }
-    }
-
-    /// Says of each whether it may be stored, in their order, with the entry for the audit log where none was left yet.
+    /// Says of each whether it may be stored, in their order, with the entry that tells of them all.
     pub(super) async fn made_ready(
         &self,
         read: Vec<Result<NewMessage, Problem>>,
-    ) -> Result<(Vec<Result<Ready, Problem>>, Option<NewAuditEntry>), Problem> {
+    ) -> Result<(Vec<Result<Ready, Problem>>, NewAuditEntry), Problem> {
         let (sender, who) = (&self.sender, &self.who);
         let of_the_caller = |new: NewMessage| {
             if who.may_use(new.channel_id) { Ok(new) } else { Err(refusal(QueueError::UnknownChannel)) }
@@ -219,8 +228,8 @@ impl Desk<'_> {
             }
         }
         if orders.is_empty() {
-            self.trail.leave_faulty(who, refused.len()).await?;
-            return Ok((refused.into_iter().flatten().map(Err).collect(), None));
+            let entry = self.trail.of_faulty(who, refused.len()).await?;
+            return Ok((refused.into_iter().flatten().map(Err).collect(), entry));
         }
         let channels: Vec<ChannelId> = orders.iter().map(|(channel, _)| *channel).collect();
         let orders = sender.addressed(who.tenant, orders).await.map_err(refusal)?;
@@ -232,7 +241,7 @@ impl Desk<'_> {
             Some(problem) => Err(problem),
             None => ready.next().map_or(Err(Problem::new(Code::Internal)), |one| one.map_err(refusal)),
         };
-        Ok((refused.into_iter().map(next).collect(), Some(entry)))
+        Ok((refused.into_iter().map(next).collect(), entry))
     }
 }
 

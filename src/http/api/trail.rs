@@ -60,7 +60,7 @@ impl Trail {
     }
 
     /// What is recorded when `who` hands over messages: through which channel, when it is one alone, and for whom, as far as they
-    /// are known. It is stored with the messages, or else by [`Self::file`].
+    /// are known. It is stored with the messages, or else by [`Self::file`], before anything is answered.
     pub(in crate::http) async fn of_messages(
         &self,
         who: &Caller,
@@ -80,11 +80,12 @@ impl Trail {
         self.audit.append(entry).await.map(drop)
     }
 
-    /// Records that `who` wanted to hand over messages, so many, and could not: they were faulty, or not for a channel of theirs.
-    pub(in crate::http) async fn leave_faulty(&self, who: &Caller, messages: usize) -> Result<(), AuditError> {
+    /// What is recorded when `who` wanted to hand over messages, so many, and could not: they were faulty, or not for a channel of theirs.
+    pub(in crate::http) async fn of_faulty(&self, who: &Caller, messages: usize) -> Result<NewAuditEntry, AuditError> {
         let act = self.errand.act(who, Action::MessageSent, Object::several("message"));
-        self.errand.keep(self.audit.record(act.times(messages)).await?);
-        Ok(())
+        let entry = self.audit.prepare(act.times(messages), Vec::new()).await?;
+        self.errand.keep(entry.id);
+        Ok(entry)
     }
 
     /// Records that `who` hands over a file, for this channel alone, and about whom, where that is said.

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use sqlx::{Connection, Executor, PgConnection};
 use waxseal::clock::SystemClock;
+use waxseal::store::Store;
 
 use crate::support::estate::{Folder, durable};
 use crate::support::load::{Load, audit};
@@ -131,4 +132,57 @@ async fn the_people_of_a_gateway_that_is_cut_off_in_a_transaction_are_served_by_
     };
     let (status, ()) = tokio::join!(first, meanwhile);
     assert!(matches!(status.as_u16(), 200 | 503), "{status}");
+}
+
+/// A store with one connection for those who write, so that the next one gets the one that was left.
+fn narrow(app: &TestApp) -> Store {
+    database::store_under_roles(&app.database)
+}
+
+const PID: &str = "SELECT pg_backend_pid()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_was_given_up_is_rolled_back_before_its_connection_is_lent_again() {
+    let app = TestApp::spawn().await;
+    let store = narrow(&app);
+    let mut given_up = store.begin().await.unwrap();
+    let pid: i32 = sqlx::query_scalar(PID).fetch_one(&mut *given_up).await.unwrap();
+    sqlx::query("UPDATE settings_version SET version = version + 1000").execute(&mut *given_up).await.unwrap();
+    drop(given_up);
+    let mut next = store.connection().await.unwrap();
+    let in_transaction = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL";
+    let (same, open): (i32, bool) = (
+        sqlx::query_scalar(PID).fetch_one(&mut next).await.unwrap(),
+        sqlx::query_scalar(in_transaction).fetch_one(&mut next).await.unwrap(),
+    );
+    assert_eq!((same, open), (pid, false));
+    let stepped = "SELECT count(*) FROM settings_version WHERE version >= 1000";
+    assert_eq!(database::count(&app.database, stepped).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_statement_was_given_up_or_refused_serves_the_next_one() {
+    let app = TestApp::spawn().await;
+    let store = narrow(&app);
+    let mut connection = store.connection().await.unwrap();
+    let slow = sqlx::query("SELECT pg_sleep(1)").execute(&mut connection);
+    assert!(tokio::time::timeout(Duration::from_millis(50), slow).await.is_err());
+    drop(connection);
+    for _ in 0..3 {
+        let mut connection = store.connection().await.unwrap();
+        assert_eq!(sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&mut connection).await.unwrap(), 1);
+        assert!(sqlx::query("SELECT 1 / 0").execute(&mut connection).await.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_a_connection_waits_for_a_server_that_is_starting() {
+    let folder = Folder::new("starting");
+    let postgres = durable(&folder).await;
+    let store = database::patient_store(postgres.dsn().expose());
+    store.ping().await.unwrap();
+    postgres.stop().await;
+    store.drop_idle_connections();
+    let (pinged, _postgres) = tokio::join!(store.ping(), durable(&folder));
+    pinged.unwrap();
 }

@@ -82,6 +82,12 @@ pub fn store(url: &str) -> Store {
     Store::connect_lazily(&pools(&Dsn::new(url.to_owned()))).expect("the connection string is right")
 }
 
+/// The same, which waits for a connection as long as tests wait for anything.
+pub fn patient_store(url: &str) -> Store {
+    let pools = Pools { acquire_timeout: PATIENCE, ..pools(&Dsn::new(url.to_owned())) };
+    Store::connect_lazily(&pools).expect("the connection string is right")
+}
+
 /// A store that has taken the roles on, with one connection for readers.
 pub fn store_under_roles(url: &str) -> Store {
     let roles = Some(RolePrefix::default());
