@@ -71,12 +71,11 @@ impl Base {
     /// Connects, migrates, opens the key tree and reads the settings.
     pub async fn open(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
         let (store, rows_kept) = database::open(config).await?;
-        // On a machine that is busy a statement may fail for being late, long after the first has succeeded.
         let open = async || Box::pin(Self::on(store.clone(), rows_kept.clone(), config, &clock)).await;
         database::patiently(database::PATIENCE, database::may_pass, open).await
     }
 
-    /// The same on a database that is there. May be done twice.
+    /// The same on a database that is there, and late at times when the machine is busy. May be done twice.
     async fn on(store: Store, rows_kept: RowsKept, config: &Config, clock: &SharedClock) -> anyhow::Result<Self> {
         let (now, keyring) = (clock.now(), keys::open(&store, config, clock).await?);
         store.ensure_tenant(TenantId::DEFAULT, "default", now).await?;
