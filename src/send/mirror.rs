@@ -60,6 +60,25 @@ pub enum MirrorError {
     Unavailable,
 }
 
+impl MirrorError {
+    /// Whether the message, and the entry of the audit log with it, was stored when this came about: what the caller has to be told then
+    /// waits for nothing more.
+    #[must_use]
+    pub const fn is_of_stored(&self) -> bool {
+        match self {
+            Self::NotSent | Self::InDoubt => true,
+            Self::Faulty(_)
+            | Self::UnknownChannel
+            | Self::NoToken
+            | Self::WindowClosed
+            | Self::OptedOut
+            | Self::Restricted
+            | Self::Limited(_)
+            | Self::Unavailable => false,
+        }
+    }
+}
+
 impl From<NoTurn> for MirrorError {
     fn from(none: NoTurn) -> Self {
         match none {

@@ -24,15 +24,15 @@ pub(super) async fn send(asked: Asked<'_>, channel: &Channel) -> Result<Answer, 
     let passed = Passed::read(body);
     let contact = state.sender.mirror_addressee(caller.tenant, &passed).await.map_err(|error| unrecorded(&error))?;
     let entry = asked.trail.of_messages(caller, &[channel.id], &[contact]).await.map_err(|error| unrecorded(&error))?;
-    if passed.is_receipt() {
+    let is_receipt = passed.is_receipt();
+    if is_receipt {
         asked.trail.file(entry.clone()).await.map_err(|error| unrecorded(&error))?;
     }
     let is_marketing = asked.path.parts.get(1).is_some_and(|edge| edge == Edge::MarketingMessages.as_str());
     let edge = if is_marketing { Edge::MarketingMessages } else { Edge::Messages };
     let way = Way { version: asked.path.version, edge };
     let answer = state.sender.mirror(caller.tenant, channel.id, way, passed, (contact, entry.clone())).await;
-    if answer.is_err() {
-        // Where it was stored with the message it stays as it is.
+    if answer.as_ref().is_err_and(|error| !error.is_of_stored()) && !is_receipt {
         asked.trail.file(entry).await.map_err(|error| unrecorded(&error))?;
     }
     Ok(answer?)

@@ -10,6 +10,7 @@ use super::{ANA, listed, proof, scene};
 use crate::support::app::api_key_for;
 use crate::support::events::Stream;
 use crate::support::process::waxseal;
+use crate::support::wait::{PATIENCE, until};
 use crate::support::{Receiver, TestApp, app, database};
 
 const AWAY: &str = "ALTER TABLE audit_entry RENAME TO audit_entry_away";
@@ -75,6 +76,24 @@ async fn a_message_is_stored_with_its_entry_or_not_at_all_and_no_refusal_is_told
     assert!(keyed("b").await.is_server_error());
     database::sabotage(&app.database, BACK).await;
     assert_eq!((database::count(&app.database, messages).await, entries().await), (1, 3));
+}
+
+/// A caller that is told "not stored" sends again, and twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_the_mirror_that_may_have_been_sent_is_in_doubt_whatever_becomes_of_the_log_meanwhile() {
+    let app = scene().await;
+    let lost = json!({ "messages": { "delay_ms": 3000, "connection": "lost_answer" }, "times": 1 });
+    app.control(Method::PUT, "faults", lost).await;
+    let mirror = format!("/graph/v25.0/{}/messages", app::PHONE_NUMBER_ID);
+    let text = json!({ "to": ANA, "type": "text", "text": { "body": "Moin" } });
+    let (status, ()) = tokio::join!(post(&app, &mirror, &text), async {
+        let reached = async || app.control(Method::GET, "faults", Value::Null).await["times"] == 0;
+        until("it is at Meta", PATIENCE, reached).await;
+        database::sabotage(&app.database, AWAY).await;
+    });
+    assert_eq!(status, StatusCode::BAD_GATEWAY);
+    database::sabotage(&app.database, BACK).await;
+    assert_eq!(listed(&app, "&action=message.sent").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
