@@ -44,6 +44,8 @@ pub(super) struct Filed<'i> {
     pub(super) contact: Option<ContactId>,
     pub(super) consent: Option<(State, Source)>,
     pub(super) asks: Option<Asks>,
+    /// The rule of its channel, for what it is.
+    pub(super) kept: Option<Keep>,
 }
 
 impl Filed<'_> {
@@ -63,7 +65,7 @@ impl Filed<'_> {
 
     /// Whether Meta tells of a message that was sent before its person was known: it may have been to somebody who was erased, and had
     /// the same number.
-    pub(super) fn is_about_somebody_before(&self) -> bool {
+    fn is_about_somebody_before(&self) -> bool {
         let sent = file::message(self.item).map(MessageId::made_at);
         sent.zip(self.contact).is_some_and(|(sent, contact)| sent + AT_ONCE < contact.made_at())
     }
@@ -81,13 +83,13 @@ impl Filing<'_> {
             contact: None,
             consent: consent::of(item, self.words).filter(|_| !self.bare),
             asks: in_chat::of(item, self.chat_words).filter(|_| !self.bare),
+            kept: self.kept_for(item),
         }
     }
 
-    /// The rule of the channel, for what this is.
-    pub(super) fn kept_for(&self, filed: &Filed<'_>) -> Option<Keep> {
-        let class = if filed.item.status.is_some() { ContentClass::Statuses } else { ContentClass::Received };
-        let known = file::channel(self.snapshot, self.tenant, filed.item).filter(|_| !self.bare);
+    fn kept_for(&self, item: &Item) -> Option<Keep> {
+        let class = if item.status.is_some() { ContentClass::Statuses } else { ContentClass::Received };
+        let known = file::channel(self.snapshot, self.tenant, item).filter(|_| !self.bare);
         known.and_then(|channel| channel.retention.of(class))
     }
 
@@ -114,7 +116,7 @@ impl Filing<'_> {
             opens_until: item.opens.filter(|_| !self.bare).map(|what| what.closes_at(item.occurred_at, self.now)),
             owed_to: self.snapshot.owed_about((self.tenant, filed.contact), event_type, channel),
             has_media: keeps_media && item.has_media && event_type == EventType::MessageReceived,
-            is_passing: self.kept_for(filed) == Some(Keep::Delivered),
+            is_passing: filed.kept == Some(Keep::Delivered),
         }
     }
 }

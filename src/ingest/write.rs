@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::callback::{self};
+use super::callback;
 use super::consent::{self, Saying};
 use super::filing::{Filed, Filing};
 use super::in_chat::{self, Chat};
@@ -224,9 +224,7 @@ impl Writer {
 
     async fn seal(&self, filing: &Filing<'_>, filed: &[Filed<'_>]) -> Result<Vec<NewEvent>, WriteError> {
         let today = filing.now.date();
-        let name = |one: &Filed<'_>| {
-            DekName::kept(filing.tenant, one.contact, filing.kept_for(one), one.place.part_day, today)
-        };
+        let name = |one: &Filed<'_>| DekName::kept(filing.tenant, one.contact, one.kept, one.place.part_day, today);
         let deks = self.parts.keyring.for_sealing(filing.tenant, filed.iter().map(name)).await?;
         // Not when the batch began: what was stored meanwhile would stand behind it. Together, so that the items of one webhook
         // keep their order.

@@ -141,12 +141,7 @@ impl Privacy {
     ) -> Result<(), PrivacyError> {
         loop {
             let held: Vec<Uuid> = self.held_of(tenant).await?.into_iter().map(ContactId::uuid).collect();
-            let old = match channel {
-                Some(channel) => {
-                    self.store.media_of_channel_before(tenant, channel.uuid(), end, &held, AT_ONCE).await?
-                }
-                None => self.store.media_before(tenant, end, &held, AT_ONCE).await?,
-            };
+            let old = self.store.media_before(tenant, (channel, end), &held, AT_ONCE).await?;
             if old.is_empty() {
                 return Ok(());
             }

@@ -1,6 +1,6 @@
 //! Content that goes when every endpoint has it: what was acknowledged, and what still waits under which key.
 
-use time::{Date, OffsetDateTime};
+use time::Date;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
@@ -102,29 +102,5 @@ impl Store {
             contacts,
         );
         Ok(found.fetch_all(&self.data).await?)
-    }
-
-    /// Files that people sent through a channel before a time, of people whose data need not stay.
-    pub async fn media_of_channel_before(
-        &self,
-        tenant: TenantId,
-        channel: Uuid,
-        end: OffsetDateTime,
-        held: &[Uuid],
-        limit: i64,
-    ) -> Result<Vec<(Uuid, Option<Uuid>)>, StoreError> {
-        let rows = sqlx::query!(
-            "SELECT media_id, contact_id FROM media
-             WHERE tenant_id = $1 AND media_id < $2 AND channel_id = $3 AND direction = 'in'
-               AND (contact_id IS NULL OR contact_id <> ALL($4))
-             ORDER BY media_id LIMIT $5",
-            tenant.uuid(),
-            crate::ids::EventId::lowest_of(end).uuid(),
-            channel,
-            held,
-            limit,
-        );
-        let rows = rows.fetch_all(&self.data).await?;
-        Ok(rows.into_iter().map(|row| (row.media_id, row.contact_id)).collect())
     }
 }

@@ -4,7 +4,7 @@ use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{Store, StoreError};
-use crate::ids::{EventId, TenantId};
+use crate::ids::{ChannelId, EventId, TenantId};
 
 /// Rows that one statement removes.
 const AT_ONCE: i64 = 5_000;
@@ -145,22 +145,24 @@ impl Store {
         Ok(day.fetch_one(&self.data).await?)
     }
 
-    /// Files that came before a day, of people whose data need not stay.
+    /// Files that came before a time, of people whose data need not stay. With a channel: those alone that people sent through it.
     pub async fn media_before(
         &self,
         tenant: TenantId,
-        end: OffsetDateTime,
+        (channel, end): (Option<ChannelId>, OffsetDateTime),
         held: &[Uuid],
         limit: i64,
     ) -> Result<Vec<(Uuid, Option<Uuid>)>, StoreError> {
         let rows = sqlx::query!(
             "SELECT media_id, contact_id FROM media
              WHERE tenant_id = $1 AND media_id < $2 AND (contact_id IS NULL OR contact_id <> ALL($3))
+               AND ($5::uuid IS NULL OR (channel_id = $5 AND direction = 'in'))
              ORDER BY media_id LIMIT $4",
             tenant.uuid(),
             EventId::lowest_of(end).uuid(),
             held,
             limit,
+            channel.map(ChannelId::uuid),
         );
         let rows = rows.fetch_all(&self.data).await?;
         Ok(rows.into_iter().map(|row| (row.media_id, row.contact_id)).collect())
