@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Base, graph_client};
+use super::Base;
+use super::outgoing::graph_client;
 use crate::config::Config;
 use crate::directory::Bells;
 use crate::domain::channel::Channel;

@@ -168,6 +168,8 @@ actions! {
     KeysRotated = "keys.rotated",
     /// The root share is about to be wrapped under another KMS secret.
     KeysRewrapped = "keys.rewrapped",
+    /// The database was marked as belonging to the region that the configuration names.
+    RegionMarked = "region.marked",
     /// A backup is about to be made; `details` says of what.
     BackupMade = "backup.made",
     /// A backup was restored somewhere else and tried, and thrown away.

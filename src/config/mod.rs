@@ -20,6 +20,7 @@ mod meta;
 mod placeholder;
 mod privacy;
 mod reader;
+mod region;
 mod retention;
 mod roles;
 mod send;
@@ -49,6 +50,7 @@ pub use media::{MediaConfig, MediaPlace};
 pub use meta::MetaConfig;
 pub use placeholder::looks_like_an_example;
 pub use privacy::PrivacyConfig;
+pub use region::{RegionConfig, RegionName};
 pub use retention::RetentionConfig;
 pub use roles::{RolePrefix, RoleUse};
 pub use send::{ConsentCheck, SendConfig, Throughput, WindowCheck};
@@ -86,6 +88,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// What goes with age.
     pub retention: RetentionConfig,
+    /// Where everything of the tenant belongs.
+    pub region: RegionConfig,
     /// The record of processing, and what people are told.
     pub privacy: PrivacyConfig,
     /// Logging.
@@ -135,6 +139,10 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
     let media = MediaConfig::read(reader);
     let audit = AuditConfig::read(reader);
     let retention = RetentionConfig::read(reader);
+    let region = RegionConfig::read(reader);
+    if let (Some(region), Some(keys), Some(media)) = (&region, &keys, &media) {
+        region.confine(reader, keys, media);
+    }
     let privacy = PrivacyConfig::read(reader);
     let log = LogConfig::read(reader);
     let bootstrap = Bootstrap::read(env).map_err(|faults| reader.faults.extend(faults)).ok();
@@ -152,6 +160,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
         media: media?,
         audit: audit?,
         retention: retention?,
+        region: region?,
         privacy: privacy?,
         log: log?,
         bootstrap: bootstrap?,

@@ -59,6 +59,7 @@ mod pools;
 pub mod posture;
 pub mod privacy_requests;
 pub mod queued;
+pub mod region;
 pub mod replay_steps;
 pub mod replays;
 pub mod restored;

@@ -63,6 +63,7 @@ mod pins;
 mod posture;
 mod privacy;
 mod reading;
+mod region;
 mod replay;
 mod rows;
 mod scheduled_messages;

@@ -116,6 +116,8 @@ pub(super) struct Top {
 pub(in crate::cli) struct Facts {
     pub(in crate::cli) now: OffsetDateTime,
     pub(super) listeners: Vec<Listener>,
+    /// The region that the data are marked with, and what cloud services call it.
+    pub(super) region: Option<(String, Vec<String>)>,
     pub(super) data: Reached,
     pub(super) key_store: Reached,
     pub(super) rows_kept: Result<(), String>,
@@ -159,6 +161,7 @@ pub(in crate::cli) struct Facts {
 pub(super) async fn gather(base: &Base, config: &Config) -> anyhow::Result<Facts> {
     let (store, now, snapshot) = (&base.store, base.clock.now(), base.directory.snapshot());
     let [data, key_store] = store.reached().await?;
+    let region = store.region(TENANT).await?.map(|name| (name, config.region.cloud.clone()));
     let used = store.uses_of_api_keys(TENANT).await?.into_iter().collect();
     let (pins, senders) = store.count_pins(TENANT).await?;
     let stored = store.sealed_columns().await?;
@@ -171,6 +174,7 @@ pub(super) async fn gather(base: &Base, config: &Config) -> anyhow::Result<Facts
         listeners: listeners(config),
         data,
         key_store,
+        region,
         rows_kept: rows_kept(&base.rows_kept),
         keys: keys(&snapshot, &used, now),
         receivers: receivers(&snapshot),

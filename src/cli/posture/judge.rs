@@ -62,6 +62,7 @@ controls! {
     "alarms": "Threat detection", keeping::alarms;
     "models": "Threat detection", keeping::models;
     "separate-stores": "Decentralised storage", sealing::separate_stores;
+    "region": "Decentralised storage", sealing::region;
     "minimisation": "Privacy-first integrations", keeping::minimisation;
     "witnesses": "Records nobody rewrites", keeping::witnesses;
 }

@@ -10,7 +10,7 @@ const OF_A_PERSON: &str = "SELECT (tenant_id, contact_id), DELETE";
 /// and nobody but the eraser an event.
 /// `UPDATE` of a column that is never written is what `FOR UPDATE` asks for.
 pub(super) const DATA: &[Table] = &[
-    of_tenants("tenant", &[(Worker, "SELECT, INSERT")]),
+    of_tenants("tenant", &[(Worker, "SELECT, INSERT, UPDATE (region)")]),
     of_tenants("meta_app", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
     of_tenants(
         "channel",

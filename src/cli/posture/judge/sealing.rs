@@ -111,3 +111,13 @@ pub(super) fn separate_stores(facts: &Facts) -> Verdict {
     );
     if wrong.is_empty() { verdict(true, told) } else { verdict(false, wrong.join("; ")) }
 }
+
+pub(super) fn region(facts: &Facts) -> Verdict {
+    match &facts.region {
+        None => yours("no region is named (region.name): any process with the passwords may work on the data"),
+        Some((name, cloud)) if cloud.is_empty() => verdict(true, format!("the data are marked as those of \"{name}\"")),
+        Some((name, cloud)) => {
+            verdict(true, format!("the data are marked as those of \"{name}\"; services of clouds may be in {}", some(cloud)))
+        }
+    }
+}
