@@ -9,6 +9,7 @@ use super::ceiling::{self, Batches};
 use super::closed::{self, Shape};
 use super::database::Database;
 use super::gateway::{Batching, Gateway};
+use super::keeping;
 use super::load::{Meta, Tally, Target, Usage, Window};
 use super::open::{self, Schedule};
 use super::out::Amounts;
@@ -35,6 +36,8 @@ pub(crate) struct Sizes {
     pub(crate) out: Amounts,
     /// Entries of the long audit log.
     pub(crate) leaves: u64,
+    /// People and what is kept of them.
+    pub(crate) kept: keeping::Amounts,
 }
 
 impl Sizes {
@@ -46,10 +49,12 @@ impl Sizes {
         };
         if environment().any(|(name, _)| name == QUICK) {
             let out = Amounts { deliveries: 20_000, backlog: 100_000, steady: Duration::from_secs(2) };
-            Self { window: window(400, 1200), rounds: 1, history: 200_000, out, leaves: 10_000_000 }
+            let kept = keeping::Amounts { contacts: 20_000, messages: 200_000 };
+            Self { window: window(400, 1200), rounds: 1, history: 200_000, out, leaves: 10_000_000, kept }
         } else {
             let out = Amounts { deliveries: 60_000, backlog: 1_000_000, steady: Duration::from_secs(10) };
-            Self { window: window(1000, 4000), rounds: 3, history: 5_000_000, out, leaves: 10_000_000 }
+            let kept = keeping::Amounts { contacts: 1_000_000, messages: 10_000_000 };
+            Self { window: window(1000, 4000), rounds: 3, history: 5_000_000, out, leaves: 10_000_000, kept }
         }
     }
 }
@@ -140,6 +145,16 @@ impl Bench {
     /// Sends one message of everybody in the pool.
     pub(crate) async fn introduce(&self, gateway: &Gateway) -> anyhow::Result<()> {
         closed::introduce(self.target(gateway), &self.meta).await
+    }
+
+    /// One person writes so many messages.
+    pub(crate) async fn hear_from(&self, gateway: &Gateway, person: u64, messages: u64) -> anyhow::Result<()> {
+        closed::send_all(self.target(gateway), &self.meta, messages, |_| person).await
+    }
+
+    /// A closed loop on whatever is stored, of which nothing is put back or counted.
+    pub(crate) async fn loaded(&self, gateway: &Gateway, shape: Shape) -> anyhow::Result<Tally> {
+        Ok(closed::run(self.target(gateway), &self.meta, shape, self.sizes.window).await?.0)
     }
 
     /// Measures a closed loop.

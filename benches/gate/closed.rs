@@ -71,14 +71,24 @@ async fn drive(
 
 /// Lets the gateway meet everybody in the pool, so that it knows them like a gateway that has been up for a while.
 pub(crate) async fn introduce(target: Target, meta: &Arc<Meta>) -> anyhow::Result<()> {
-    const PEOPLE_PER_POST: u64 = 100;
+    send_all(target, meta, super::load::POOL, |number| number).await
+}
+
+/// Sends so many messages, each of the person that `whose` says.
+pub(crate) async fn send_all(
+    target: Target,
+    meta: &Arc<Meta>,
+    messages: u64,
+    whose: impl Fn(u64) -> u64,
+) -> anyhow::Result<()> {
+    const IN_A_POST: u64 = 100;
     let mut connection = Connection::open(target.address).await?;
-    let mut webhook = Webhook::new(meta.business, Kind::Message, PEOPLE_PER_POST as usize, meta.run)?;
-    for first in (0..super::load::POOL).step_by(PEOPLE_PER_POST as usize) {
-        let (message, now) = (meta.numbers(PEOPLE_PER_POST), SystemClock.now().unix_timestamp());
+    let mut webhook = Webhook::new(meta.business, Kind::Message, IN_A_POST as usize, meta.run)?;
+    for first in (0..messages).step_by(IN_A_POST as usize) {
+        let (message, now) = (meta.numbers(IN_A_POST), SystemClock.now().unix_timestamp());
         let request = webhook.renewed(|item| {
             let item = item as u64;
-            super::webhook::Facts { person: first + item, message: message + item, at: now }
+            super::webhook::Facts { person: whose(first + item), message: message + item, at: now }
         });
         let status = connection.exchange(request).await?;
         anyhow::ensure!(status == 200, "the gateway answered {status} to a webhook");

@@ -131,12 +131,19 @@ impl Gateway {
         Ok(answer.bytes().await?.to_vec())
     }
 
-    /// Makes something by the API.
-    pub(crate) async fn create(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+    /// Makes something by the API, and returns what it says of it.
+    pub(crate) async fn create(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let url = format!("http://{}{path}", self.internal);
-        let status = self.client.post(url).bearer_auth(&self.key).json(body).send().await?.status();
-        ensure!(status.is_success(), "{path}: {status}");
-        Ok(())
+        let answer = self.client.post(url).bearer_auth(&self.key).json(body).send().await?;
+        ensure!(answer.status().is_success(), "{path}: {}", answer.status());
+        Ok(answer.json().await?)
+    }
+
+    /// A command of the product, with the settings of this gateway.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(&self.settings);
+        command.args(arguments);
+        command
     }
 
     /// Changes it.

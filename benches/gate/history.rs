@@ -14,29 +14,62 @@ use waxseal::ids::{EventId, TenantId};
 use waxseal::keyring::places;
 
 use super::database::{DAYS, Database, now, today};
-use super::load::People;
+use super::load;
 use super::progress;
 use super::server::execute;
 use super::webhook::{Business, Kind, Webhook};
 
 /// Contents of each kind; a row takes one of them. They are random to Postgres, which does not compress them.
 const SAMPLES: u64 = 64;
-/// People that the history is about.
-const PEOPLE: u32 = 100_000;
+/// Strangers that a history is about.
+const STRANGERS: u64 = 100_000;
 /// Days that are filled at the same time.
 const SIDE_BY_SIDE: i64 = 2;
+
+/// Whom events are about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum People {
+    /// Of whom nothing else is stored.
+    Strangers,
+    /// So many in the table `bench_person`, in turn.
+    Stored(u64),
+}
+
+/// Stores messages of these people on all days but this one, so many each day.
+pub(crate) async fn messages(
+    database: &Database,
+    business: Business,
+    each_day: u64,
+    people: People,
+) -> anyhow::Result<()> {
+    execute(&mut database.connect().await?, samples(business)?).await?;
+    days(database, 1, |back| day(today() - Duration::days(back), each_day, 1, people)).await
+}
 
 /// Stores about `rows` events, the same number each day.
 pub(crate) async fn fill(database: &mut Database, business: Business, rows: u64) -> anyhow::Result<()> {
     let mut connection = database.connect().await?;
     execute(&mut connection, samples(business)?).await?;
-    let rows_per_day = rows / DAYS.unsigned_abs();
+    let each_day = rows / DAYS.unsigned_abs();
+    days(database, 0, |back| day(today() - Duration::days(back), each_day, 4, People::Strangers)).await?;
+    progress::say("vacuum, analyze, checkpoint: ");
+    for table in ["event", "event_payload"] {
+        execute(&mut connection, format!("VACUUM (ANALYZE) {table}")).await?;
+    }
+    database.keep_history().await?;
+    execute(&mut connection, "CHECKPOINT".to_owned()).await
+}
+
+/// Runs the statement of each day but the last `spared` ones, some side by side.
+async fn days(database: &Database, spared: i64, statement: impl Fn(i64) -> String) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     for half in 0..SIDE_BY_SIDE {
         let mut connection = database.connect().await?;
+        let statements: Vec<String> =
+            (spared..DAYS).filter(|back| back % SIDE_BY_SIDE == half).map(&statement).collect();
         tasks.spawn(async move {
-            for back in (0..DAYS).filter(|back| back % SIDE_BY_SIDE == half) {
-                execute(&mut connection, day(today() - Duration::days(back), rows_per_day)).await?;
+            for one in statements {
+                execute(&mut connection, one).await?;
                 progress::tick();
             }
             anyhow::Ok(())
@@ -45,12 +78,7 @@ pub(crate) async fn fill(database: &mut Database, business: Business, rows: u64)
     while let Some(half) = tasks.join_next().await {
         half??;
     }
-    progress::say("vacuum, analyze, checkpoint: ");
-    for table in ["event", "event_payload"] {
-        execute(&mut connection, format!("VACUUM (ANALYZE) {table}")).await?;
-    }
-    database.keep_history().await?;
-    execute(&mut connection, "CHECKPOINT".to_owned()).await
+    Ok(())
 }
 
 fn samples(business: Business) -> anyhow::Result<String> {
@@ -61,7 +89,7 @@ fn samples(business: Business) -> anyhow::Result<String> {
     for (number, kind) in [Kind::Message, Kind::Sent, Kind::Delivered, Kind::Read].into_iter().enumerate() {
         let mut webhook = Webhook::new(business, kind, 1, 0)?;
         for sample in 0..SAMPLES {
-            webhook.renewed(|_| People::Known.facts(sample, now().unix_timestamp()));
+            webhook.renewed(|_| load::People::Known.facts(sample, now().unix_timestamp()));
             let place = places::event_payload(TenantId::DEFAULT, EventId::from_uuid(Uuid::nil()), None);
             let payload = HEXLOWER.encode(envelope::seal(&dek, &place, webhook.body()).as_bytes());
             let comma = if number == 0 && sample == 0 { "" } else { "," };
@@ -71,16 +99,24 @@ fn samples(business: Business) -> anyhow::Result<String> {
     Ok(String::from_utf8(sql)?)
 }
 
-/// One day's events in the order of their times. Everything random is a hash of the day and a number, so that event and
-/// content agree and the three statuses of a message share a subject.
-fn day(day: Date, rows: u64) -> String {
+/// One day's events in the order of their times, of the first `kinds` kinds. Everything random is a hash of the day and a number, so
+/// that event and content agree and the three statuses of a message share a subject.
+fn day(day: Date, rows: u64, kinds: u8, people: People) -> String {
+    let contact = match people {
+        People::Strangers => {
+            format!("md5('contact ' || ('x' || substr(own, 19, 7))::bit(28)::int % {STRANGERS})::uuid")
+        }
+        People::Stored(count) => format!(
+            "(SELECT contact_id FROM bench_person AS person WHERE person.n = (fact.n + {rows} * (current_date - '{day}'::date)) % {count})"
+        ),
+    };
     let tenant = TenantId::DEFAULT.uuid();
     let [sent, delivered, read] = [Status::Sent, Status::Delivered, Status::Read].map(Status::rank);
     format!(
         "WITH number AS (
-             SELECT n, n % 4 AS kind, '{day} 00:00:00+00'::timestamptz + n * (interval '1 day' / {rows}) AS at,
+             SELECT n, n % {kinds} AS kind, '{day} 00:00:00+00'::timestamptz + n * (interval '1 day' / {rows}) AS at,
                     md5('{day} ' || n) AS own,
-                    decode(md5('{day} about ' || CASE WHEN n % 4 = 0 THEN -n ELSE n / 4 END), 'hex') AS subject
+                    decode(md5('{day} about ' || CASE WHEN n % {kinds} = 0 THEN -n ELSE n / 4 END), 'hex') AS subject
              FROM generate_series(0, {rows} - 1) AS n
          ), fact AS MATERIALIZED (
              SELECT n, kind, at, own, subject,
@@ -92,7 +128,7 @@ fn day(day: Date, rows: u64) -> String {
                                 status_rank, occurred_at, received_at)
              SELECT '{tenant}', '{day}', subject, decode(substr(md5('variant ' || kind), 1, 16), 'hex'), event_id,
                     (ARRAY['message.received', 'message.sent', 'message.delivered', 'message.read'])[kind + 1],
-                    md5('channel')::uuid, md5('contact ' || ('x' || substr(own, 19, 7))::bit(28)::int % {PEOPLE})::uuid,
+                    md5('channel')::uuid, {contact},
                     (ARRAY[NULL, {sent}, {delivered}, {read}]::smallint[])[kind + 1], at, at
              FROM fact
          )

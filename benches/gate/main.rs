@@ -1,10 +1,9 @@
 //! `make bench`: how many webhooks a second this build proves, seals, stores and answers, and how many events it delivers, on a
 //! Postgres that is made for it and deleted afterwards. `docs/performance.md` says what is measured and what is not. Nothing
 //! else is written. The argument `in` measures the way in alone, `out` the way out to apps
-//! alone, `audit` the audit log alone, `send` the way out to Meta alone; `keys` the key tree, `privacy` the erasure of people, `backup` a backup: no other run measures these.
+//! alone, `audit` the audit log alone, `send` the way out to Meta alone; `privacy` what is kept of people and how it goes: no other run measures that.
 
 mod audit;
-mod backup;
 mod bench;
 mod ceiling;
 mod closed;
@@ -13,12 +12,11 @@ mod gateway;
 mod histogram;
 mod history;
 mod http1;
-mod keys;
+mod keeping;
 mod load;
 mod machine;
 mod open;
 mod out;
-mod privacy;
 mod process;
 mod progress;
 mod receiver;
@@ -75,23 +73,13 @@ async fn measure() -> anyhow::Result<()> {
         let found = trial::run(&bench, &server, &wanted).await?;
         return Ok(std::io::stdout().write_all(table::render_trial(&found).as_bytes())?);
     }
-    if std::env::args().any(|argument| argument == "privacy") {
-        let report = format!("\n\n{machine}\n{}", privacy::render(&privacy::run(&bench, &server).await?));
-        return Ok(std::io::stdout().write_all(report.as_bytes())?);
-    }
     let alone = |part| std::env::args().any(|argument| argument == part);
     let (mut report, mut targets) = (format!("\n\n{machine}\n"), Vec::new());
     let (only_audit, only_sending) = (alone("audit"), alone("send"));
-    if alone("keys") {
-        let findings = keys::run(&bench, &server).await?;
-        report.push_str(&keys::render(&findings));
-        report.push_str(&table::verdicts(&keys::judge(&findings)));
-        return Ok(std::io::stdout().write_all(report.as_bytes())?);
-    }
-    if alone("backup") {
-        let findings = backup::run(&bench, &server).await?;
-        report.push_str(&backup::render(&findings));
-        report.push_str(&table::verdicts(&backup::judge(&findings)));
+    if alone("privacy") {
+        let findings = keeping::run(&bench, &server).await?;
+        report.push_str(&keeping::report::render(&findings));
+        report.push_str(&table::verdicts(&keeping::report::judge(&findings)));
         return Ok(std::io::stdout().write_all(report.as_bytes())?);
     }
     if !alone("out") && !only_audit && !only_sending {
