@@ -5,6 +5,7 @@ mod bootstrap;
 mod database;
 mod incoming;
 mod keys;
+mod limits;
 mod listeners;
 mod media;
 mod privacy;
@@ -25,7 +26,7 @@ use crate::access::usage::Usage;
 use crate::audit::{Act, Action, Actor, Audit, AuditError, Object, Witnesses, Witnessing};
 use crate::clock::SharedClock;
 use crate::config::{Config, Throughput};
-use crate::deliver::{self, Deliverer, Deliveries};
+use crate::deliver::{Deliverer, Deliveries};
 use crate::directory::{Bells, Contacts, Directory};
 use crate::egress::brokers::Brokers;
 use crate::egress::client::{self, EgressClient};
@@ -81,7 +82,7 @@ impl Base {
         store.ensure_tenant(TenantId::DEFAULT, "default", now).await?;
         store.ensure_partitions(now.date()).await?;
         keyring.tenant(TenantId::DEFAULT).await.context("the keys of the tenant could not be opened")?;
-        let directory = Directory::new(store.clone(), keyring.clone(), clock.clone());
+        let directory = Directory::new(store.clone(), keyring.clone(), clock.clone(), limits::house(config));
         directory.reload().await.context("the settings could not be read")?;
         let audit = Audit::new(store.clone(), keyring.clone(), clock.clone());
         Box::pin(audit.found(TenantId::DEFAULT)).await.context("the audit log could not be founded")?;
@@ -167,7 +168,7 @@ impl Base {
             // Nobody hears what is rung: the lanes look by themselves once a second.
             bells: Bells::new().0,
             clock: self.clock.clone(),
-            limits: deliver_limits(config),
+            limits: limits::deliver(config),
         })
     }
 }
@@ -373,15 +374,6 @@ pub fn pacing(config: &Config) -> Pacing {
         Throughput::Unlimited => Some(0),
     };
     Pacing { per_second, pairs: config.send.pair_limit }
-}
-
-fn deliver_limits(config: &Config) -> deliver::Limits {
-    let days = u64::from(config.deliver.disable_after_days);
-    deliver::Limits {
-        max_in_flight: config.deliver.max_in_flight,
-        timeout: config.deliver.timeout,
-        disable_after: (days > 0).then(|| Duration::from_secs(days * 86_400)),
-    }
 }
 
 fn notice(config: &Config) -> Option<Arc<Notice>> {

@@ -49,7 +49,7 @@ pub use media::{MediaConfig, MediaPlace};
 pub use meta::MetaConfig;
 pub use placeholder::looks_like_an_example;
 pub use privacy::PrivacyConfig;
-pub use retention::RetentionConfig;
+pub use retention::{KeptFor, RetentionConfig};
 pub use roles::{RolePrefix, RoleUse};
 pub use send::{ConsentCheck, SendConfig, Throughput, WindowCheck};
 pub use server::ServerConfig;
