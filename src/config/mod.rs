@@ -3,6 +3,7 @@
 //! The manual of the keys is `config/default.toml`. Nothing but this room reads the environment.
 
 mod audit;
+mod backup;
 mod bootstrap;
 mod database;
 mod deliver;
@@ -33,6 +34,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use audit::{AuditConfig, WitnessAt};
+pub use backup::BackupConfig;
 pub use bootstrap::Bootstrap;
 pub use database::DatabaseConfig;
 pub use deliver::DeliverConfig;
@@ -86,6 +88,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// What goes with age.
     pub retention: RetentionConfig,
+    /// How old backups may be.
+    pub backup: BackupConfig,
     /// The record of processing, and what people are told.
     pub privacy: PrivacyConfig,
     /// Logging.
@@ -135,6 +139,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
     let media = MediaConfig::read(reader);
     let audit = AuditConfig::read(reader);
     let retention = RetentionConfig::read(reader);
+    let backup = BackupConfig::read(reader);
     let privacy = PrivacyConfig::read(reader);
     let log = LogConfig::read(reader);
     let bootstrap = Bootstrap::read(env).map_err(|faults| reader.faults.extend(faults)).ok();
@@ -152,6 +157,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
         media: media?,
         audit: audit?,
         retention: retention?,
+        backup: backup?,
         privacy: privacy?,
         log: log?,
         bootstrap: bootstrap?,
