@@ -157,7 +157,7 @@ impl Work<'_> {
                 self.left_behind.told = Some(day);
             }
             Err(error) => {
-                tracing::warn!(endpoint = %self.endpoint.id, %error, "it could not be told that events went with age")
+                tracing::warn!(endpoint = %self.endpoint.id, %error, "it could not be told that events went with age");
             }
         }
     }

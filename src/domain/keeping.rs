@@ -338,7 +338,9 @@ mod tests {
         own.set(ContentClass::Referrals, Some(Keep::Days(30)));
         let without = |kinds: &[&str]| {
             let mut policy = DoorPolicy::default();
-            kinds.iter().for_each(|kind| policy.set(kind, Treatment::Drop).unwrap());
+            for kind in kinds {
+                policy.set(kind, Treatment::Drop).unwrap();
+            }
             policy
         };
         let all = without(&["names", "locations", "referrals"]);

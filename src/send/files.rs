@@ -64,6 +64,9 @@ pub(super) enum LookError {
     Keys(#[from] KeyringError),
 }
 
+/// Through which channel a message goes, and when.
+type At = (ChannelId, OffsetDateTime);
+
 /// A file of ours that a message names.
 struct Named {
     pointer: String,
@@ -157,9 +160,8 @@ impl Sender {
     pub(super) async fn file_faults(
         &self,
         tenant: TenantId,
-        messages: &[((ChannelId, OffsetDateTime), &Map<String, Value>)],
+        messages: &[(At, &Map<String, Value>)],
     ) -> Result<Vec<Vec<Fault>>, StoreError> {
-        type At = (ChannelId, OffsetDateTime);
         let names = |(at, message): &(At, &Map<String, Value>)| {
             let mut found = Vec::new();
             named_in(message, "", &mut found);

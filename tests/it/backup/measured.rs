@@ -37,7 +37,7 @@ async fn no_backup_an_old_one_keys_beside_data_and_no_drill_are_red_and_a_young_
     let wanted = Wanted { to, keys_to, recipients, parts: Parts { data: true, keys: true } };
     let making = app.gateway.base().making(&app.config, false).unwrap();
     making.make(&wanted, &mut |_, _, _| {}).await.unwrap();
-    let old = (clock.now()).date().to_string();
+    let old = clock.now().date().to_string();
     says(&control(&here).await, "red", &["the newest of the data", &old, "2 days are allowed"]);
     let patient = environment(&app.database, &[("WAXSEAL_BACKUP__MAX_AGE_DAYS", "11")]);
     says(&control(&patient).await, "green", &["2 recipients", "tried not yet"]);

@@ -47,7 +47,9 @@ async fn a_delivery_is_never_put_off_until_its_content_is_gone_and_others_are_to
     app.endpoint(&other, "standard").await;
     keeps(&app, json!({ "received": 4 })).await;
     let goes_at = (clock.now().date() + Duration::days(5)).midnight().assume_utc();
-    (0..9).for_each(|_| failing.then_answer(500, &DAY_LONG));
+    for _ in 0..9 {
+        failing.then_answer(500, &DAY_LONG);
+    }
     says(&app, ANA, "wamid.owed.1", "Warten").await;
     database::until(&app.database, FAILED, 1).await;
     for attempts in 2..=5 {
