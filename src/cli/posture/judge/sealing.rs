@@ -70,7 +70,7 @@ pub(super) fn backups(facts: &Facts) -> Verdict {
     if [data, keys].into_iter().flatten().any(|(_, one)| one.recipients < 2) {
         wrong.push("one recipient alone can open it: lose that key, and it is lost (--recipient)".to_owned());
     }
-    if keys.is_some_and(|(_, one)| !one.apart) {
+    if [data, keys].into_iter().flatten().any(|(_, one)| one.keys && !one.apart) {
         wrong.push("the keys lie beside the data (--keys-to)".to_owned());
     }
     let drilled = facts.backups.drilled_at;
