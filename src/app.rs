@@ -5,6 +5,7 @@ mod bootstrap;
 mod database;
 mod incoming;
 mod keys;
+mod limits;
 mod listeners;
 mod media;
 mod outgoing;
@@ -75,7 +76,7 @@ impl Base {
         region::check(&store, &config.region).await?;
         store.ensure_partitions(now.date()).await?;
         keyring.tenant(TenantId::DEFAULT).await.context("the keys of the tenant could not be opened")?;
-        let directory = Directory::new(store.clone(), keyring.clone(), clock.clone());
+        let directory = Directory::new(store.clone(), keyring.clone(), clock.clone(), limits::house(config));
         directory.reload().await.context("the settings could not be read")?;
         let audit = Audit::new(store.clone(), keyring.clone(), clock.clone());
         Box::pin(audit.found(TenantId::DEFAULT)).await.context("the audit log could not be founded")?;

@@ -314,7 +314,13 @@ impl Door {
                 content: sealed.map_or(Content::Erased, |sealed| keys.open(&place, &sealed)),
             }
         };
-        Ok(rows.into_iter().map(view).collect())
+        let mut views: Vec<EventView> = rows.into_iter().map(view).collect();
+        let opened = views.iter_mut().filter_map(|view| match &mut view.content {
+            Content::Opened(content) => Some((places::event_payload(tenant, view.id, view.contact), content)),
+            Content::Erased | Content::Damaged => None,
+        });
+        self.keyring.fullest(tenant, opened.collect()).await?;
+        Ok(views)
     }
 
     async fn open_contacts(&self, recorded: &Recorded, rows: Vec<ContactRow>) -> Result<Vec<ContactView>, DoorError> {

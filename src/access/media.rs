@@ -12,6 +12,7 @@ use super::views::{Content, Page, one_more};
 use super::{Caller, Permission};
 use crate::audit::{Action, Object};
 use crate::crypto::envelope::Sealed;
+use crate::crypto::versions;
 use crate::domain::channel::MediaMode;
 use crate::ids::{ChannelId, ContactId, MediaId, TenantId};
 use crate::keyring::{OwnedDek, places};
@@ -142,7 +143,7 @@ impl Door {
         let keys = Keys::fetch(&self.keyring, recorded.tenant(), sealed.dek_id().into_iter().collect()).await?;
         let opened = keys.open(&places::event_payload(tenant, id.event(), bringer.contact), &sealed);
         let (named, state) = match &opened {
-            Content::Opened(envelope) => match NamedFile::find(envelope) {
+            Content::Opened(envelope) => match NamedFile::find(versions::rest(envelope)) {
                 Some(named) => (Some(named), state),
                 None => return Ok(None),
             },

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio_util::task::TaskTracker;
 
-use super::{Base, media};
+use super::{Base, limits, media};
 use crate::audit::Witnesses;
 use crate::config::{Config, Throughput};
-use crate::deliver::{self, Deliverer};
+use crate::deliver::Deliverer;
 use crate::directory::{Bells, Contacts};
 use crate::egress::brokers::Brokers;
 use crate::egress::client::{self, EgressClient};
@@ -73,7 +73,7 @@ impl Base {
             // Nobody hears what is rung: the lanes look by themselves once a second.
             bells: Bells::new().0,
             clock: self.clock.clone(),
-            limits: deliver_limits(config),
+            limits: limits::deliver(config),
         })
     }
 }
@@ -119,15 +119,6 @@ pub fn pacing(config: &Config) -> Pacing {
         Throughput::Unlimited => Some(0),
     };
     Pacing { per_second, pairs: config.send.pair_limit }
-}
-
-fn deliver_limits(config: &Config) -> deliver::Limits {
-    let days = u64::from(config.deliver.disable_after_days);
-    deliver::Limits {
-        max_in_flight: config.deliver.max_in_flight,
-        timeout: config.deliver.timeout,
-        disable_after: (days > 0).then(|| Duration::from_secs(days * 86_400)),
-    }
 }
 
 fn notice(config: &Config) -> Option<Arc<Notice>> {

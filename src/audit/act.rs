@@ -172,7 +172,9 @@ actions! {
     RegionMarked = "region.marked",
     /// A backup is about to be made; `details` says of what.
     BackupMade = "backup.made",
-    /// A backup was restored somewhere else and tried, and thrown away.
+    /// A backup is whole and on the disk; `details` says of what, and `apart` where the keys went to a folder of their own. The count is of recipients.
+    BackupFinished = "backup.finished",
+    /// A backup was restored somewhere else, opened as it should, and was thrown away.
     BackupDrilled = "backup.drilled",
     /// This installation was restored from a backup.
     BackupRestored = "backup.restored",

@@ -178,15 +178,29 @@ impl Making {
         }
         // The keys first: a backup that has its name has them.
         let keys_folder = keys_folder.map(Unfinished::finish).transpose()?;
-        Ok(Made { folder: folder.finish()?, keys_folder, manifest })
+        let made = Made { folder: folder.finish()?, keys_folder, manifest };
+        // Whoever is killed here has a whole backup of which the log does not know: it does not count, and the next one does.
+        self.note_finished(wanted, &made).await?;
+        Ok(made)
     }
 
     async fn note(&self, wanted: &Wanted) -> Result<(), BackupError> {
-        let parts = [("data", wanted.parts.data), ("keys", wanted.parts.keys), ("files", self.shelf.is_some())];
-        let words: Vec<&str> = parts.into_iter().filter(|part| part.1).map(|part| part.0).collect();
-        let act = Act::new(TENANT, Actor::OPERATOR, Action::BackupMade, Object::several("backup")).with(&words);
-        self.audit.record(act).await?;
+        let act = Act::new(TENANT, Actor::OPERATOR, Action::BackupMade, Object::several("backup"));
+        self.audit.record(act.with(&self.words(wanted))).await?;
         Ok(())
+    }
+
+    async fn note_finished(&self, wanted: &Wanted, made: &Made) -> Result<(), BackupError> {
+        let mut words = self.words(wanted);
+        words.extend(made.keys_folder.as_ref().map(|_| "apart"));
+        let act = Act::new(TENANT, Actor::OPERATOR, Action::BackupFinished, Object::several("backup"));
+        self.audit.record(act.times(made.manifest.recipients.len()).with(&words)).await?;
+        Ok(())
+    }
+
+    fn words(&self, wanted: &Wanted) -> Vec<&'static str> {
+        let parts = [("data", wanted.parts.data), ("keys", wanted.parts.keys), ("files", self.shelf.is_some())];
+        parts.into_iter().filter(|part| part.1).map(|part| part.0).collect()
     }
 
     /// The manifest, and the note that says its hash.

@@ -108,10 +108,11 @@ pub(super) async fn retention(config: &Config, out: Out<'_>) -> anyhow::Result<(
     if all.is_empty() {
         return Ok(());
     }
-    let mut rules = Table::new(["channel", "class", "days", "kept since"]);
+    let mut rules = Table::new(["channel", "class", "days", "by", "kept since"]);
     for rule in all {
         let since = rule.kept_since.map_or_else(|| "until acknowledged".to_owned(), |day| day.to_string());
-        rules.row([rule.channel.to_string(), rule.class.as_str().to_owned(), rule.keep.to_string(), since]);
+        let (class, source) = (rule.class.as_str().to_owned(), rule.source.as_str().to_owned());
+        rules.row([rule.channel.to_string(), class, rule.keep.to_string(), source, since]);
     }
     Ok(rules.write(out)?)
 }

@@ -289,11 +289,6 @@ async fn drill(config: &Config, found: &Found, identities: Vec<Identity>, out: O
     let tried = base(&there).await.context("the keys of this backup do not open here")?;
     let checked = tried.audit.check(TENANT).await?;
     writeln!(out, "the audit log is whole: {} entries, {} checkpoints", checked.size, checked.checkpoints)?;
-    // Where the installation is away, as on the day it is needed, the drill is told here alone.
-    match base(config).await {
-        Ok(base) => note(&base, Action::BackupDrilled, &restored).await?,
-        Err(_) => writeln!(out, "the installation does not answer: its audit log has no entry of this drill")?,
-    }
     let opened = Opened::of(&tried.store, &tried.keyring).await?;
     writeln!(
         out,
@@ -304,5 +299,10 @@ async fn drill(config: &Config, found: &Found, identities: Vec<Identity>, out: O
     tried.store.close().await;
     server.stop().await;
     ensure!(opened.damaged == 0, "there is content that does not open though its key is there");
+    // Where the installation is away, as on the day it is needed, the drill is told here alone.
+    match base(config).await {
+        Ok(base) => note(&base, Action::BackupDrilled, &restored).await?,
+        Err(_) => writeln!(out, "the installation does not answer: its audit log has no entry of this drill")?,
+    }
     Ok(writeln!(out, "this backup can be restored")?)
 }

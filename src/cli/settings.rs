@@ -129,7 +129,7 @@ pub(super) enum ChannelVerb {
         /// What is stored as it comes again.
         #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = door_kind)]
         keep: Vec<&'static str>,
-        /// For how long what is said from now on is kept: `received=7,statuses=delivered,sent=30,files=1`; `=all`: as for all numbers.
+        /// For how long what is said from now on is kept: `received=30,names=7,statuses=delivered,sent=30,files=1`; `=all`: as for all numbers.
         #[arg(long, value_name = "RULES", value_delimiter = ',', value_parser = rule_of)]
         retention: Vec<(ContentClass, Option<Keep>)>,
     },

@@ -3,6 +3,7 @@
 //! The manual of the keys is `config/default.toml`. Nothing but this room reads the environment.
 
 mod audit;
+mod backup;
 mod bootstrap;
 mod database;
 mod deliver;
@@ -34,6 +35,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use audit::{AuditConfig, WitnessAt};
+pub use backup::BackupConfig;
 pub use bootstrap::Bootstrap;
 pub use database::DatabaseConfig;
 pub use deliver::DeliverConfig;
@@ -51,7 +53,7 @@ pub use meta::MetaConfig;
 pub use placeholder::looks_like_an_example;
 pub use privacy::PrivacyConfig;
 pub use region::{RegionConfig, RegionName};
-pub use retention::RetentionConfig;
+pub use retention::{KeptFor, RetentionConfig};
 pub use roles::{RolePrefix, RoleUse};
 pub use send::{ConsentCheck, SendConfig, Throughput, WindowCheck};
 pub use server::ServerConfig;
@@ -90,6 +92,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// Where everything of the tenant belongs.
     pub region: RegionConfig,
+    /// How old backups may be.
+    pub backup: BackupConfig,
     /// The record of processing, and what people are told.
     pub privacy: PrivacyConfig,
     /// Logging.
@@ -143,6 +147,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
     if let (Some(region), Some(keys), Some(media)) = (&region, &keys, &media) {
         region.confine(reader, keys, media);
     }
+    let backup = BackupConfig::read(reader);
     let privacy = PrivacyConfig::read(reader);
     let log = LogConfig::read(reader);
     let bootstrap = Bootstrap::read(env).map_err(|faults| reader.faults.extend(faults)).ok();
@@ -161,6 +166,7 @@ fn read(reader: &mut Reader, env: &BTreeMap<String, String>) -> Option<Config> {
         audit: audit?,
         retention: retention?,
         region: region?,
+        backup: backup?,
         privacy: privacy?,
         log: log?,
         bootstrap: bootstrap?,

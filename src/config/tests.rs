@@ -371,6 +371,17 @@ fn the_log_keeps_its_entries_for_half_a_year_at_least() {
 }
 
 #[test]
+fn rules_for_every_number_are_no_shorter_than_endpoints_are_tried_and_no_longer_than_content_and_all_faults_are_told() {
+    let keys = ["RECEIVED", "STATUSES", "SENT", "FILES"].map(|class| format!("WAXSEAL_RETENTION__{class}"));
+    let [received, statuses, sent, files] = keys.each_ref().map(String::as_str);
+    let config = Config::load(None, env(&[(received, "delivered"), (sent, "1")]));
+    let rules: Vec<_> = config.unwrap().retention.rules().collect();
+    assert_eq!(rules, [("received", KeptFor::Delivered), ("sent", KeptFor::Days(1))]);
+    let told = faults(&[(received, "3"), (statuses, "91"), (sent, "delivered"), (files, "soon")]);
+    assert_eq!(told, ["retention.received", "retention.statuses", "retention.sent", "retention.files"]);
+}
+
+#[test]
 fn a_quorum_is_of_the_witnesses_that_there_are() {
     let of = |witnesses: &str, quorum: &str| {
         faults(&[("WAXSEAL_AUDIT__WITNESSES", witnesses), ("WAXSEAL_AUDIT__QUORUM", quorum)])

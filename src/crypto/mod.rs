@@ -11,4 +11,5 @@ pub mod keys;
 pub mod kms;
 pub mod random;
 pub mod sharing;
+pub mod versions;
 pub mod wrap;

@@ -18,6 +18,8 @@ use crate::telemetry;
 pub(super) struct Load {
     pub(super) parcel: Parcel,
     pub(super) stored_at: Option<OffsetDateTime>,
+    /// When there is no content any more; `None`: never.
+    pub(super) goes_at: Option<OffsetDateTime>,
 }
 
 /// How it went.
@@ -26,6 +28,8 @@ pub(super) struct Flown {
     pub(super) owed: Owed,
     /// Attempts before this one.
     pub(super) attempts: i16,
+    /// When there is no content any more; `None`: never.
+    pub(super) goes_at: Option<OffsetDateTime>,
     /// `None`: it cannot be sent at all.
     pub(super) attempt: Option<Attempt>,
 }
@@ -33,11 +37,12 @@ pub(super) struct Flown {
 impl Deliverer {
     pub(super) async fn fly(&self, endpoint: Arc<Endpoint>, item: Item<Load>) -> Flown {
         let Item { event, attempts, postponed_to, content, .. } = item;
+        let goes_at = content.goes_at;
         let attempt = self.hand_over(&endpoint, event, content.parcel).await;
         if let Some(attempt) = &attempt {
             self.report(&endpoint, event, attempts, content.stored_at, attempt);
         }
-        Flown { owed: Owed { event, postponed_to }, attempts, attempt }
+        Flown { owed: Owed { event, postponed_to }, attempts, goes_at, attempt }
     }
 
     /// One log line and one count for each attempt.

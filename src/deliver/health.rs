@@ -1,6 +1,6 @@
 //! How an endpoint fares: since when it accepts nothing, who is told of it, and when it is given up.
 
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use super::Deliverer;
@@ -69,6 +69,20 @@ impl Drop for OpenBreaker {
     }
 }
 
+/// Whether events of this endpoint went with age before it took them, and of which day others were told so.
+#[derive(Debug, Default)]
+pub(super) struct LeftBehind {
+    on: Option<Date>,
+    told: Option<Date>,
+}
+
+impl LeftBehind {
+    /// One went today.
+    pub(super) const fn note(&mut self, today: Date) {
+        self.on = Some(today);
+    }
+}
+
 impl Work<'_> {
     fn event(&self, event_type: EventType, since: OffsetDateTime, reason: Option<DisabledReason>) -> EndpointEvent {
         EndpointEvent { tenant: self.lane.tenant, endpoint: self.endpoint.id, event_type, since, reason }
@@ -130,6 +144,21 @@ impl Work<'_> {
                 self.health.told = Told::Yes;
             }
             Err(error) => tracing::warn!(endpoint = %self.endpoint.id, %error, "an outage could not be told"),
+        }
+    }
+
+    /// Tells others that events went before this endpoint took them: once a day, also where several processes have the lane in turn.
+    pub(super) async fn tell_if_left_behind(&mut self) {
+        let Some(day) = self.left_behind.on.filter(|day| self.left_behind.told != Some(*day)) else { return };
+        let event = self.event(EventType::EndpointLeftBehind, day.midnight().assume_utc(), None);
+        match Box::pin(self.deliverer.tell(&event)).await {
+            Ok(()) => {
+                tracing::error!(endpoint = %self.endpoint.id, "events went with age before the endpoint took them");
+                self.left_behind.told = Some(day);
+            }
+            Err(error) => {
+                tracing::warn!(endpoint = %self.endpoint.id, %error, "it could not be told that events went with age");
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Deliverer;
 use super::fly::{Flown, Load};
-use super::health::Health;
+use super::health::{Health, LeftBehind};
 use super::read::Reading;
 use super::schedule::{Read, Schedule};
 use crate::directory::bells::Bell;
@@ -45,6 +45,7 @@ pub(super) struct Work<'a> {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) schedule: Schedule<Load>,
     pub(super) health: Health,
+    pub(super) left_behind: LeftBehind,
     /// What has ended and is not being recorded yet.
     pub(super) round: Round,
     /// The order that the schedule keeps; `None`: it has not been told yet.
@@ -106,7 +107,10 @@ pub async fn run(deliverer: Deliverer, claimed: ClaimedLane, bell: Arc<Bell>, st
             Happened::Flown(flown) => work.note(flown).await,
             Happened::Read(read) => work.take(read),
             Happened::Recorded(_, false) => return,
-            Happened::Recorded(round, true) => work.was_recorded(&round),
+            Happened::Recorded(round, true) => {
+                work.was_recorded(&round);
+                work.tell_if_left_behind().await;
+            }
             Happened::Answered(answer) => {
                 work.asking = None;
                 work.schedule.retries.answered(&answer);
@@ -133,6 +137,7 @@ impl<'a> Work<'a> {
             endpoint,
             schedule: Schedule::new(taken_over_at),
             health: Health::new(claimed.failing_since),
+            left_behind: LeftBehind::default(),
             round: Round::default(),
             order: None,
             flying: FuturesUnordered::new(),

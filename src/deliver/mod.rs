@@ -62,4 +62,6 @@ pub struct Limits {
     pub timeout: Duration,
     /// An endpoint that accepted nothing for this long is disabled; `None`: never.
     pub disable_after: Option<Duration>,
+    /// Days that content is kept at most: what is owed for longer is given up. `None`: for ever.
+    pub content_days: Option<u16>,
 }

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
 
 use super::Deliverer;
 use super::transport::Parcel;
@@ -22,6 +23,8 @@ pub(super) struct Prepared {
     pub(super) event: EventId,
     pub(super) attempts: i16,
     pub(super) stored_at: Option<OffsetDateTime>,
+    /// When its content goes; `None`: never.
+    pub(super) goes_at: Option<OffsetDateTime>,
     pub(super) body: Ready,
 }
 
@@ -46,29 +49,56 @@ impl Deliverer {
     ) -> Result<Vec<Prepared>, KeyringError> {
         let sealed: Vec<Option<Sealed>> = due.iter().map(|row| row.payload.clone().map(Sealed::from_stored)).collect();
         let ids = sealed.iter().flatten().filter_map(Sealed::dek_id);
-        let keys = self.keyring.whatever_opens(tenant, ids).await?;
+        let keys = self.keyring.whatever_opens(tenant, ids.clone()).await?;
+        let without_key = self.without_key(tenant, ids.filter(|id| !keys.contains_key(id)).collect()).await?;
         let pseudonyms = self.pseudonyms(tenant, endpoint).await?;
         let view = View::new(endpoint.fields, pseudonyms.as_ref());
         let mut prepared = Vec::with_capacity(due.len());
-        for (row, sealed) in due.iter().zip(&sealed) {
-            let event = EventId::from_uuid(row.event_id);
-            let key = sealed.as_ref().and_then(Sealed::dek_id).and_then(|id| keys.get(&id));
-            let body = match (sealed, key) {
-                (None, _) => Ready::Dead("payload_gone"),
-                (Some(_), None) => Ready::Dead("unreadable"),
-                (Some(sealed), Some(key)) => {
-                    let place = places::event_payload(tenant, event, row.contact_id.map(ContactId::from_uuid));
-                    match envelope::open(&key.dek, &place, sealed) {
-                        Ok(content) => self.body(endpoint, view, row, &content),
-                        Err(_) => Ready::Dead("unreadable"),
-                    }
-                }
-            };
-            prepared.push(Prepared { event, attempts: row.attempts, stored_at: row.received_at, body });
+        let key_of = |sealed: &Option<Sealed>| sealed.as_ref().and_then(Sealed::dek_id).and_then(|id| keys.get(&id));
+        let mut contents: Vec<_> = due
+            .iter()
+            .zip(&sealed)
+            .map(|(row, sealed)| {
+                let contact = row.contact_id.map(ContactId::from_uuid);
+                let place = places::event_payload(tenant, EventId::from_uuid(row.event_id), contact);
+                let content = match (sealed, key_of(sealed)) {
+                    (None, _) => Err("payload_gone"),
+                    (Some(_), None) => Err(without_key),
+                    (Some(sealed), Some(key)) => envelope::open(&key.dek, &place, sealed).map_err(|_| "unreadable"),
+                };
+                (place, content)
+            })
+            .collect();
+        let opened = contents.iter_mut().filter_map(|(place, content)| Some((*place, content.as_mut().ok()?)));
+        self.keyring.fullest(tenant, opened.collect()).await?;
+        for ((row, sealed), (_, content)) in due.iter().zip(&sealed).zip(contents) {
+            let (event, key) = (EventId::from_uuid(row.event_id), key_of(sealed));
+            let body = content.map_or_else(Ready::Dead, |content| self.body(endpoint, view, row, &content));
+            let goes_at = self.goes_at(row, key.and_then(|key| key.dies_on));
+            prepared.push(Prepared { event, attempts: row.attempts, stored_at: row.received_at, goes_at, body });
         }
         let opened = prepared.iter().filter(|one| matches!(one.body, Ready::Post(_))).count();
         self.audit.add(tenant, Action::EventsDelivered, "endpoint", endpoint.id.uuid(), opened);
         Ok(prepared)
+    }
+
+    /// Why what was sealed under these keys is dead: they were destroyed, as retention does, or they do not open.
+    async fn without_key(&self, tenant: TenantId, missing: Vec<Uuid>) -> Result<&'static str, KeyringError> {
+        if missing.is_empty() {
+            return Ok("payload_gone");
+        }
+        match self.keyring.for_opening(tenant, missing).await {
+            Ok(_) => Ok("payload_gone"),
+            Err(error) if error.is_retryable() => Err(error),
+            Err(_) => Ok("unreadable"),
+        }
+    }
+
+    /// When the content of a delivery goes: its day is dropped, or its key is destroyed before.
+    fn goes_at(&self, row: &DueDelivery, key_dies_on: Option<Date>) -> Option<OffsetDateTime> {
+        let days = |days: u16| time::Duration::days(i64::from(days) + 1);
+        let dropped_on = self.limits.content_days.map(|kept| row.part_day.saturating_add(days(kept)));
+        dropped_on.into_iter().chain(key_dies_on).min().map(|day| day.midnight().assume_utc())
     }
 
     async fn pseudonyms(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<Option<Pseudonyms>, KeyringError> {

@@ -115,7 +115,7 @@ fn of(row: &DueDelivery) -> Row {
 /// What is to be attempted, and what is not.
 fn part(prepared: Vec<Prepared>, rows: &HashMap<EventId, Row>) -> (Vec<Item<Load>>, Vec<PassedOver>) {
     let (mut items, mut passed_over) = (Vec::with_capacity(prepared.len()), Vec::new());
-    for Prepared { event, attempts, stored_at, body } in prepared {
+    for Prepared { event, attempts, stored_at, goes_at, body } in prepared {
         let Some(Row { contact, postponed_to, bytes }) = rows.get(&event) else { continue };
         let owed = Owed { event, postponed_to: *postponed_to };
         match body {
@@ -123,7 +123,7 @@ fn part(prepared: Vec<Prepared>, rows: &HashMap<EventId, Row>) -> (Vec<Item<Load
             Ready::Dead(reason) => passed_over.push(PassedOver { owed, dead: Some(reason) }),
             Ready::Post(parcel) => {
                 let (contact, postponed_to, bytes) = (*contact, *postponed_to, *bytes);
-                let content = Load { parcel, stored_at };
+                let content = Load { parcel, stored_at, goes_at };
                 items.push(Item { event, contact, attempts, postponed_to, bytes, content });
             }
         }

@@ -14,13 +14,16 @@ use crate::store::lanes::OwnedLane;
 use crate::store::rounds::{Again, AttemptRow, Dead, Owed, Round};
 use crate::telemetry;
 
+/// Its content goes before it could be tried again.
+const OUTLIVED: &str = "retention";
+
 impl Work<'_> {
     /// A delivery that needs no attempt.
     pub(super) fn pass_over(&mut self, PassedOver { owed, dead }: PassedOver) {
         self.schedule.passed_over(owed.event);
         match dead {
             None => self.round.done.push(owed),
-            Some(reason) => bury(&mut self.round, owed, reason, None),
+            Some(reason) => self.bury(owed, reason, None),
         }
     }
 
@@ -29,7 +32,7 @@ impl Work<'_> {
         let (owed, now) = (flown.owed, self.deliverer.clock.now());
         let Some(attempt) = flown.attempt else {
             self.schedule.finish(owed.event, Ended::Untried, now);
-            return bury(&mut self.round, owed, "unreadable", None);
+            return self.bury(owed, "unreadable", None);
         };
         if attempt.class.is_final_success() {
             self.round.done.push(owed);
@@ -37,18 +40,22 @@ impl Work<'_> {
             return self.endpoint_accepts().await;
         }
         if !attempt.class.burns_attempt() {
-            return self.put_off(owed, &attempt, now);
+            return self.put_off(owed, &attempt, flown.goes_at);
         }
         let number = flown.attempts.saturating_add(1);
         self.round.attempts.push(row(owed.event, number, &attempt));
         let delay = retry::next_delay(number.unsigned_abs(), attempt.retry_after, attempt.is_slow(), seed(owed.event));
-        let ended = match delay {
-            Some(delay) => {
-                self.round.again.push(Again { owed, at: now + delay, attempts: 1 });
+        let ended = match delay.map(|delay| retry::while_kept(now, now + delay, flown.goes_at)) {
+            Some(Some(at)) => {
+                self.round.again.push(Again { owed, at, attempts: 1 });
                 Ended::Postponed
             }
+            Some(None) => {
+                self.bury(owed, OUTLIVED, Some(&attempt));
+                Ended::GivenUp
+            }
             None => {
-                bury(&mut self.round, owed, "exhausted", Some(&attempt));
+                self.bury(owed, "exhausted", Some(&attempt));
                 Ended::GivenUp
             }
         };
@@ -59,13 +66,30 @@ impl Work<'_> {
 
 impl Work<'_> {
     /// What only this side can mend counts neither on the ladder nor against the endpoint.
-    fn put_off(&mut self, owed: Owed, attempt: &Attempt, now: OffsetDateTime) {
-        match retry::next_delay(1, attempt.retry_after, true, seed(owed.event)) {
-            Some(delay) => self.round.again.push(Again { owed, at: now + delay, attempts: 0 }),
-            // The ladder has a first rung.
-            None => return bury(&mut self.round, owed, "exhausted", Some(attempt)),
+    fn put_off(&mut self, owed: Owed, attempt: &Attempt, goes_at: Option<OffsetDateTime>) {
+        let now = self.deliverer.clock.now();
+        // The ladder has a first rung.
+        let delay = retry::next_delay(1, attempt.retry_after, true, seed(owed.event)).unwrap_or_default();
+        let ended = match retry::while_kept(now, now + delay, goes_at) {
+            Some(at) => {
+                self.round.again.push(Again { owed, at, attempts: 0 });
+                Ended::PutOff
+            }
+            None => {
+                self.bury(owed, OUTLIVED, Some(attempt));
+                Ended::GivenUp
+            }
+        };
+        self.schedule.finish(owed.event, ended, now);
+    }
+
+    fn bury(&mut self, owed: Owed, reason: &'static str, attempt: Option<&Attempt>) {
+        metrics::counter!(telemetry::DEAD, "reason" => reason).increment(1);
+        if matches!(reason, OUTLIVED | "payload_gone") {
+            self.left_behind.note(self.deliverer.clock.now().date());
         }
-        self.schedule.finish(owed.event, Ended::PutOff, now);
+        let (last_class, last_status) = (attempt.map(|attempt| attempt.class.as_str()), attempt.and_then(status));
+        self.round.dead.push(Dead { owed, reason, attempts: attempt.is_some().into(), last_class, last_status });
     }
 }
 
@@ -88,12 +112,6 @@ fn status(attempt: &Attempt) -> Option<i16> {
 /// The random half of the id.
 fn seed(event: EventId) -> u64 {
     event.uuid().as_u64_pair().1
-}
-
-fn bury(round: &mut Round, owed: Owed, reason: &'static str, attempt: Option<&Attempt>) {
-    metrics::counter!(telemetry::DEAD, "reason" => reason).increment(1);
-    let (last_class, last_status) = (attempt.map(|attempt| attempt.class.as_str()), attempt.and_then(status));
-    round.dead.push(Dead { owed, reason, attempts: attempt.is_some().into(), last_class, last_status });
 }
 
 impl Deliverer {

@@ -80,7 +80,7 @@ impl Directory {
         }
         let (apps, channels) = (self.store.all_apps().await?, self.store.all_channels().await?);
         let (endpoints, keys) = (self.store.all_endpoints().await?, self.store.all_api_keys().await?);
-        let mut snapshot = Snapshot { version, ..Snapshot::default() };
+        let mut snapshot = Snapshot { version, house: self.house, ..Snapshot::default() };
         for row in &apps {
             snapshot.apps.extend(unless_damaged("meta_app", row.app_id, self.open_app(row).await)?);
         }
@@ -88,7 +88,9 @@ impl Directory {
             let opened = unless_damaged("channel", row.channel_id, self.open_channel(row).await)?;
             let Some(mut channel) = opened else { continue };
             channel.token = channel.token.map(|token| proved(token, &apps, &snapshot.apps, channel.tenant));
-            snapshot.minimises |= !channel.door.keeps_all();
+            let parts_fields = !self.house.lives(&channel.retention, None).is_empty();
+            snapshot.minimises |= parts_fields || !channel.door.keeps_all();
+            snapshot.parts_fields |= parts_fields;
             let channel = Arc::new(channel);
             snapshot.by_number.insert((channel.tenant, channel.phone_number_id.clone()), channel.clone());
             snapshot.channels.insert(channel.id, channel);

@@ -30,6 +30,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use crate::clock::SharedClock;
+use crate::domain::keeping::HouseRules;
 use crate::keyring::Keyring;
 use crate::store::Store;
 
@@ -39,15 +40,17 @@ pub struct Directory {
     store: Store,
     keyring: Keyring,
     clock: SharedClock,
+    house: HouseRules,
     current: Arc<RwLock<Arc<Snapshot>>>,
     changes: watch::Sender<()>,
 }
 
 impl Directory {
-    /// An empty directory; [`Directory::reload`] fills it.
+    /// An empty directory; [`Directory::reload`] fills it. `house`: for how long what is kept, where a channel says nothing.
     #[must_use]
-    pub fn new(store: Store, keyring: Keyring, clock: SharedClock) -> Self {
-        Self { store, keyring, clock, current: Arc::default(), changes: watch::Sender::new(()) }
+    pub fn new(store: Store, keyring: Keyring, clock: SharedClock, house: HouseRules) -> Self {
+        let current = Arc::new(RwLock::new(Arc::new(Snapshot { house, ..Snapshot::default() })));
+        Self { store, keyring, clock, house, current, changes: watch::Sender::new(()) }
     }
 
     /// The settings as last read. Cheap: no lock is held while the caller uses them.

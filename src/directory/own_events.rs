@@ -119,9 +119,9 @@ pub struct EndpointEvent {
     pub tenant: TenantId,
     /// About whom.
     pub endpoint: EndpointId,
-    /// `endpoint.failing`, `endpoint.recovered` or `endpoint.disabled`.
+    /// `endpoint.failing`, `endpoint.recovered`, `endpoint.disabled` or `endpoint.left_behind`.
     pub event_type: EventType,
-    /// When the outage began; also tells one from another.
+    /// When the outage began, or the day of which it is told; also tells one from another.
     pub since: OffsetDateTime,
     /// Why it was disabled.
     pub reason: Option<DisabledReason>,
@@ -136,14 +136,16 @@ impl EndpointEvent {
         now: OffsetDateTime,
     ) -> Result<NewEvent, KeyringError> {
         // As Postgres keeps it: an owner that reads it back must find the same outage.
-        let (id, since) = (self.endpoint.uuid(), (self.since.unix_timestamp_nanos() / 1_000).to_be_bytes());
-        let mut details = json!({ "endpoint_id": self.endpoint, "failing_since": rfc3339(self.since) });
+        let (id, moment) = (self.endpoint.uuid(), (self.since.unix_timestamp_nanos() / 1_000).to_be_bytes());
+        let left_behind = self.event_type == EventType::EndpointLeftBehind;
+        let since = if left_behind { "since" } else { "failing_since" };
+        let mut details = json!({ "endpoint_id": self.endpoint, since: rfc3339(self.since) });
         if let (Some(reason), Some(details)) = (self.reason, details.as_object_mut()) {
             details.insert("reason".to_owned(), json!(reason.as_str()));
         }
         let mut owed_to = snapshot.owed_to(self.tenant, self.event_type, None);
         owed_to.retain(|(endpoint, _)| *endpoint != self.endpoint);
-        let subject: [&[u8]; 3] = [b"own endpoint", id.as_bytes(), &since];
+        let subject: [&[u8]; 3] = [b"own endpoint", id.as_bytes(), &moment];
         let event = about_nobody(keyring, (self.tenant, self.event_type), &subject, &details, owed_to, now).await?;
         Ok(NewEvent { in_ledger: true, ..event })
     }

@@ -11,7 +11,7 @@ use crate::domain::channel::Channel;
 use crate::domain::endpoint::{Endpoint, State};
 use crate::domain::event::EventType;
 use crate::domain::field_class::FieldClass;
-use crate::domain::keeping::{ContentClass, Keep};
+use crate::domain::keeping::{ContentClass, HouseRules, Keep};
 use crate::ids::{ApiKeyId, AppId, ChannelId, ContactId, EndpointId, PhoneNumberId, TenantId};
 use crate::meta::signature::WebhookSecret;
 use crate::secret::{AppSecret, VerifyToken};
@@ -108,6 +108,10 @@ pub struct Snapshot {
     pub version: i64,
     /// Whether a channel leaves something out of what comes in: none of the others pays for it.
     pub minimises: bool,
+    /// Whether fields of what a channel receives live for a shorter time than the rest: none of the others pays for it.
+    pub parts_fields: bool,
+    /// For how long what is kept, where a channel says nothing.
+    pub house: HouseRules,
     /// In the order of their ids.
     pub apps: Vec<App>,
     pub(super) channels: HashMap<ChannelId, Arc<Channel>>,
@@ -146,7 +150,13 @@ impl Snapshot {
     /// For how long a channel keeps what is said through it; `None`: as all do.
     #[must_use]
     pub fn kept(&self, tenant: TenantId, channel: Option<ChannelId>, class: ContentClass) -> Option<Keep> {
-        self.channel(tenant, channel?)?.retention.of(class)
+        self.kept_by(self.channel(tenant, channel?)?, class)
+    }
+
+    /// The same, of a channel that is at hand.
+    #[must_use]
+    pub fn kept_by(&self, channel: &Channel, class: ContentClass) -> Option<Keep> {
+        self.house.in_force(&channel.retention, class).map(|(rule, _)| rule)
     }
 
     /// Whether Meta's id is that of a number or an account of anybody here.

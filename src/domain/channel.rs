@@ -63,7 +63,7 @@ pub struct Channel {
     pub media: MediaMode,
     /// What of people's data is left out before it is stored.
     pub door: DoorPolicy,
-    /// For how long what is said through it is kept, where that is shorter than for all.
+    /// Its own rules for how long what is said through it is kept; those in force are in [`super::keeping::HouseRules::in_force`].
     pub retention: KeepPolicy,
     /// When what this was read from was last changed; `None`: not stored yet. A change of anything newer is refused.
     pub changed_at: Option<OffsetDateTime>,

@@ -120,6 +120,8 @@ event_types! {
     EndpointRecovered = "endpoint.recovered",
     /// An endpoint was disabled, because it answered 410 or failed for days (our own event).
     EndpointDisabled = "endpoint.disabled",
+    /// Events that an endpoint was owed went with age before it took them; once a day (our own event, never to that endpoint).
+    EndpointLeftBehind = "endpoint.left_behind",
     /// A key was about to be shown more contacts in an hour than it may, and is locked (our own event).
     ReadBudgetExceeded = "security.read_budget_exceeded",
     /// A decoy was opened: a contact that nobody has a reason to look at (our own event; to endpoints that name it alone).

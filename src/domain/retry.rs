@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use time::OffsetDateTime;
+
 const fn minutes(n: u64) -> Duration {
     Duration::from_secs(60 * n)
 }
@@ -48,6 +50,17 @@ pub fn next_delay(attempts_done: u16, retry_after: Option<Duration>, slow: bool,
     Some(retry_after.map_or(delay, |asked| delay.max(asked.min(LONGEST_RETRY_AFTER))))
 }
 
+/// How long before its content goes a delivery is tried for the last time: a lane may be late, and an answer may take minutes.
+pub const LAST_CALL: Duration = hours(1);
+
+/// When a delivery that was put off until `at` is tried, given when its content goes (`None`: never): then, or at the last moment at which there
+/// is something to deliver. `None`: that moment is over, and the delivery with it.
+#[must_use]
+pub fn while_kept(now: OffsetDateTime, at: OffsetDateTime, goes_at: Option<OffsetDateTime>) -> Option<OffsetDateTime> {
+    let Some(last) = goes_at.map(|goes_at| goes_at - LAST_CALL).filter(|last| at > *last) else { return Some(at) };
+    (last > now).then_some(last)
+}
+
 /// `rung` less 20 % up to `rung` plus 20 %, evenly over the values of `random`.
 fn jittered(rung: Duration, random: u64) -> Duration {
     let millis = u64::try_from(rung.as_millis()).unwrap_or(u64::MAX);
@@ -68,6 +81,7 @@ const fn mixed(seed: u64) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use time::macros::datetime;
 
     /// The ladder in seconds, with the bounds of the jitter.
     const TABLE: [(u16, u64, u64, u64); 11] = [
@@ -122,6 +136,18 @@ mod tests {
             let delay = next_delay(1, None, true, seed).unwrap();
             assert!((minutes(1)..=Duration::from_secs(90)).contains(&delay));
         }
+    }
+
+    #[test]
+    fn nothing_is_put_off_until_its_content_is_gone() {
+        let goes_at = datetime!(2026-11-27 00:00 UTC);
+        let last = goes_at - LAST_CALL;
+        let (before, after) = (last - minutes(1), last + minutes(1));
+        assert_eq!(while_kept(before, after, None), Some(after), "what is kept for ever can wait");
+        assert_eq!(while_kept(before, last, Some(goes_at)), Some(last));
+        assert_eq!(while_kept(before, goes_at + hours(24), Some(goes_at)), Some(last), "brought forward");
+        assert_eq!(while_kept(last, after, Some(goes_at)), None, "the last attempt was the last");
+        assert_eq!(while_kept(after, after + minutes(1), Some(goes_at)), None);
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use super::callback::Kept;
 use crate::directory::Snapshot;
 use crate::domain::channel::Channel;
 use crate::domain::event::{Item, Subject};
+use crate::domain::keeping::ContentClass;
 use crate::domain::message::{parse_callback_data, with_kept_callback_data, with_own_callback_data};
 use crate::ids::{MessageId, TenantId};
 use crate::keyring::TenantKeys;
@@ -77,10 +78,15 @@ pub(super) fn content<'i>(item: &'i Item, kept: &Kept) -> Cow<'i, [u8]> {
 /// An item without what its channel does not keep. What it is recognised by was made of the whole before.
 pub(super) fn minimised(item: &Item, snapshot: &Snapshot, tenant: TenantId, keys: &TenantKeys) -> Item {
     let mut item = item.clone();
-    let Some(policy) = channel(snapshot, tenant, &item).map(|channel| channel.door).filter(|door| !door.keeps_all())
-    else {
+    let Some(channel) = channel(snapshot, tenant, &item) else { return item };
+    let policy = channel.door;
+    // A name that goes before the message it came with cannot stay with the person.
+    if let Some(person) = item.person.as_mut().filter(|_| snapshot.kept_by(channel, ContentClass::Names).is_some()) {
+        person.name = None;
+    }
+    if policy.keeps_all() {
         return item;
-    };
+    }
     let hash = |kind: &str, text: &str| HEXLOWER.encode(&keys.minimised(kind, text));
     if let Some(person) = &mut item.person {
         person.name = person.name.take().and_then(|name| minimise::name(&name, &policy, &hash));

@@ -11,6 +11,7 @@ use crate::directory::contacts::Hashed;
 use crate::directory::{Contacts, Snapshot};
 use crate::domain::channel::MediaMode;
 use crate::domain::consent::{Source, State, Words};
+use crate::domain::door::DoorPolicy;
 use crate::domain::event::{EventType, Item};
 use crate::domain::in_chat::{Asks, Words as ChatWords};
 use crate::domain::keeping::{ContentClass, Keep};
@@ -46,6 +47,8 @@ pub(super) struct Filed<'i> {
     pub(super) asks: Option<Asks>,
     /// The rule of its channel, for what it is.
     pub(super) kept: Option<Keep>,
+    /// How long its fields live, as [`crate::domain::keeping::HouseRules::lives`] says.
+    pub(super) lives: Vec<(Option<u16>, DoorPolicy)>,
 }
 
 impl Filed<'_> {
@@ -84,13 +87,27 @@ impl Filing<'_> {
             consent: consent::of(item, self.words).filter(|_| !self.bare),
             asks: in_chat::of(item, self.chat_words).filter(|_| !self.bare),
             kept: self.kept_for(item),
+            lives: self.lives_of(item),
         }
+    }
+
+    /// A status has no use for any of these fields, and is left without them at once.
+    fn lives_of(&self, item: &Item) -> Vec<(Option<u16>, DoorPolicy)> {
+        if !self.snapshot.parts_fields || self.bare {
+            return Vec::new();
+        }
+        let Some(channel) = file::channel(self.snapshot, self.tenant, item) else { return Vec::new() };
+        let mut lives = self.snapshot.house.lives(&channel.retention, self.kept_for(item));
+        if item.status.is_some() {
+            lives.drain(..lives.len().saturating_sub(1));
+        }
+        lives
     }
 
     fn kept_for(&self, item: &Item) -> Option<Keep> {
         let class = if item.status.is_some() { ContentClass::Statuses } else { ContentClass::Received };
         let known = file::channel(self.snapshot, self.tenant, item).filter(|_| !self.bare);
-        known.and_then(|channel| channel.retention.of(class))
+        known.and_then(|channel| self.snapshot.kept_by(channel, class))
     }
 
     pub(super) fn event(&self, filed: &Filed<'_>, event_id: EventId, payload: envelope::Sealed) -> NewEvent {

@@ -9,6 +9,7 @@ mod filing;
 mod hasten;
 mod in_chat;
 mod queue;
+mod versions;
 mod windows;
 mod write;
 mod write_error;

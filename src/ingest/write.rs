@@ -14,16 +14,17 @@ use super::callback;
 use super::consent::{self, Saying};
 use super::filing::{Filed, Filing};
 use super::in_chat::{self, Chat};
+use super::versions::Versions;
 use super::windows::{Opened, Windows};
 use super::write_error::{WriteError, chain};
 use super::{Parts, file, hasten};
 use crate::audit::Action;
-use crate::crypto::envelope;
 use crate::directory::contacts::Hashed;
 use crate::directory::{Contacts, OwnEvent, Resolved};
 use crate::domain::event::{EventType, Item};
+use crate::domain::keeping::Keep;
 use crate::ids::{ContactId, EventId, TenantId};
-use crate::keyring::{DekName, KeyringError, places};
+use crate::keyring::{DekName, KeyringError, places, seal_versions};
 use crate::store::events::{self, EventKey, NewEvent};
 use crate::store::messages::{self, Proof};
 use crate::store::{Connection, Store, StoreError};
@@ -224,20 +225,27 @@ impl Writer {
 
     async fn seal(&self, filing: &Filing<'_>, filed: &[Filed<'_>]) -> Result<Vec<NewEvent>, WriteError> {
         let today = filing.now.date();
-        let name = |one: &Filed<'_>| DekName::kept(filing.tenant, one.contact, one.kept, one.place.part_day, today);
-        let deks = self.parts.keyring.for_sealing(filing.tenant, filed.iter().map(name)).await?;
+        let kept = |one: &Filed<'_>, rule| DekName::kept(filing.tenant, one.contact, rule, one.place.part_day, today);
+        let part = |one: &Filed<'_>, days| kept(one, Some(Keep::Days(days)));
+        let contents: Vec<Versions<'_>> = filed.iter().map(|one| Versions::of(one, filing.kept)).collect();
+        let mut names = Vec::with_capacity(filed.len());
+        for (one, content) in filed.iter().zip(&contents) {
+            names.push(kept(one, one.kept));
+            names.extend(content.fuller.iter().map(|(days, _)| part(one, *days)));
+        }
+        let deks = self.parts.keyring.for_sealing(filing.tenant, names).await?;
         // Not when the batch began: what was stored meanwhile would stand behind it. Together, so that the items of one webhook
         // keep their order.
         let ids = EventId::ascending(self.parts.clock.now(), filed.len());
         let mut batch = Vec::with_capacity(filed.len());
-        for (one, event_id) in filed.iter().zip(ids) {
-            let dek = deks.get(&name(one)).ok_or(KeyringError::Gone)?;
+        for ((one, content), event_id) in filed.iter().zip(&contents).zip(ids) {
+            let dek = deks.get(&kept(one, one.kept)).ok_or(KeyringError::Gone)?;
             let place = places::event_payload(filing.tenant, event_id, one.contact);
-            batch.push(filing.event(
-                one,
-                event_id,
-                envelope::seal(&dek.dek, &place, &file::content(one.item, filing.kept)),
-            ));
+            let mut fuller = Vec::with_capacity(content.fuller.len());
+            for (days, text) in &content.fuller {
+                fuller.push((deks.get(&part(one, *days)).ok_or(KeyringError::Gone)?.clone(), text.as_ref()));
+            }
+            batch.push(filing.event(one, event_id, seal_versions(dek, &fuller, &content.rest, &place)));
         }
         Ok(batch)
     }

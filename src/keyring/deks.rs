@@ -98,12 +98,15 @@ pub struct OwnedDek {
     pub dek: Dek,
     /// The contact it belongs to; nil for the tenant's own.
     pub contact: Uuid,
+    /// The day on which it is destroyed, where it is named after that.
+    pub dies_on: Option<Date>,
 }
 
 impl OwnedDek {
     pub(super) fn new(dek: Dek, row: &DekRow) -> Arc<Self> {
         let contact = if matches!(row.scope, 1 | 2 | 4 | 6) { row.subject } else { Uuid::nil() };
-        Arc::new(Self { dek, contact })
+        let dies_on = matches!(row.scope, 4 | 5).then_some(row.month);
+        Arc::new(Self { dek, contact, dies_on })
     }
 }
 

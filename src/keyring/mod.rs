@@ -15,6 +15,7 @@ mod readable;
 mod rotate;
 mod step;
 mod tenant;
+mod versions;
 mod walk;
 
 pub use cell::{Cell, CellState};
@@ -24,6 +25,7 @@ pub use installation::{KeyringError, Top};
 pub use readable::Rewrap;
 pub use step::EpochStep;
 pub use tenant::TenantKeys;
+pub use versions::seal_versions;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

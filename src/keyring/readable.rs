@@ -16,7 +16,9 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 /// Envelopes that this release opens (`docs/envelope.md`). A release that opens another says so for one release before any writes it.
-const SUITES: [&str; 2] = ["suite/1", "suite/3"];
+const SUITES: [&str; 3] = ["suite/1", "suite/3", VERSIONS];
+/// Said by who opens content in versions (ADR 20).
+const VERSIONS: &str = "versions/1";
 /// Said by who knows places of the epoch cell.
 const CELL: &str = "cell";
 

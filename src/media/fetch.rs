@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::shelf::{Place, Shelf, ShelfError, Writing};
 use super::{Details, Fetcher, strip};
-use crate::crypto::envelope;
+use crate::crypto::{envelope, versions};
 use crate::domain::channel::Channel;
 use crate::domain::file::{FileKind, essence};
 use crate::domain::keeping::ContentClass;
@@ -96,7 +96,7 @@ impl Fetcher {
         if facts.bytes.is_some_and(|bytes| bytes > LARGEST) {
             return Err(Failure::TooLarge);
         }
-        let (rule, today) = (channel.retention.of(ContentClass::Files), self.clock.now().date());
+        let (rule, today) = (self.directory.snapshot().kept_by(channel, ContentClass::Files), self.clock.now().date());
         let name = DekName::kept(channel.tenant, due.contact, rule, due.part_day, today);
         let dek = self.keyring.one_for_sealing(channel.tenant, name).await?;
         let download = self.graph.file(token, &facts).await?;
@@ -115,7 +115,7 @@ impl Fetcher {
         let key: &Arc<OwnedDek> = keys.get(&id).ok_or(Failure::Erased)?;
         let place = places::event_payload(channel.tenant, due.media.event(), due.contact);
         let opened = envelope::open(&key.dek, &place, sealed).map_err(|_| Failure::Unreadable)?;
-        NamedFile::find(&opened).ok_or(Failure::Unreadable)
+        NamedFile::find(versions::rest(&opened)).ok_or(Failure::Unreadable)
     }
 }
 

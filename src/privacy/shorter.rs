@@ -7,7 +7,7 @@ use time::{Date, Duration};
 use uuid::Uuid;
 
 use super::{Privacy, PrivacyError};
-use crate::domain::keeping::{ContentClass, Keep};
+use crate::domain::keeping::{ContentClass, Keep, RuleSource};
 use crate::ids::{ChannelId, ContactId, TenantId};
 
 /// Whoever seals around midnight takes the key of the day before.
@@ -29,6 +29,8 @@ pub struct ChannelRule {
     pub class: ContentClass,
     /// For how long.
     pub keep: Keep,
+    /// Whose rule it is.
+    pub source: RuleSource,
     /// Nothing of a day before can be opened; `None`: it goes by what endpoints acknowledge.
     pub kept_since: Option<Date>,
 }
@@ -94,18 +96,20 @@ impl Privacy {
         Ok(())
     }
 
-    /// The rules of all numbers of a tenant.
+    /// The rules in force for all numbers of a tenant.
     #[must_use]
     pub fn rules(&self, tenant: TenantId, today: Date) -> Vec<ChannelRule> {
         let snapshot = self.directory.snapshot();
         let mut rules = Vec::new();
         for channel in snapshot.channels_of(tenant) {
-            for (class, keep) in channel.retention.all() {
+            let in_force =
+                |class| snapshot.house.in_force(&channel.retention, class).map(|(keep, source)| (class, keep, source));
+            for (class, keep, source) in ContentClass::ALL.into_iter().filter_map(in_force) {
                 let kept_since = match keep {
                     Keep::Days(days) => Some(today.saturating_sub(Duration::days(days.into()))),
                     Keep::Delivered => None,
                 };
-                rules.push(ChannelRule { channel: channel.id, class, keep, kept_since });
+                rules.push(ChannelRule { channel: channel.id, class, keep, source, kept_since });
             }
         }
         rules

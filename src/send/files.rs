@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use memchr::memmem;
 use serde_json::{Map, Value};
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::Sender;
@@ -19,6 +19,7 @@ use super::turns::Ready;
 use crate::crypto::envelope;
 use crate::domain::channel::Channel;
 use crate::domain::file::FileKind;
+use crate::domain::keeping::HouseRules;
 use crate::ids::{ChannelId, MediaId, TenantId};
 use crate::keyring::{KeyringError, places};
 use crate::store::StoreError;
@@ -62,6 +63,9 @@ pub(super) enum LookError {
     #[error("the keys are away")]
     Keys(#[from] KeyringError),
 }
+
+/// Through which channel a message goes, and when.
+type At = (ChannelId, OffsetDateTime);
 
 /// A file of ours that a message names.
 struct Named {
@@ -136,6 +140,13 @@ fn objection(named: &Named, file: Option<&Sendable>, channel: ChannelId) -> Opti
     (!fits).then(|| format!("is a file of another kind: {kind}"))
 }
 
+/// What is wrong with sending a file at that time: it is not there any more. Its day goes as a whole, in the night after its last.
+fn too_late(media: MediaId, house: &HouseRules, at: OffsetDateTime) -> Option<String> {
+    let dropped_on = house.dropped_on(media.day())?;
+    let says = || format!("goes on {dropped_on}, as retention.content_days says, before the message is sent");
+    (at.date() >= dropped_on).then(says)
+}
+
 /// Messages whose files are known at Meta, and those that wait for files.
 pub(super) struct Filled {
     pub(super) ready: Vec<Ready>,
@@ -144,28 +155,29 @@ pub(super) struct Filled {
 }
 
 impl Sender {
-    /// What is wrong with the files that these messages name, each with the channel that it goes through: in their order, by places
-    /// in the message.
+    /// What is wrong with the files that these messages name, each with the channel that it goes through, and when it does: in their order, by
+    /// places in the message.
     pub(super) async fn file_faults(
         &self,
         tenant: TenantId,
-        messages: &[(ChannelId, &Map<String, Value>)],
+        messages: &[(At, &Map<String, Value>)],
     ) -> Result<Vec<Vec<Fault>>, StoreError> {
-        let names = |(channel, message): &(ChannelId, &Map<String, Value>)| {
+        let names = |(at, message): &(At, &Map<String, Value>)| {
             let mut found = Vec::new();
             named_in(message, "", &mut found);
-            (*channel, found)
+            (*at, found)
         };
-        let all: Vec<(ChannelId, Vec<Named>)> = messages.iter().map(names).collect();
+        let all: Vec<(At, Vec<Named>)> = messages.iter().map(names).collect();
         let ids: Vec<Uuid> = all.iter().flat_map(|(_, found)| found).map(|one| one.media.uuid()).collect();
         if ids.is_empty() {
             return Ok(all.iter().map(|_| Vec::new()).collect());
         }
         let files = self.store.sendable_media(tenant, &ids).await?;
-        let faults = |(channel, found): &(ChannelId, Vec<Named>)| {
+        let house = self.directory.snapshot().house;
+        let faults = |((channel, at), found): &(At, Vec<Named>)| {
             let fault = |one: &Named| {
                 let file = files.iter().find(|file| file.media == one.media);
-                let detail = objection(one, file, *channel)?;
+                let detail = objection(one, file, *channel).or_else(|| too_late(one.media, &house, *at))?;
                 Some(Fault { pointer: one.pointer.clone(), detail: detail.into() })
             };
             found.iter().filter_map(fault).collect()

@@ -257,8 +257,9 @@ impl Sender {
     ) -> Result<Vec<Settlement>, RecordError> {
         let (tenant, number) = (channel.tenant, channel.phone_number_id.as_str());
         let keys = self.keyring.tenant(tenant).await?;
+        let snapshot = self.directory.snapshot();
         let name = |one: &Known<'_>, class, day| {
-            DekName::kept(tenant, Some(one.contact), channel.retention.of(class), day, now.date())
+            DekName::kept(tenant, Some(one.contact), snapshot.kept_by(channel, class), day, now.date())
         };
         let answered = |one: &Known<'_>| name(one, ContentClass::Sent, one.message.day());
         let names = endings.iter().flat_map(|one| [answered(one), name(one, ContentClass::Statuses, now.date())]);

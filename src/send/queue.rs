@@ -183,6 +183,7 @@ impl Sender {
         let now = self.clock.now();
         let objections = self.objections(tenant, &orders, now).await?;
         let mut faulty = self.faults_of_files(tenant, &orders).await?.into_iter();
+        let snapshot = self.directory.snapshot();
         let ready = |(Addressed { channel, order, .. }, objection): (Addressed, Option<Objection>)| {
             let files = faulty.next().unwrap_or_default();
             if !files.is_empty() {
@@ -201,16 +202,19 @@ impl Sender {
                 (Some(objection), _) => return Err(objection.into()),
                 (None, fallback) => (checked, fallback),
             };
-            Ok(Ready { key, terms, next_at: terms.first_at(now), ..made(&channel, checked, fallback, now) })
+            let kept = snapshot.kept_by(&channel, ContentClass::Sent);
+            Ok(Ready { key, terms, kept, next_at: terms.first_at(now), ..made(&channel, checked, fallback, now) })
         };
         Ok(orders.into_iter().zip(objections).map(ready).collect())
     }
 
     /// What is wrong with the files that these orders name. One look for all.
     async fn faults_of_files(&self, tenant: TenantId, orders: &[Addressed]) -> Result<Vec<Vec<Fault>>, StoreError> {
-        let messages: Vec<_> = orders.iter().map(|one| (one.channel, &one.order.checked.body)).collect();
+        let now = self.clock.now();
+        let at = |one: &Addressed| (one.channel, one.order.terms.first_at(now));
+        let messages: Vec<_> = orders.iter().map(|one| (at(one), &one.order.checked.body)).collect();
         let fallbacks: Vec<_> =
-            orders.iter().filter_map(|one| Some((one.channel, &one.order.fallback.as_ref()?.0))).collect();
+            orders.iter().filter_map(|one| Some((at(one), &one.order.fallback.as_ref()?.0))).collect();
         let both = [messages, fallbacks].concat();
         let mut faults = self.file_faults(tenant, &both).await?;
         let mut of_fallbacks = faults.split_off(orders.len()).into_iter();
@@ -337,7 +341,8 @@ impl Sender {
         let now = self.clock.now();
         // The mirror answers within its time-out; after that its answer counts as lost.
         let next_at = now + super::mirror::LOST_AFTER;
-        let ready = Ready { origin: "mirror", next_at, on_the_wire: true, ..made(&channel, checked, None, now) };
+        let kept = self.directory.snapshot().kept_by(&channel, ContentClass::Sent);
+        let ready = Ready { origin: "mirror", next_at, kept, on_the_wire: true, ..made(&channel, checked, None, now) };
         let (message, body) = (ready.message, ready.body.clone());
         let parcel = Parcel { tenant, messages: vec![ready], claim: None, entry: Some(entry) };
         match self.accepting.take(parcel).await? {
@@ -378,7 +383,7 @@ fn made(channel: &Channel, checked: Checked, fallback: Option<Map<String, Value>
         on_the_wire: false,
         terms: Terms::default(),
         key: None,
-        kept: channel.retention.of(ContentClass::Sent),
+        kept: None,
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Store, StoreError};
 use crate::ids::{EndpointId, TenantId};
 
 /// Why deliveries are given up.
-pub const REASONS: [&str; 3] = ["exhausted", "payload_gone", "unreadable"];
+pub const REASONS: [&str; 4] = ["exhausted", "payload_gone", "retention", "unreadable"];
 
 /// A delivery that was given up.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ mod buckets;
 mod damaged;
 mod drills;
 mod forgetting;
+mod measured;
 mod restoring;
 
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ use std::path::Path;
 use time::{Date, Duration, OffsetDateTime};
 
 use super::TENANT;
+use super::backups::Backups;
 use super::samples::{self, Samples};
 use crate::access::Permission;
 use crate::access::api_key::{Powers, sight};
@@ -140,6 +141,7 @@ pub(in crate::cli) struct Facts {
     /// What single numbers keep for a shorter time.
     pub(in crate::cli) rules: Vec<ChannelRule>,
     pub(super) backup_days: u16,
+    pub(super) backups: Backups,
     pub(in crate::cli) oldest: Vec<Attested>,
     pub(super) attested_on: Option<Date>,
     pub(super) founded_on: Date,
@@ -191,6 +193,7 @@ pub(super) async fn gather(base: &Base, config: &Config) -> anyhow::Result<Facts
         content_days: config.retention.content_days,
         rules: privacy.rules(TENANT, today),
         backup_days: config.retention.backup_days,
+        backups: Backups::of(base, config).await?,
         oldest: privacy.oldest(TENANT, today).await?,
         attested_on: store.last_attestation(TENANT, today - SOON).await?,
         founded_on: founded.date(),

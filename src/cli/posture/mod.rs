@@ -1,6 +1,7 @@
 //! `waxseal posture`: whether what this installation should do for privacy and security is done, measured at this moment. Each control
 //! says what it rests on; those that nobody can measure from here are named too, so that nothing passes for done in silence.
 
+mod backups;
 mod facts;
 mod judge;
 mod samples;

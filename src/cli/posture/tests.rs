@@ -3,10 +3,12 @@
 use time::Duration;
 use time::macros::datetime;
 
+use super::backups::{Backup, Backups};
 use super::facts::{Facts, Key, Listener, Log, Number, Receiver, Top};
 use super::samples::Samples;
 use super::{State, judge, show, stores};
-use crate::domain::keeping::{ContentClass, Keep};
+use crate::config::BackupConfig;
+use crate::domain::keeping::{ContentClass, Keep, RuleSource};
 use crate::ids::ChannelId;
 use crate::privacy::{Attested, ChannelRule};
 use crate::store::posture::{ErasureCounts, HoldCounts, Reached};
@@ -69,6 +71,11 @@ fn good() -> Facts {
         content_days: Some(90),
         rules: Vec::new(),
         backup_days: 30,
+        backups: Backups {
+            terms: BackupConfig { max_age_days: Some(2), drill_days: Some(92) },
+            made: vec![(now - Duration::DAY, Backup { data: true, keys: true, apart: true, recipients: 2 })],
+            drilled_at: Some(now - Duration::days(80)),
+        },
         oldest: vec![Attested {
             class: "event".into(),
             oldest: now.date() - Duration::days(20),
@@ -128,6 +135,14 @@ const OFF: &[(&str, TurnOff)] = &[
     ("admin-keys", |facts| facts.keys.push(Key { admin: true, ..Key::default() })),
     ("second-factor", |facts| facts.keys.push(Key { personal: true, budget: true, ..Key::default() })),
     ("read-budgets", |facts| facts.keys[0].budget = false),
+    ("backups", |facts| facts.backups.made.clear()),
+    ("backups", |facts| facts.backups.made[0].0 -= Duration::days(2)),
+    ("backups", |facts| facts.backups.made[0].1.keys = false),
+    ("backups", |facts| facts.backups.made[0].1.data = false),
+    ("backups", |facts| facts.backups.made[0].1.apart = false),
+    ("backups", |facts| facts.backups.made[0].1.recipients = 1),
+    ("backups", |facts| facts.backups.drilled_at = Some(facts.now - Duration::days(93))),
+    ("backups", |facts| facts.backups.drilled_at = None),
     ("kms", |facts| facts.top.kms_fault = Some("sealed".into())),
     ("epoch-cell", |facts| facts.top.places[1].1 = Some("it cannot be read".into())),
     ("epoch-cell", |facts| facts.top.has_leftovers = true),
@@ -141,7 +156,13 @@ const OFF: &[(&str, TurnOff)] = &[
     ("content-age", |facts| facts.content_days = Some(365)),
     ("content-age", |facts| {
         let (channel, class) = (ChannelId::new(facts.now), ContentClass::Received);
-        facts.rules.push(ChannelRule { channel, class, keep: Keep::Days(91), kept_since: None });
+        facts.rules.push(ChannelRule {
+            channel,
+            class,
+            keep: Keep::Days(90),
+            source: RuleSource::ContentDays,
+            kept_since: None,
+        });
     }),
     ("retention", |facts| facts.oldest[0].oldest -= Duration::days(100)),
     ("attestation", |facts| facts.attested_on = None),
@@ -163,7 +184,7 @@ fn each_control_turns_red_alone_when_what_it_rests_on_is_off() {
 
 #[test]
 fn every_control_can_be_red_or_is_left_to_people() {
-    let left = ["end-to-end", "updates", "phishing", "backups", "training", "masking", "models", "minimisation", "region"];
+    let left = ["end-to-end", "updates", "phishing", "training", "masking", "models", "minimisation", "region"];
     for name in judge::NAMES {
         assert!(OFF.iter().any(|(off, _)| off == name) || left.contains(name), "{name}");
     }

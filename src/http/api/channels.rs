@@ -103,7 +103,7 @@ pub(super) struct ChannelJson {
     /// What is done with data of people before they are stored: `keep`, `drop` or `hash` for `names`, `locations`, `contacts` (cards of
     /// others) and `referrals`.
     minimise: BTreeMap<&'static str, &'static str>,
-    /// For how many days `received`, `statuses`, `sent` and `files` are kept; `delivered`: until every endpoint has acknowledged it. What is
+    /// For how many days `received`, `statuses`, `sent` and `files` are kept, and fields of what is received (`names`, `locations`, `contacts`, `referrals`); `delivered`: until every endpoint has acknowledged it. What is
     /// absent is kept as for all.
     #[schema(value_type = Object)]
     retention: BTreeMap<&'static str, Value>,

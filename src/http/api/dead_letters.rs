@@ -30,7 +30,8 @@ pub(super) const MOST_EVENTS: usize = 1000;
 pub(super) struct DeadLetter {
     /// The event; `webhook-id` of the delivery.
     event_id: EventId,
-    /// `exhausted`: every attempt failed. `payload_gone`: its content was dropped with age. `unreadable`: it does not open.
+    /// `exhausted`: every attempt failed. `retention`: its content goes before it could have been tried again. `payload_gone`: its content, or the
+    /// key to it, went with age. `unreadable`: it does not open.
     reason: String,
     /// Attempts that were made.
     attempts: i16,
@@ -68,7 +69,7 @@ request! {
 
 /// Why a delivery was given up.
 #[derive(Debug, ToSchema)]
-#[schema(value_type = String, pattern = "^(exhausted|payload_gone|unreadable)$")]
+#[schema(value_type = String, pattern = "^(exhausted|payload_gone|retention|unreadable)$")]
 pub(super) struct ReasonText(String);
 
 impl Field for ReasonText {
@@ -104,7 +105,7 @@ pub(super) struct Purged {
         ("id" = EndpointId, Path, description = "The endpoint."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "1 to 200; 50 when absent."),
-        ("reason" = Option<String>, Query, description = "`exhausted`, `payload_gone` or `unreadable`."),
+        ("reason" = Option<String>, Query, description = "`exhausted`, `payload_gone`, `retention` or `unreadable`."),
         ("since" = Option<OffsetDateTime>, Query, description = "Given up at this time or later."),
         ("until" = Option<OffsetDateTime>, Query, description = "Given up before this time."),
     ),
@@ -187,7 +188,7 @@ pub(super) fn checked(ids: &[EventId], faults: &mut Faults) -> Vec<Uuid> {
         ("id" = EndpointId, Path, description = "The endpoint."),
         ("all" = Option<bool>, Query, description = "`true`: every one of this endpoint."),
         ("event_ids" = Option<String>, Query, description = "Of these events, separated by commas."),
-        ("reason" = Option<String>, Query, description = "`exhausted`, `payload_gone` or `unreadable`."),
+        ("reason" = Option<String>, Query, description = "`exhausted`, `payload_gone`, `retention` or `unreadable`."),
         ("since" = Option<OffsetDateTime>, Query, description = "Given up at this time or later."),
         ("until" = Option<OffsetDateTime>, Query, description = "Given up before this time."),
     ),

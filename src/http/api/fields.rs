@@ -16,7 +16,7 @@ use crate::config::looks_like_an_example;
 use crate::domain::channel::MediaMode;
 use crate::domain::door::{DoorPolicy, Treatment};
 use crate::domain::endpoint::{Filter, Format, State, parse_url};
-use crate::domain::keeping::{ContentClass, Keep, KeepPolicy, MOST_DAYS};
+use crate::domain::keeping::{ContentClass, Keep, KeepPolicy};
 use crate::domain::message::{OnDoubt, Priority};
 use crate::ids::{ChannelId, ContactId, EventId, PhoneNumberId, PrivacyRequestId, WabaId};
 
@@ -227,7 +227,8 @@ impl Field for MinimiseObject {
 }
 
 /// For how long what is said through the number is kept: `{"received": 7, "statuses": "delivered"}`. Days for `received`, `statuses` (4 or
-/// more, since endpoints are tried for as long), `sent` and `files` (1 or more); `delivered`: until every endpoint has acknowledged it.
+/// more, since endpoints are tried for as long), `sent` and `files` (1 or more); `delivered`: until every endpoint has acknowledged it. `names`,
+/// `locations`, `contacts` and `referrals` (4 or more) are fields of what is received, which go before the rest.
 /// What is absent is kept as `retention.content_days` says, which nothing may exceed.
 #[derive(Debug, Clone, Copy, ToSchema)]
 #[schema(value_type = Object)]
@@ -243,12 +244,12 @@ impl Field for RetentionObject {
             match (class, class.and_then(|class| Keep::parse(class, &text))) {
                 (Some(class), Some(rule)) => policy.set(class, Some(rule)),
                 (Some(class), None) => {
-                    let or = if class.is_owed() { ": endpoints are tried for as long; or \"delivered\"" } else { "" };
-                    let expected = format!("{} to {MOST_DAYS} days{or}", class.least());
-                    is_good = faults.note(&format!("{at}/{name}"), "range", &expected).unwrap_or(false);
+                    is_good = faults.note(&format!("{at}/{name}"), "range", class.expected()).unwrap_or(false);
                 }
                 (None, _) => {
-                    is_good = faults.note(at, "choice", "received, statuses, sent, files").unwrap_or(false);
+                    is_good = faults
+                        .note(at, "choice", "received, statuses, sent, files, names, locations, contacts, referrals")
+                        .unwrap_or(false);
                 }
             }
         }

@@ -37,8 +37,11 @@ pub(super) struct ClassJson {
 #[schema(as = RetentionRule)]
 pub(super) struct RuleJson {
     channel_id: ChannelId,
-    /// `received`, `statuses`, `sent` or `files`.
+    /// `received`, `statuses`, `sent` or `files`; fields of what is received: `names`, `locations`, `contacts` or `referrals`.
     class: &'static str,
+    /// `channel`: the number's own. `configuration`: of `[retention]`, for every number. `content_days`: one of these, cut to the days that
+    /// content is kept at all.
+    source: &'static str,
     /// Days; null: until every endpoint has acknowledged it.
     days: Option<u16>,
     /// What came before this day cannot be opened, but for what is held; null: it goes by what is acknowledged.
@@ -52,7 +55,8 @@ fn rule(rule: ChannelRule) -> RuleJson {
         Keep::Delivered => None,
     };
     let kept_since = rule.kept_since.map(|day| day.to_string());
-    RuleJson { channel_id: rule.channel, class: rule.class.as_str(), days, kept_since }
+    let (class, source) = (rule.class.as_str(), rule.source.as_str());
+    RuleJson { channel_id: rule.channel, class, source, days, kept_since }
 }
 
 /// What is there, by class.
@@ -67,7 +71,7 @@ pub(super) struct RetentionJson {
     attempts_days: Option<u16>,
     /// Those that there is anything of.
     classes: Vec<ClassJson>,
-    /// What single numbers keep for a shorter time.
+    /// What numbers keep for a shorter time.
     rules: Vec<RuleJson>,
 }
 

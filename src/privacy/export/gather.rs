@@ -138,9 +138,12 @@ impl<'a> Conversation<'a> {
             let contact = row.contact_id.map(ContactId::from_uuid);
             let place = places::event_payload(self.tenant, EventId::from_uuid(row.event_id), contact);
             let content = payload.and_then(|payload| keys.open(&place, &payload));
-            Said::In { row, content }
+            (place, row, content)
         };
-        Ok(rows.into_iter().map(open).collect())
+        let mut opened: Vec<_> = rows.into_iter().map(open).collect();
+        let contents = opened.iter_mut().filter_map(|(place, _, content)| Some((*place, content.as_mut()?)));
+        self.privacy.keyring.fullest(self.tenant, contents.collect()).await?;
+        Ok(opened.into_iter().map(|(_, row, content)| Said::In { row, content }).collect())
     }
 
     async fn messages(&self, rows: Vec<MessageRow>) -> Result<Vec<Said>, PrivacyError> {

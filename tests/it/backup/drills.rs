@@ -31,8 +31,9 @@ async fn a_drill_restores_and_opens_everything_elsewhere_and_leaves_an_entry_her
         assert!(said.contains(wanted), "{wanted:?} in {said}");
     }
     assert!(!said.contains(SECRET) && !said.contains(ANA));
-    let entries = "SELECT count(*) FROM audit_entry WHERE action IN ('backup.made', 'backup.drilled')";
-    assert_eq!(database::count(&app.database, entries).await, 2);
+    let entries =
+        "SELECT count(*) FROM audit_entry WHERE action IN ('backup.made', 'backup.finished', 'backup.drilled')";
+    assert_eq!(database::count(&app.database, entries).await, 3);
     app.gateway.shutdown().await;
 }
 

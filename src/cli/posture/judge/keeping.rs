@@ -6,7 +6,7 @@ use super::super::State;
 use super::super::facts::Facts;
 use super::super::show::ago;
 use super::{Verdict, some, verdict, yours};
-use crate::domain::keeping::Keep;
+use crate::domain::keeping::RuleSource;
 use crate::privacy::{Attested, ChannelRule};
 
 /// An entry that waits for longer is not in the tree for a reason.
@@ -95,10 +95,10 @@ pub(super) fn content_age(facts: &Facts) -> Verdict {
             let words = |one: &ChannelRule| format!("{} of {} {}", one.class.as_str(), one.channel, one.keep);
             let rules: Vec<String> = facts.rules.iter().map(words).collect();
             let shorter = if rules.is_empty() { String::new() } else { format!("; {}", some(&rules)) };
-            // Its rows go with all others; in backups it would open for longer.
-            let is_longer = |one: &ChannelRule| matches!(one.keep, Keep::Days(rule) if rule > days);
-            let is_good = days <= LONGEST_CONTENT && !facts.rules.iter().any(is_longer);
-            verdict(is_good, format!("content is kept for {days} days{shorter}"))
+            // It is cut; what came before content_days was lowered has keys that open it for longer in backups.
+            let is_cut = facts.rules.iter().any(|one| one.source == RuleSource::ContentDays);
+            let cut = if is_cut { "; a rule is longer than that: lower it" } else { "" };
+            verdict(days <= LONGEST_CONTENT && !is_cut, format!("content is kept for {days} days{cut}{shorter}"))
         }
         None => verdict(false, "content is kept for ever (retention.content_days = 0)".to_owned()),
     }

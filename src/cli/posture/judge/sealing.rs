@@ -1,9 +1,11 @@
 //! What is sealed, and what opens it.
 
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use super::super::State;
+use super::super::backups::Backup;
 use super::super::facts::Facts;
+use super::super::show::ago;
 use super::{Verdict, some, verdict, yours};
 
 pub(super) fn content_sealed(facts: &Facts) -> Verdict {
@@ -40,10 +42,55 @@ pub(super) fn end_to_end(_: &Facts) -> Verdict {
 }
 
 pub(super) fn backups(facts: &Facts) -> Verdict {
-    let days = facts.backup_days;
-    (
-        State::Yours,
-        format!("what a backup holds is as sealed as the database; you said that they are kept for {days} days"),
+    let (kept, terms) = (facts.backup_days, facts.backups.terms);
+    let Some(most) = terms.max_age_days else {
+        let told = format!("backup.max_age_days is 0: made by other means, and kept for {kept} days, as you said");
+        return (State::Yours, told);
+    };
+    let mut wrong = Vec::new();
+    let mut is_young = |what: &str, newest: Option<(OffsetDateTime, Backup)>| match newest {
+        Some((at, one)) if facts.now - at <= Duration::days(most.into()) => {
+            Some(format!("{what} {}, for {} recipients", ago(facts.now - at), one.recipients))
+        }
+        Some((at, _)) => {
+            wrong.push(format!(
+                "the newest of the {what} is of {}, {most} days are allowed (`waxseal backup`)",
+                at.date()
+            ));
+            None
+        }
+        None => {
+            wrong.push(format!("the log knows none of the {what} (`waxseal backup`)"));
+            None
+        }
+    };
+    let data = facts.backups.newest(|one| one.data);
+    let keys = facts.backups.newest(|one| one.keys);
+    let told: Vec<String> = [is_young("data", data), is_young("keys", keys)].into_iter().flatten().collect();
+    if [data, keys].into_iter().flatten().any(|(_, one)| one.recipients < 2) {
+        wrong.push("one recipient alone can open it: lose that key, and it is lost (--recipient)".to_owned());
+    }
+    if [data, keys].into_iter().flatten().any(|(_, one)| one.keys && !one.apart) {
+        wrong.push("the keys lie beside the data (--keys-to)".to_owned());
+    }
+    let drilled = facts.backups.drilled_at;
+    if let Some(days) = terms.drill_days {
+        let since = drilled.unwrap_or_else(|| facts.founded_on.midnight().assume_utc());
+        if facts.now - since > Duration::days(days.into()) {
+            let last = drilled.map_or_else(|| "never".to_owned(), |at| format!("last on {}", at.date()));
+            wrong.push(format!("a restore was tried {last}, {days} days are allowed (`waxseal restore --drill`)"));
+        }
+    }
+    if !wrong.is_empty() {
+        return verdict(false, wrong.join("; "));
+    }
+    let drill = drilled.map_or_else(|| "not yet".to_owned(), |at| format!("on {}", at.date()));
+    verdict(
+        true,
+        format!(
+            "the newest are of {}; a restore was tried {drill}; kept for {kept} days, as you said",
+            told.join(" and ")
+        ),
     )
 }
 
