@@ -20,10 +20,11 @@ use crate::access::{Caller, Errand, Permission};
 use crate::app::Base;
 use crate::config::Config;
 use crate::directory::Bells;
-use crate::ids::{ExportId, TenantId};
+use crate::ids::{ExportId, PrivacyRequestId, TenantId};
 use crate::media::{Place, ShelfError};
 use crate::privacy::{Privacy, PrivacyError, SealedFor, object_of_export};
 use crate::store::exports::ExportRow;
+use crate::store::privacy_deeds::Deed;
 
 type Out<'a> = &'a mut (dyn Write + Send);
 
@@ -46,6 +47,9 @@ pub(super) struct ExportArgs {
     /// You have made sure who asks, although their number, id or device changed of late.
     #[arg(long)]
     identity_confirmed: bool,
+    /// The request that it is made for (`waxseal request`); of whoever asked, when nobody else is named.
+    #[arg(long, value_name = "ID")]
+    request: Option<PrivacyRequestId>,
     /// Write the archive to this file; without it, `ID.zip.age` here.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -69,7 +73,7 @@ fn operator() -> Caller {
 pub(super) async fn export(config: &Config, args: ExportArgs, out: Out<'_>) -> anyhow::Result<()> {
     let base = base(config).await?;
     let privacy = base.privacy(config)?;
-    let named = args.person.named()?;
+    let named = args.person.or_asker(&privacy, args.request).await?;
     let (sealed_for, identity) = match &args.recipient {
         Some(text) => (SealedFor::recipient(text).context("--recipient is no public key of age: age1…")?, None),
         None => SealedFor::new_key().map(|(made, identity)| (made, Some(identity)))?,
@@ -80,9 +84,13 @@ pub(super) async fn export(config: &Config, args: ExportArgs, out: Out<'_>) -> a
         PrivacyError::NoPlace => anyhow!("media.url names no place for files"),
         error => error.into(),
     })?;
+    if let Some(request) = args.request {
+        let fits = privacy.may_be_for(TENANT, request, Deed::Export, &everyone).await;
+        fits.context("that request is not open, asks for something else, or is about somebody else")?;
+    }
     let (who, id) = (operator(), privacy.new_export());
     base.door().admit_export(&who, &Errand::operation(), id, &everyone).await?;
-    privacy.export((TENANT, id, who.key.uuid()), (contact, &everyone), &sealed_for).await?;
+    privacy.export((TENANT, id, who.key.uuid()), (contact, &everyone), (&sealed_for, args.request)).await?;
     writeln!(out, "export  {id}")?;
     if let Some(identity) = identity {
         writeln!(out, "key     {}", identity.as_str())?;

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use futures_util::future::BoxFuture;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -14,7 +15,7 @@ use super::body::{self, Faults, Field, request};
 use super::fields::{text, value};
 use super::file_answer::serve_archive;
 use super::media_links::{answer_for, end_of_link};
-use super::named::{PhoneText, UserIdText, UsernameText, only_one};
+use super::named::{PhoneText, UserIdText, UsernameText, Whom};
 use super::page::{self, ExportCursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;
@@ -22,9 +23,10 @@ use super::target::Target;
 use crate::access::exports::{ArchiveState, ArchiveView};
 use crate::access::{Caller, Errand};
 use crate::http::state::AppState;
-use crate::ids::{ApiKeyId, ContactId, ExportId};
+use crate::ids::{ApiKeyId, ContactId, ExportId, PrivacyRequestId, TenantId};
 use crate::privacy::{Privacy, SealedFor};
 use crate::store::exports::ExportRow;
+use crate::store::privacy_deeds::Deed;
 
 /// How long a link is good for when nothing is said, in seconds.
 const USUAL: u32 = 86_400;
@@ -70,6 +72,8 @@ request! {
         recipient: Option<RecipientText>,
         /// True: you have made sure who asks, although their number, id or device changed of late.
         identity_confirmed: Option<bool>,
+        /// The request that it is made for (`/v1/privacy/requests`). Of whoever asked, where nobody else is named.
+        request_id: Option<PrivacyRequestId>,
     }
 }
 
@@ -170,7 +174,7 @@ pub(super) struct ExportLink {
     responses(
         (status = 202, description = "It has begun.", body = BegunJson),
         (status = 404, description = "`not_found`: nobody is known by that name."),
-        (status = 409, description = "`identity_changed` · `no_place_for_files`"),
+        (status = 409, description = "`identity_changed` · `no_place_for_files` · `request_not_changed`: that request is not open, asks for something else, or is about somebody else."),
     ),
 )]
 pub(super) async fn create(
@@ -182,17 +186,24 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<BegunJson>), Problem> {
     params.finish()?;
     who.require_unconfined()?;
-    let named = only_one(new.contact_id, new.phone, new.user_id, new.username)?;
+    let mut faults = Faults::default();
+    let whom = Whom::of((new.contact_id, new.phone, new.user_id, new.username), new.request_id, &mut faults);
+    faults.refuse()?;
     let privacy = &state.privacy;
+    let named = whom.ok_or(Problem::new(Code::Internal))?.named(privacy, who.tenant).await?;
     let (contact, everyone) = privacy.person(who.tenant, &named).await?;
     privacy.may_export(who.tenant, &everyone, new.identity_confirmed == Some(true)).await?;
+    if let Some(request) = new.request_id {
+        privacy.may_be_for(who.tenant, request, Deed::Export, &everyone).await?;
+    }
     let id = privacy.new_export();
     state.door.admit_export(&who, &errand, id, &everyone).await?;
     let (sealed_for, identity) = match new.recipient {
         Some(recipient) => (recipient.0, None),
         None => SealedFor::new_key().map(|(made, identity)| (made, Some(identity)))?,
     };
-    privacy.export((who.tenant, id, who.key.uuid()), (contact, &everyone), &sealed_for).await?;
+    let asked = (&sealed_for, new.request_id);
+    privacy.export((who.tenant, id, who.key.uuid()), (contact, &everyone), asked).await?;
     Ok((StatusCode::ACCEPTED, Json(BegunJson { id, identity })))
 }
 
@@ -261,21 +272,39 @@ pub(super) async fn archive(
     params.finish()?;
     who.require_unconfined()?;
     let view = state.door.archive(&who, &errand, id).await?.ok_or(Problem::new(Code::NotFound))?;
-    answer(&who, &state, &view, &headers).await
+    answer(&who, &state, &view, (&headers, false)).await
 }
 
-async fn answer(who: &Caller, state: &AppState, view: &ArchiveView, headers: &HeaderMap) -> Result<Response, Problem> {
+async fn answer(
+    who: &Caller,
+    state: &AppState,
+    view: &ArchiveView,
+    (headers, by_link): (&HeaderMap, bool),
+) -> Result<Response, Problem> {
     match &view.state {
         ArchiveState::Waiting => Err(Problem::new(Code::ExportWaiting)),
         ArchiveState::Gone => Err(Problem::new(Code::ExportGone)),
-        ArchiveState::There(key) => serve_archive(state, (who.tenant, view.id, view.contact), &key.dek, headers).await,
+        ArchiveState::There(key) => {
+            let at_end = by_link.then(|| fetched(state.privacy.clone(), who.tenant, view.id));
+            serve_archive(state, (who.tenant, view.id, view.contact), &key.dek, (headers, at_end)).await
+        }
     }
+}
+
+/// What becomes of a request for a copy when the end of the archive is about to go. Where it cannot be noted, a person ends it.
+fn fetched(privacy: Privacy, tenant: TenantId, id: ExportId) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        if let Err(error) = privacy.fetched(tenant, id).await {
+            tracing::warn!(export = %id, %error, "an export was fetched, and its request could not be ended");
+        }
+    })
 }
 
 /// Makes a link to an archive that is good for a while and needs no key: for the person, or a browser.
 ///
 /// It is bound to the archive, to its end and to the key that made it, and over when that key is revoked, locked or may no longer
-/// export. Each use is an entry in the audit log. What it leads to is encrypted all the same.
+/// export. Each use is an entry in the audit log. What it leads to is encrypted all the same. A request for a copy that the export was made for
+/// is done when the archive was fetched by a link to its end: give links to the person alone.
 #[utoipa::path(
     post, path = "/v1/privacy/exports/{id}/link", tag = "Privacy", operation_id = "link_export",
     params(("id" = ExportId, Path, description = "The export.")),
@@ -331,5 +360,5 @@ pub(super) async fn follow(
     let (who, id) = state.door.follow_archive_link(&token, from).await?.ok_or_else(over)?;
     errand.touch(&["link".to_owned()]);
     let view = state.door.archive(&who, &errand, id).await?.ok_or_else(over)?;
-    Ok(answer_for(&who, answer(&who, &state, &view, request.headers()).await))
+    Ok(answer_for(&who, answer(&who, &state, &view, (request.headers(), true)).await))
 }

@@ -20,10 +20,10 @@ use uuid::Uuid;
 use super::{Named, Next, Privacy, PrivacyError};
 use crate::audit::{Act, Action, Actor, Object};
 use crate::crypto::envelope;
-use crate::ids::{ContactId, ExportId, MediaId, TenantId};
+use crate::ids::{ContactId, ExportId, MediaId, PrivacyRequestId, TenantId};
 use crate::keyring::{DekName, places};
 use crate::store::audit_entries::NewAuditEntry;
-use crate::store::exports::{Archived, ExportProgress, ExportRow, NewExport};
+use crate::store::exports::{Archived, Asked, ExportProgress, ExportRow, NewExport};
 use crate::store::lanes::OwnedLane;
 use sealing::Archive;
 use zip::Zip;
@@ -87,20 +87,23 @@ impl Privacy {
         if changed { Err(PrivacyError::IdentityChanged) } else { Ok(()) }
     }
 
-    /// Has a person's data written into an archive, from now on. Whoever asks has recorded it (`access`).
+    /// Has a person's data written into an archive, from now on; perhaps for a request. Whoever asks has recorded it (`access`).
     pub async fn export(
         &self,
         (tenant, id, actor): (TenantId, ExportId, Uuid),
         (contact, everyone): (ContactId, &[Uuid]),
-        sealed_for: &SealedFor,
+        (sealed_for, request): (&SealedFor, Option<PrivacyRequestId>),
     ) -> Result<(), PrivacyError> {
         let key = self.key_about(tenant, Some(contact.uuid())).await?;
         let place = places::setting(tenant.uuid(), "export", "recipient", id.uuid());
         let recipient = envelope::seal(&key.dek, &place, sealed_for.text().as_bytes()).into_bytes();
-        let new =
-            NewExport { id, contact, contacts: everyone, sealed_for: sealed_for.kind(), recipient: &recipient, actor };
-        let stored = self.store.insert_export(tenant, &new, self.clock.now()).await?;
-        if stored { Ok(()) } else { Err(PrivacyError::Unknown) }
+        let (contacts, sealed_for, recipient) = (everyone, sealed_for.kind(), recipient.as_slice());
+        let new = NewExport { id, contact, contacts, sealed_for, recipient, actor, request };
+        match self.store.insert_export(tenant, &new, self.clock.now()).await? {
+            Asked::Stored => Ok(()),
+            Asked::Erased => Err(PrivacyError::Unknown),
+            Asked::NoRequest => Err(PrivacyError::RequestNotChanged),
+        }
     }
 
     /// One export. `None`: there is none.
