@@ -4,6 +4,7 @@ mod attacked;
 mod certificates;
 mod concurrent;
 mod erasing;
+mod deeds;
 mod exporting;
 mod holding;
 mod in_chat;
