@@ -106,8 +106,3 @@ impl Opening {
         Ok(Self { sealed_for, identity: Some(made), passphrase })
     }
 }
-
-#[expect(clippy::ref_option, reason = "serde hands a member over so")]
-fn shown_once<S: Serializer>(identity: &Option<Zeroizing<String>>, serializer: S) -> Result<S::Ok, S::Error> {
-    identity.as_ref().map(|identity| identity.as_str()).serialize(serializer)
-}

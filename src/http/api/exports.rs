@@ -97,6 +97,11 @@ pub(super) struct BegunJson {
     passphrase: Option<Zeroizing<String>>,
 }
 
+#[expect(clippy::ref_option, reason = "serde hands a member over so")]
+fn shown_once<S: Serializer>(identity: &Option<Zeroizing<String>>, serializer: S) -> Result<S::Ok, S::Error> {
+    identity.as_ref().map(|identity| identity.as_str()).serialize(serializer)
+}
+
 /// A link to an archive.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ExportLink {

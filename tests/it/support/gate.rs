@@ -10,6 +10,7 @@ use axum::http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::wait::{PATIENCE, until};
 
@@ -19,7 +20,7 @@ pub enum Verdict {
     Pass,
     /// Never answered.
     Hold,
-    /// Looked at again until it is something else.
+    /// Looked at again with the next rule.
     Wait,
     /// Answered with 403.
     Refuse,
@@ -32,6 +33,13 @@ struct Shared {
     client: reqwest::Client,
     rule: Mutex<Rule>,
     stopped: AtomicUsize,
+    changed: watch::Sender<()>,
+}
+
+impl Shared {
+    fn judges(&self, method: &Method, uri: &Uri) -> Verdict {
+        self.rule.lock().unwrap()(method, &uri.to_string())
+    }
 }
 
 pub struct Gate {
@@ -46,15 +54,22 @@ impl Gate {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let rule: Mutex<Rule> = Mutex::new(Box::new(|_, _| Verdict::Pass));
-        let shared = Arc::new(Shared { to: to.to_owned(), client, rule, stopped: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared {
+            to: to.to_owned(),
+            client,
+            rule,
+            stopped: AtomicUsize::new(0),
+            changed: watch::Sender::new(()),
+        });
         let routes = Router::new().fallback(pass).layer(DefaultBodyLimit::disable()).with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { url, shared }
     }
 
-    /// From now on. What is held already stays held.
+    /// From now on, also for what waits. What is held stays held.
     pub fn rule(&self, rule: impl Fn(&Method, &str) -> Verdict + Send + 'static) {
         *self.shared.rule.lock().unwrap() = Box::new(rule);
+        self.shared.changed.send_replace(());
     }
 
     /// Until something was held or turned away.
@@ -71,7 +86,7 @@ async fn pass(
     mut headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let verdict = shared.rule.lock().unwrap()(&method, &uri.to_string());
+    let verdict = shared.judges(&method, &uri);
     if verdict != Verdict::Pass {
         shared.stopped.fetch_add(1, Ordering::Relaxed);
     }
@@ -79,8 +94,10 @@ async fn pass(
         Verdict::Hold => return std::future::pending().await,
         Verdict::Refuse => return StatusCode::FORBIDDEN.into_response(),
         Verdict::Wait => {
-            let opens = async || shared.rule.lock().unwrap()(&method, &uri.to_string()) != Verdict::Wait;
-            until("the gate opens", PATIENCE, opens).await;
+            let mut changed = shared.changed.subscribe();
+            while shared.judges(&method, &uri) == Verdict::Wait {
+                changed.changed().await.unwrap();
+            }
         }
         Verdict::Pass => {}
     }
