@@ -1,5 +1,6 @@
 //! The composition root: puts the rooms together, starts them in order, and stops them in the other order.
 
+mod archives;
 mod backup;
 mod bootstrap;
 mod database;

@@ -46,6 +46,9 @@ pub enum DoorError {
     /// The caller was shown as many contacts as its key may be shown in an hour. The key is locked.
     #[error("the read budget of the key is exceeded")]
     Spent,
+    /// The request that it was to be done for is not open, asks for something else, or is about somebody else.
+    #[error("it cannot be done for that request")]
+    NoRequest,
 }
 
 impl DoorError {
@@ -53,7 +56,7 @@ impl DoorError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Denied(_) | Self::Held | Self::Spent => false,
+            Self::Denied(_) | Self::Held | Self::Spent | Self::NoRequest => false,
             Self::Store(error) => error.is_retryable(),
             Self::Keys(error) => error.is_retryable(),
             Self::Audit(_) => true,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio_util::task::TaskTracker;
 
-use super::{Base, limits, media};
+use super::{Base, archives, limits, media};
 use crate::audit::Witnesses;
 use crate::config::{Config, Throughput};
 use crate::deliver::Deliverer;
@@ -58,6 +58,7 @@ impl Base {
             busy: Busy::default(),
             notice: notice(config),
             in_chat: config.privacy.in_chat.is_some(),
+            links: archives::links(self, config),
         })
     }
 

@@ -49,6 +49,16 @@ impl Person {
         self.contact_id.is_some() || self.phone.is_some() || self.user_id.is_some() || self.username.is_some()
     }
 
+    /// The same, or whoever asked for something, when nobody was named.
+    pub(super) async fn or_asker(&self, privacy: &Privacy, request: Option<PrivacyRequestId>) -> anyhow::Result<Named> {
+        match request {
+            Some(request) if !self.is_given() => {
+                privacy.asker(TENANT, request).await.context("that request says of nobody that they are known here")
+            }
+            _ => self.named(),
+        }
+    }
+
     pub(super) fn named(&self) -> anyhow::Result<Named> {
         let read = |text: &Option<String>, read: fn(&str) -> Option<Named>| text.as_deref().map(read);
         ensure!(self.is_given(), "say who: --contact-id, --phone, --user-id or --username");

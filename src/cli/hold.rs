@@ -11,7 +11,7 @@ use super::settings::base;
 use super::table::Table;
 use crate::audit::{Act, Action, Actor, Object};
 use crate::config::Config;
-use crate::ids::{HoldId, TenantId};
+use crate::ids::{HoldId, PrivacyRequestId, TenantId};
 use crate::privacy::{HoldChange, LONGEST_HOLD, NewHold};
 
 type Out<'a> = &'a mut (dyn Write + Send);
@@ -35,6 +35,9 @@ pub(super) enum HoldVerb {
         /// Until when: a time, or `90d` for 90 days from now; a year at most.
         #[arg(long, value_name = "TIME")]
         until: Moment,
+        /// The request that it is made for (`waxseal request`); of whoever asked, when nobody else is named.
+        #[arg(long, value_name = "ID")]
+        request: Option<PrivacyRequestId>,
     },
     /// Put a hold in force that somebody with an API key asked for.
     Approve {
@@ -72,12 +75,12 @@ pub(super) async fn run(config: &Config, verb: HoldVerb, out: Out<'_>) -> anyhow
             }
             table.write(out)?;
         }
-        HoldVerb::Add { person, reason, until } => {
-            let (named, now) = (person.named()?, base.clock.now());
+        HoldVerb::Add { person, reason, until, request } => {
+            let (named, now) = (person.or_asker(&privacy, request).await?, base.clock.now());
             let expires_at = until.ahead(now);
             ensure!(expires_at > now && expires_at - now <= LONGEST_HOLD, "--until must be within a year from now");
             let id = privacy.new_hold_id();
-            let new = NewHold { named: &named, reason: &reason, expires_at };
+            let new = NewHold { named: &named, reason: &reason, expires_at, request };
             privacy.request_hold(id, &new, act(Action::HoldRequested, id)).await?;
             writeln!(out, "{id}")?;
         }

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
+use uuid::Uuid;
 
 use super::erase::Person;
 use super::moment::{Moment, shown};
@@ -13,6 +14,7 @@ use crate::audit::{Act, Action, Actor, Object};
 use crate::config::Config;
 use crate::ids::{PrivacyRequestId, TenantId};
 use crate::privacy::{Law, NewRequest, Outcome, RequestKind};
+use crate::store::privacy_deeds::DeedRow;
 
 const TENANT: TenantId = TenantId::DEFAULT;
 /// Requests that are listed.
@@ -77,19 +79,31 @@ fn act(action: Action, id: PrivacyRequestId) -> Act {
     Act::new(TENANT, Actor::OPERATOR, action, Object::one("privacy_request", id.uuid()))
 }
 
+/// What was done for a request.
+fn led_to(erasure: Option<Uuid>, deeds: &[DeedRow]) -> String {
+    let erasure = erasure.map(|id| format!("erasure {id}"));
+    let deeds = deeds.iter().map(|one| match &one.state {
+        Some(state) => format!("{} {} ({state})", one.deed, one.deed_id),
+        None => format!("{} {}", one.deed, one.deed_id),
+    });
+    erasure.into_iter().chain(deeds).collect::<Vec<_>>().join(", ")
+}
+
 pub(super) async fn run(config: &Config, verb: RequestVerb, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let base = base(config).await?;
     let privacy = base.privacy(config)?;
     match verb {
         RequestVerb::List => {
-            let mut table = Table::new(["request", "kind", "law", "state", "due", "contact", "reference"]);
+            let mut table = Table::new(["request", "kind", "law", "state", "due", "contact", "reference", "led to"]);
             let act =
                 Act::new(TENANT, Actor::OPERATOR, Action::PrivacyRequestsRead, Object::several("privacy_request"));
             for view in privacy.requests(act, None, None, LISTED).await?.views {
                 let state = if view.overdue { "OVERDUE".to_owned() } else { view.row.state };
                 let contact = view.row.contact_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
                 let (id, due) = (view.row.request_id.to_string(), shown(view.row.due_at));
-                table.row([id, view.row.kind, view.row.law, state, due, contact, view.reference.unwrap_or_default()]);
+                let led_to = led_to(view.row.erasure_id, &view.deeds);
+                let reference = view.reference.unwrap_or_default();
+                table.row([id, view.row.kind, view.row.law, state, due, contact, reference, led_to]);
             }
             table.write(out)?;
         }

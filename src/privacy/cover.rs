@@ -82,6 +82,7 @@ pub const TABLES: &[(&str, Cover)] = &[
         "privacy_request",
         Kept("that somebody asked something by a law, and when it was answered; not who; three years from then"),
     ),
+    ("privacy_request_deed", Kept("what was done for that, and when, by random ids that lead nowhere; as long")),
     ("export", Removed),
     ("restriction", Removed),
     ("notice", Removed),

@@ -6,9 +6,10 @@ use uuid::Uuid;
 use super::{Named, Privacy, PrivacyError, Shown, cut, one_more};
 use crate::audit::{Act, Action};
 use crate::crypto::envelope;
-use crate::ids::{AuditEntryId, ContactId, HoldId, TenantId};
+use crate::ids::{AuditEntryId, ContactId, HoldId, PrivacyRequestId, TenantId};
 use crate::keyring::places;
 use crate::store::holds::HoldRow;
+use crate::store::privacy_deeds::{Deed, NewDeed};
 
 /// The longest hold. Whoever needs a longer one looks again and asks for another.
 pub const LONGEST: Duration = Duration::days(366);
@@ -22,6 +23,8 @@ pub struct NewHold<'a> {
     pub reason: &'a str,
     /// Until when.
     pub expires_at: OffsetDateTime,
+    /// The request that it is made for.
+    pub request: Option<PrivacyRequestId>,
 }
 
 /// A hold, with its reason.
@@ -84,8 +87,11 @@ impl Privacy {
         };
         let entry = self.audit.prepare(act, vec![contact]).await?;
         let receipt = entry.id;
-        self.store.insert_hold(tenant, &row, entry).await?;
-        Ok(receipt)
+        let people = self.everyone(tenant, ContactId::from_uuid(contact)).await?;
+        let (hold, people) = (id.uuid(), people.as_slice());
+        let deed = new.request.map(|request| NewDeed { request, deed: Deed::Hold, id: hold, people });
+        let stored = self.store.insert_hold(tenant, &row, deed.as_ref(), entry).await?;
+        if stored { Ok(receipt) } else { Err(PrivacyError::RequestNotChanged) }
     }
 
     /// Puts a hold in force, or takes it back.

@@ -5,10 +5,11 @@ use time::{Date, Duration, OffsetDateTime, Time};
 use uuid::Uuid;
 
 use super::{Named, Privacy, PrivacyError, Shown, cut, one_more};
-use crate::audit::Act;
+use crate::audit::{Act, Action, Actor, Object};
 use crate::crypto::envelope;
-use crate::ids::{AuditEntryId, ContactId, PrivacyRequestId, TenantId};
+use crate::ids::{AuditEntryId, ContactId, ExportId, PrivacyRequestId, TenantId};
 use crate::keyring::places;
+use crate::store::privacy_deeds::{Deed, DeedRow};
 use crate::store::privacy_requests::{PrivacyRequestRow, RequestChange};
 
 /// What falls due within this wants somebody's eye.
@@ -135,6 +136,8 @@ pub struct RequestView {
     pub reason: Option<String>,
     /// Whether it is open and should have been answered.
     pub overdue: bool,
+    /// What was done for it beside an erasure, the oldest first.
+    pub deeds: Vec<DeedRow>,
 }
 
 impl Privacy {
@@ -224,12 +227,48 @@ impl Privacy {
         if changed { Ok(receipt) } else { Err(PrivacyError::RequestNotChanged) }
     }
 
+    /// Whom a request is about. Which requests there are, and which of them are about nobody, is not told.
+    pub async fn asker(&self, tenant: TenantId, id: PrivacyRequestId) -> Result<Named, PrivacyError> {
+        let contact = self.store.find_privacy_request(tenant, id).await?.and_then(|row| row.contact_id);
+        contact.map(ContactId::from_uuid).map(Named::Contact).ok_or(PrivacyError::RequestNotChanged)
+    }
+
+    /// Refuses what cannot be done for a request, before anything is recorded of it: one that is not open, asks for something else, or is
+    /// about somebody else.
+    pub async fn may_be_for(
+        &self,
+        tenant: TenantId,
+        id: PrivacyRequestId,
+        deed: Deed,
+        people: &[Uuid],
+    ) -> Result<(), PrivacyError> {
+        let row = self.store.find_privacy_request(tenant, id).await?;
+        let fits = row.is_some_and(|row| {
+            let is_theirs = row.contact_id.is_none_or(|contact| people.contains(&contact));
+            row.state == "open" && deed.answers().contains(&row.kind.as_str()) && is_theirs
+        });
+        if fits { Ok(()) } else { Err(PrivacyError::RequestNotChanged) }
+    }
+
+    /// Whoever was given a link to their archive has fetched it to its end: the request for a copy that it was made for is answered.
+    pub async fn fetched(&self, tenant: TenantId, export: ExportId) -> Result<(), PrivacyError> {
+        let Some(id) = self.store.request_of_export(tenant, export).await? else { return Ok(()) };
+        let object = Object::one("privacy_request", id.uuid());
+        let act = Act::new(tenant, Actor::GATEWAY, Action::PrivacyRequestClosed, object).with(&["done", "export"]);
+        match self.change_request(id, &RequestChange::Close(Outcome::Done.as_str(), None), act).await {
+            // Somebody ended it meanwhile.
+            Err(PrivacyError::RequestNotChanged) => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
     /// One request. That somebody reads it is recorded.
     pub async fn request(&self, id: PrivacyRequestId, act: Act) -> Result<(RequestView, AuditEntryId), PrivacyError> {
         let tenant = act.tenant;
         let row = self.store.find_privacy_request(tenant, id).await?.ok_or(PrivacyError::Unknown)?;
         let receipt = self.audit.record_about(act, row.contact_id.into_iter().collect()).await?;
-        Ok((self.view_of_request(tenant, row).await?, receipt))
+        let deeds = self.store.deeds_for(tenant, &[row.request_id]).await?;
+        Ok((self.view_of_request(tenant, row, deeds).await?, receipt))
     }
 
     /// Requests, newest first, entered before `before`. What is about to be shown is recorded.
@@ -248,14 +287,22 @@ impl Privacy {
         }
         let people = rows.iter().filter_map(|row| row.contact_id).collect();
         let receipt = self.audit.record_about(act.times(rows.len()), people).await?;
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.request_id).collect();
+        let mut deeds = self.store.deeds_for(tenant, &ids).await?;
         let mut views = Vec::with_capacity(rows.len());
         for row in rows {
-            views.push(self.view_of_request(tenant, row).await?);
+            let done = deeds.extract_if(.., |deed| deed.request_id == row.request_id).collect();
+            views.push(self.view_of_request(tenant, row, done).await?);
         }
         Ok(Shown { views, has_more, receipt: Some(receipt) })
     }
 
-    async fn view_of_request(&self, tenant: TenantId, row: PrivacyRequestRow) -> Result<RequestView, PrivacyError> {
+    async fn view_of_request(
+        &self,
+        tenant: TenantId,
+        row: PrivacyRequestRow,
+        deeds: Vec<DeedRow>,
+    ) -> Result<RequestView, PrivacyError> {
         let place = |column| places::setting(tenant.uuid(), "privacy_request", column, row.request_id);
         let reference = match &row.reference {
             Some(sealed) => self.open_text(tenant, &place("reference"), sealed).await?,
@@ -266,7 +313,7 @@ impl Privacy {
             None => None,
         };
         let overdue = row.state == "open" && row.due_at < self.clock.now();
-        Ok(RequestView { row, reference, reason, overdue })
+        Ok(RequestView { row, reference, reason, overdue, deeds })
     }
 
     async fn seal_of_request(

@@ -5,9 +5,10 @@ use uuid::Uuid;
 use super::{Privacy, PrivacyError, Shown, cut, one_more};
 use crate::audit::Act;
 use crate::crypto::envelope;
-use crate::ids::{AuditEntryId, ContactId, TenantId};
+use crate::ids::{AuditEntryId, ContactId, PrivacyRequestId, TenantId};
 use crate::keyring::places;
-use crate::store::restrictions::RestrictionRow;
+use crate::store::privacy_deeds::{Deed, NewDeed};
+use crate::store::restrictions::{Restricted, RestrictionRow};
 
 /// A restriction, with its reason.
 #[derive(Debug)]
@@ -20,7 +21,14 @@ pub struct RestrictionView {
 
 impl Privacy {
     /// Has nothing of a person delivered, sent or read in the ordinary way, from now on.
-    pub async fn restrict(&self, contact: ContactId, reason: &str, act: Act) -> Result<AuditEntryId, PrivacyError> {
+    ///
+    /// A request for it ends with it.
+    pub async fn restrict(
+        &self,
+        contact: ContactId,
+        (reason, request): (&str, Option<PrivacyRequestId>),
+        act: Act,
+    ) -> Result<AuditEntryId, PrivacyError> {
         let (tenant, actor_id, created_at) = (act.tenant, act.actor.id, self.clock.now());
         let (kept, everyone) = self.person(tenant, &super::Named::Contact(contact)).await?;
         let key = self.key_about(tenant, Some(kept.uuid())).await?;
@@ -29,8 +37,13 @@ impl Privacy {
         let row = RestrictionRow { contact_id: kept.uuid(), reason, actor_id, created_at };
         let entry = self.audit.prepare(act, vec![kept.uuid()]).await?;
         let receipt = entry.id;
-        let done = self.store.restrict(tenant, &row, &everyone, entry).await?;
-        if done { Ok(receipt) } else { Err(PrivacyError::Unknown) }
+        let id = receipt.uuid();
+        let deed = request.map(|request| NewDeed { request, deed: Deed::Restriction, id, people: &everyone });
+        match self.store.restrict(tenant, &row, (&everyone, deed.as_ref()), entry).await? {
+            Restricted::Done => Ok(receipt),
+            Restricted::Erased => Err(PrivacyError::Unknown),
+            Restricted::NoRequest => Err(PrivacyError::RequestNotChanged),
+        }
     }
 
     /// Lifts it.

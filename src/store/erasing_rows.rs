@@ -150,7 +150,13 @@ impl Store {
     pub async fn sweep_fences(&self, before: OffsetDateTime, now: OffsetDateTime) -> Result<(), StoreError> {
         sqlx::query!("DELETE FROM erased_contact WHERE erased_at < $1", before).execute(&self.eraser).await?;
         let ended = now - REQUESTS_KEPT;
-        sqlx::query!("DELETE FROM privacy_request WHERE closed_at < $1", ended).execute(&self.eraser).await?;
+        sqlx::query!(
+            "WITH gone AS (DELETE FROM privacy_request WHERE closed_at < $1 RETURNING tenant_id, request_id)
+             DELETE FROM privacy_request_deed d USING gone WHERE d.tenant_id = gone.tenant_id AND d.request_id = gone.request_id",
+            ended,
+        )
+        .execute(&self.eraser)
+        .await?;
         sqlx::query!("DELETE FROM consent_proof WHERE kept_until < $1", now.date()).execute(&self.eraser).await?;
         Ok(())
     }

@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::audit_entries::{self, NewAuditEntry};
 use super::lanes::{self, Kind, OwnedLane};
+use super::privacy_deeds::{self, Deed, NewDeed};
 use super::{Store, StoreError};
-use crate::ids::{ContactId, ExportId, TenantId};
+use crate::ids::{ContactId, ExportId, PrivacyRequestId, TenantId};
 
 /// What is asked for.
 #[derive(Debug)]
@@ -18,12 +19,25 @@ pub struct NewExport<'a> {
     pub contact: ContactId,
     /// Every id of the person.
     pub contacts: &'a [Uuid],
-    /// `recipient` or `new_key`.
+    /// `recipient`, `new_key` or `passphrase`.
     pub sealed_for: &'static str,
-    /// Sealed: the public key.
+    /// Sealed: the public key, or the key of the file and how the passphrase wraps it.
     pub recipient: &'a [u8],
     /// The API key; nil: an operator.
     pub actor: Uuid,
+    /// The request that it is made for.
+    pub request: Option<PrivacyRequestId>,
+}
+
+/// What became of a wish for an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// It is stored.
+    Stored,
+    /// The person was erased.
+    Erased,
+    /// The request that it was to be made for is not open, asks for something else, or is about somebody else.
+    NoRequest,
 }
 
 /// An export as it is stored.
@@ -37,7 +51,7 @@ pub struct ExportRow {
     pub contact_ids: Vec<Uuid>,
     /// `requested`, `building`, `ready`, `removed` or `failed`.
     pub state: String,
-    /// `recipient` or `new_key`.
+    /// `recipient`, `new_key` or `passphrase`.
     pub sealed_for: String,
     /// What the archive lies under.
     pub dek_id: Option<Uuid>,
@@ -86,13 +100,13 @@ pub struct Archived {
 }
 
 impl Store {
-    /// Stores what is asked for, to be worked on from now. False: the person is being erased, or gone.
+    /// Stores what is asked for, to be worked on from now.
     pub async fn insert_export(
         &self,
         tenant: TenantId,
         new: &NewExport<'_>,
         now: OffsetDateTime,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Asked, StoreError> {
         let mut transaction = self.begin().await?;
         let done = sqlx::query!(
             "INSERT INTO export (tenant_id, export_id, contact_id, contact_ids, state, sealed_for, recipient, actor_id, created_at)
@@ -108,11 +122,17 @@ impl Store {
             now,
         );
         if done.execute(&mut *transaction).await?.rows_affected() == 0 {
-            return Ok(false);
+            return Ok(Asked::Erased);
+        }
+        if let Some(request) = new.request {
+            let deed = NewDeed { request, deed: Deed::Export, id: new.id.uuid(), people: new.contacts };
+            if !privacy_deeds::join(&mut transaction, tenant, &deed, now).await? {
+                return Ok(Asked::NoRequest);
+            }
         }
         lanes::ensure(&mut transaction, tenant, Kind::Export, new.id.uuid()).await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Asked::Stored)
     }
 
     /// One export.

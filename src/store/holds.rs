@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::audit_entries::{self, NewAuditEntry};
+use super::privacy_deeds::{self, NewDeed};
 use super::settings::step_version;
 use super::{Connection, Store, StoreError, Transaction};
 use crate::ids::{HoldId, TenantId};
@@ -63,8 +64,15 @@ async fn commit_change(mut transaction: Transaction, changed: bool, entry: NewAu
 }
 
 impl Store {
-    /// Stores what is asked for.
-    pub async fn insert_hold(&self, tenant: TenantId, new: &HoldRow, entry: NewAuditEntry) -> Result<(), StoreError> {
+    /// Stores what is asked for, and that it was done for a request. False: that is not open, asks for something else, or is about
+    /// somebody else.
+    pub async fn insert_hold(
+        &self,
+        tenant: TenantId,
+        new: &HoldRow,
+        deed: Option<&NewDeed<'_>>,
+        entry: NewAuditEntry,
+    ) -> Result<bool, StoreError> {
         self.ensure_partitions(entry.id.day()).await?;
         let mut transaction = self.begin().await?;
         sqlx::query!(
@@ -80,8 +88,14 @@ impl Store {
         )
         .execute(&mut *transaction)
         .await?;
+        if let Some(deed) = deed
+            && !privacy_deeds::join(&mut transaction, tenant, deed, new.created_at).await?
+        {
+            return Ok(false);
+        }
         audit_entries::insert(&mut transaction, &[entry]).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// Puts a hold in force, for somebody other than who asked for it. False: it is no longer asked for, or the person is being erased

@@ -57,6 +57,7 @@ pub mod polls;
 mod pool;
 mod pools;
 pub mod posture;
+pub mod privacy_deeds;
 pub mod privacy_requests;
 pub mod queued;
 pub mod region;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::audit_entries::{self, NewAuditEntry};
 use super::erasing::cancel_waiting;
+use super::privacy_deeds::{self, NewDeed};
 use super::settings::step_version;
 use super::{Store, StoreError};
 use crate::ids::{ContactId, TenantId};
@@ -22,16 +23,26 @@ pub struct RestrictionRow {
     pub created_at: OffsetDateTime,
 }
 
+/// What became of a wish for a restriction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restricted {
+    /// It is in force.
+    Done,
+    /// The person is being erased, or gone.
+    Erased,
+    /// The request that it was to be made for is not open, asks for something else, or is about somebody else.
+    NoRequest,
+}
+
 impl Store {
-    /// Puts a restriction in force, or gives it another reason, and takes back what waits to be sent. False: the person is being erased,
-    /// or gone.
+    /// Puts a restriction in force, or gives it another reason, and takes back what waits to be sent; perhaps for a request.
     pub async fn restrict(
         &self,
         tenant: TenantId,
         new: &RestrictionRow,
-        everyone: &[Uuid],
+        (everyone, deed): (&[Uuid], Option<&NewDeed<'_>>),
         entry: NewAuditEntry,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Restricted, StoreError> {
         self.ensure_partitions(entry.id.day()).await?;
         let mut transaction = self.begin().await?;
         // Whoever erases has locked the person: one of both is first.
@@ -43,7 +54,7 @@ impl Store {
             new.contact_id,
         );
         if there.fetch_optional(&mut *transaction).await?.is_none() {
-            return Ok(false);
+            return Ok(Restricted::Erased);
         }
         sqlx::query!(
             "INSERT INTO restriction (tenant_id, contact_id, reason, actor_id, created_at) VALUES ($1, $2, $3::bytea, $4, $5)
@@ -56,12 +67,17 @@ impl Store {
         )
         .execute(&mut *transaction)
         .await?;
+        if let Some(deed) = deed
+            && !privacy_deeds::join(&mut transaction, tenant, deed, new.created_at).await?
+        {
+            return Ok(Restricted::NoRequest);
+        }
         cancel_waiting(&mut transaction, tenant, everyone, new.created_at).await?;
         audit_entries::insert(&mut transaction, &[entry]).await?;
         // Every process has them in memory, with the settings.
         step_version(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Restricted::Done)
     }
 
     /// Lifts the restrictions of a person, by whichever of their ids. False: there was none.

@@ -1,17 +1,22 @@
 //! Promise: a person is forgotten with everything that is stored about them, provably; what is held stays; what is old goes.
 
 mod attacked;
+mod attacked_backup;
 mod certificates;
 mod concurrent;
+mod deeds;
 mod erasing;
+mod export_buckets;
 mod exporting;
 mod fields;
 mod holding;
 mod in_chat;
+mod in_chat_links;
 mod joined;
 mod kills;
 mod notices;
 mod outliving;
+mod passphrases;
 mod requests;
 mod restoring;
 mod restricting;

@@ -19,7 +19,7 @@ use super::target::Target;
 use crate::access::views::{ContactView, Entry};
 use crate::access::{Caller, Door, Errand, Reason, Sight};
 use crate::directory::profile::Profile;
-use crate::ids::ContactId;
+use crate::ids::{ContactId, PrivacyRequestId};
 
 /// A person, as Meta last named them.
 #[derive(Serialize, ToSchema)]
@@ -145,6 +145,8 @@ request! {
         /// What the person is called; null: nothing.
         #[schema(value_type = Option<String>)]
         name: Change<PersonName>,
+        /// The request that it is done for (`/v1/privacy/requests`), which ends with it.
+        request_id: Option<PrivacyRequestId>,
     }
 }
 
@@ -155,7 +157,10 @@ request! {
     patch, path = "/v1/contacts/{id}", tag = "Contacts", operation_id = "correct_contact",
     params(("id" = ContactId, Path, description = "The contact.")),
     request_body = ContactCorrection,
-    responses((status = 204, description = "It is put right.")),
+    responses(
+        (status = 204, description = "It is put right."),
+        (status = 409, description = "`request_not_changed`: that request is not open, asks for something else, or is about somebody else."),
+    ),
 )]
 pub(super) async fn correct(
     who: Caller,
@@ -166,6 +171,9 @@ pub(super) async fn correct(
     body::Json(wanted): body::Json<ContactCorrection>,
 ) -> Result<StatusCode, Problem> {
     params.finish()?;
+    if wanted.request_id.is_some() {
+        who.require_unconfined()?;
+    }
     let name = match wanted.name {
         Change::Keep => {
             door.find_contact(&who, id).await?.ok_or(Problem::new(Code::NotFound))?;
@@ -174,7 +182,7 @@ pub(super) async fn correct(
         Change::Clear => None,
         Change::Set(name) => Some(name.0),
     };
-    let known = door.correct_name(&who, &errand, id, name).await?;
+    let known = door.correct_name(&who, &errand, id, (name, wanted.request_id)).await?;
     if known { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::new(Code::NotFound)) }
 }
 

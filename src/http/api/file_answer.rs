@@ -1,6 +1,7 @@
 //! Files and archives as answers: always a download under a name made of the id, whole or one range of it, whatever somebody called it.
 
 use std::ops::Range;
+use std::pin::Pin;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{
@@ -9,7 +10,8 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use uuid::Uuid;
 
 use super::problem::{Code, Problem};
@@ -60,15 +62,18 @@ pub(super) async fn serve(state: &AppState, view: &MediaView, headers: &HeaderMa
     let shelf = shelf.ok_or_else(|| Problem::new(Code::Unavailable).with_detail("no object store is configured"))?;
     let place = Place { tenant: view.tenant, media: view.id, contact: view.contact };
     let reading = shelf.read(place, &key.dek).await.map_err(|error| failed(&error))?;
-    respond(&Shown::of(view.id, known(view).mime_type.as_deref()), reading, headers).await
+    respond(&Shown::of(view.id, known(view).mime_type.as_deref()), reading, (headers, None)).await
 }
+
+/// What is done before the last piece of a file goes.
+type AtEnd = Option<BoxFuture<'static, ()>>;
 
 /// An archive, as it was asked for: which, and whose.
 pub(super) async fn serve_archive(
     state: &AppState,
     (tenant, id, contact): (TenantId, ExportId, ContactId),
     key: &Dek,
-    headers: &HeaderMap,
+    (headers, at_end): (&HeaderMap, AtEnd),
 ) -> Result<Response, Problem> {
     let shelf = state.files.shelf.as_ref().ok_or(Problem::new(Code::NoPlaceForFiles))?;
     let place = Place { tenant, media: object_of_export(id), contact: Some(contact) };
@@ -77,7 +82,8 @@ pub(super) async fn serve_archive(
         error if error.is_missing() => Problem::new(Code::ExportGone),
         error => failed(&error),
     })?;
-    respond(&Shown { id: id.uuid(), mime_type: "application/octet-stream", ending: "zip.age" }, reading, headers).await
+    let shown = Shown { id: id.uuid(), mime_type: "application/octet-stream", ending: "zip.age" };
+    respond(&shown, reading, (headers, at_end)).await
 }
 
 /// What is known of a file beside its bytes.
@@ -147,16 +153,42 @@ impl Shown {
     }
 }
 
-async fn respond(shown: &Shown, reading: Reading, headers: &HeaderMap) -> Result<Response, Problem> {
+async fn respond(shown: &Shown, reading: Reading, (headers, at_end): (&HeaderMap, AtEnd)) -> Result<Response, Problem> {
     let length = reading.length();
     let range = match asked(shown.id, length, headers) {
         Wanted::None => return Ok(unsatisfiable(length)),
         Wanted::All => 0..length,
         Wanted::Part(range) => range,
     };
-    let body = Body::from_stream(reading.stream(range).await.map_err(|error| failed(&error))?);
-    let mut body = Some(body);
+    let at_end = at_end.filter(|_| range.end == length);
+    let pieces = reading.stream(range).await.map_err(|error| failed(&error))?;
+    let mut body = Some(match at_end {
+        Some(at_end) => Body::from_stream(before_the_last(pieces.boxed(), at_end)),
+        None => Body::from_stream(pieces),
+    });
     Ok(ranged(shown, length, headers, |_| body.take().unwrap_or_default()))
+}
+
+/// Does something before the last piece of a stream goes. After it would be too late: nobody asks a body of known length for more than that.
+fn before_the_last<E: Send + 'static>(
+    pieces: BoxStream<'static, Result<Bytes, E>>,
+    act: BoxFuture<'static, ()>,
+) -> impl Stream<Item = Result<Bytes, E>> + Send + 'static {
+    stream::unfold((pieces.peekable(), Some(act)), |(mut pieces, act)| async move {
+        let piece = pieces.next().await?;
+        if piece.is_err() {
+            return Some((piece, (pieces, None)));
+        }
+        let is_last = Pin::new(&mut pieces).peek().await.is_none();
+        let act = match act {
+            Some(act) if is_last => {
+                act.await;
+                None
+            }
+            act => act,
+        };
+        Some((piece, (pieces, act)))
+    })
 }
 
 /// What every answer with a file says.

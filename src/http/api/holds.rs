@@ -10,14 +10,14 @@ use uuid::Uuid;
 
 use super::body::{self, Faults, request};
 use super::fields::WhyText;
-use super::named::{PhoneText, UserIdText, UsernameText, only};
+use super::named::{PhoneText, UserIdText, UsernameText, Whom};
 use super::page::{self, HoldCursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;
 use super::target::Target;
 use crate::access::{Caller, Errand};
 use crate::audit::{Action, Object};
-use crate::ids::{ApiKeyId, ContactId, HoldId};
+use crate::ids::{ApiKeyId, ContactId, HoldId, PrivacyRequestId};
 use crate::privacy::{HoldChange, HoldView, LONGEST_HOLD, NewHold, Privacy};
 
 request! {
@@ -35,6 +35,8 @@ request! {
         reason: WhyText,
         /// Until when; within a year.
         expires_at: OffsetDateTime,
+        /// The request that it is made for (`/v1/privacy/requests`). Of whoever asked, where nobody else is named.
+        request_id: Option<PrivacyRequestId>,
     }
 }
 
@@ -101,6 +103,7 @@ pub(super) struct RequestedJson {
     responses(
         (status = 201, description = "It waits for its approval.", body = RequestedJson),
         (status = 404, description = "`not_found`: nobody is known by that name."),
+        (status = 409, description = "`request_not_changed`: that request is not open, asks for something else, or is about somebody else."),
     ),
 )]
 pub(super) async fn create(
@@ -113,16 +116,18 @@ pub(super) async fn create(
     params.finish()?;
     who.require_unconfined()?;
     let mut faults = Faults::default();
-    let named = only(new.contact_id, new.phone, new.user_id, new.username, &mut faults);
+    let names = (new.contact_id, new.phone, new.user_id, new.username);
+    let whom = Whom::of(names, new.request_id, &mut faults);
     let ahead = new.expires_at - privacy.clock.now();
     if !ahead.is_positive() || ahead > LONGEST_HOLD {
         faults.note("/expires_at", "range", "a time within a year from now").unwrap_or(());
     }
     faults.refuse()?;
-    let named = named.ok_or(Problem::new(Code::Internal))?;
+    let named = whom.ok_or(Problem::new(Code::Internal))?.named(&privacy, who.tenant).await?;
     let id = privacy.new_hold_id();
     let act = errand.act(&who, Action::HoldRequested, Object::one("hold", id.uuid()));
-    let new = NewHold { named: &named, reason: &new.reason.0, expires_at: new.expires_at };
+    let (reason, expires_at, request) = (new.reason.0.as_str(), new.expires_at, new.request_id);
+    let new = NewHold { named: &named, reason, expires_at, request };
     errand.keep(privacy.request_hold(id, &new, act).await?);
     Ok((StatusCode::CREATED, Json(RequestedJson { id })))
 }

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use super::body::{Faults, Field};
 use super::fields::text;
 use super::problem::{Code, Problem};
-use crate::ids::ContactId;
-use crate::privacy::Named;
+use crate::ids::{ContactId, PrivacyRequestId, TenantId};
+use crate::privacy::{Named, Privacy};
 
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident: $read:path, $expected:literal),+ $(,)?) => {$(
@@ -53,6 +53,37 @@ pub(super) fn only(
         (Some(named), None) => Some(named),
         (None, _) => faults.note("/contact_id", "required", "contact_id, phone, user_id or username"),
         (Some(_), Some(_)) => faults.note("/contact_id", "exclusive", "one of contact_id, phone, user_id and username"),
+    }
+}
+
+/// Whom something is done to for a request: who was named, or whoever asked for it.
+pub(super) enum Whom {
+    Named(Named),
+    Asker(PrivacyRequestId),
+}
+
+type Names = (Option<ContactId>, Option<PhoneText>, Option<UserIdText>, Option<UsernameText>);
+
+impl Whom {
+    /// The one name that was given; or none, where a request says whom.
+    pub(super) fn of(
+        (contact_id, phone, user_id, username): Names,
+        request: Option<PrivacyRequestId>,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        let is_named = contact_id.is_some() || phone.is_some() || user_id.is_some() || username.is_some();
+        match request {
+            Some(request) if !is_named => Some(Self::Asker(request)),
+            _ => only(contact_id, phone, user_id, username, faults).map(Self::Named),
+        }
+    }
+
+    /// Who that is.
+    pub(super) async fn named(self, privacy: &Privacy, tenant: TenantId) -> Result<Named, Problem> {
+        match self {
+            Self::Named(named) => Ok(named),
+            Self::Asker(request) => Ok(privacy.asker(tenant, request).await?),
+        }
     }
 }
 

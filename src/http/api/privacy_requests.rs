@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::body::{self, Faults, Field, request};
 use super::fields::{ReferenceText, WhyText, value};
@@ -19,6 +20,7 @@ use crate::access::{Caller, Errand};
 use crate::audit::{Action, Object};
 use crate::ids::{ApiKeyId, ContactId, ErasureId, PrivacyRequestId};
 use crate::privacy::{Law, NewRequest, Outcome, Privacy, RequestKind, RequestView};
+use crate::store::privacy_deeds::DeedRow;
 
 macro_rules! choices {
     ($($(#[$doc:meta])* $name:ident: $of:ident, $pattern:literal),+ $(,)?) => {$(
@@ -86,6 +88,26 @@ request! {
     }
 }
 
+/// Something that was done for a request.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PrivacyRequestDeed)]
+struct DeedJson {
+    /// `export`, `hold`, `restriction` or `rectification`.
+    what: String,
+    /// Of the export or the hold; else of the entry in the audit log.
+    id: Uuid,
+    /// Of the export or the hold, as it is now; null: it is neither, or is gone.
+    state: Option<String>,
+    #[serde(with = "time::serde::rfc3339")]
+    done_at: OffsetDateTime,
+}
+
+impl From<DeedRow> for DeedJson {
+    fn from(row: DeedRow) -> Self {
+        Self { what: row.deed, id: row.deed_id, state: row.state, done_at: row.done_at }
+    }
+}
+
 /// A request of a person.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PrivacyRequest)]
@@ -105,6 +127,8 @@ pub(super) struct RequestJson {
     entered_by: Option<ApiKeyId>,
     /// The erasure that was begun for it, with which it ends.
     erasure_id: Option<ErasureId>,
+    /// What else was done for it, the oldest first.
+    deeds: Vec<DeedJson>,
     #[serde(with = "time::serde::rfc3339")]
     received_at: OffsetDateTime,
     /// By when it is to be answered.
@@ -119,7 +143,7 @@ pub(super) struct RequestJson {
 }
 
 impl From<RequestView> for RequestJson {
-    fn from(RequestView { row, reference, reason, overdue }: RequestView) -> Self {
+    fn from(RequestView { row, reference, reason, overdue, deeds }: RequestView) -> Self {
         Self {
             id: PrivacyRequestId::from_uuid(row.request_id),
             kind: row.kind,
@@ -130,6 +154,7 @@ impl From<RequestView> for RequestJson {
             reason,
             entered_by: (!row.actor_id.is_nil()).then(|| ApiKeyId::from_uuid(row.actor_id)),
             erasure_id: row.erasure_id.map(ErasureId::from_uuid),
+            deeds: deeds.into_iter().map(DeedJson::from).collect(),
             received_at: row.received_at,
             due_at: row.due_at,
             overdue,
@@ -261,7 +286,10 @@ pub(super) async fn extend(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends a request. One that an erasure was begun for ends with its certificate by itself.
+/// Ends a request.
+///
+/// Some end by themselves: with the certificate of the erasure, with the restriction or the correction that was made for it, and one for a copy when the
+/// archive was fetched by a link to its end.
 #[utoipa::path(
     post, path = "/v1/privacy/requests/{id}/close", tag = "Privacy", operation_id = "close_privacy_request",
     params(("id" = PrivacyRequestId, Path, description = "The request.")),

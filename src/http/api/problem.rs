@@ -170,6 +170,7 @@ impl From<DoorError> for Problem {
             DoorError::Audit(error) => error.into(),
             DoorError::Held => Self::new(Code::ContactHeld),
             DoorError::Spent => Self::new(Code::ReadBudgetExceeded),
+            DoorError::NoRequest => Self::new(Code::RequestNotChanged),
         }
     }
 }

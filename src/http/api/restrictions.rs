@@ -15,7 +15,7 @@ use super::query::Params;
 use super::target::Target;
 use crate::access::{Caller, Door, Errand};
 use crate::audit::{Action, Object};
-use crate::ids::{ApiKeyId, ContactId};
+use crate::ids::{ApiKeyId, ContactId, PrivacyRequestId};
 use crate::privacy::{Privacy, RestrictionView};
 
 request! {
@@ -23,6 +23,8 @@ request! {
     NewRestriction {
         /// Why.
         reason: WhyText,
+        /// The request that it is made for (`/v1/privacy/requests`): one for a restriction ends with it.
+        request_id: Option<PrivacyRequestId>,
     }
 }
 
@@ -64,7 +66,10 @@ async fn known(who: &Caller, door: &Door, id: ContactId) -> Result<(), Problem> 
     put, path = "/v1/contacts/{id}/restriction", tag = "Privacy", operation_id = "restrict_contact",
     params(("id" = ContactId, Path, description = "The contact.")),
     request_body = NewRestriction,
-    responses((status = 204, description = "It is in force.")),
+    responses(
+        (status = 204, description = "It is in force."),
+        (status = 409, description = "`request_not_changed`: that request is not open, asks for something else, or is about somebody else."),
+    ),
 )]
 pub(super) async fn put(
     who: Caller,
@@ -77,7 +82,7 @@ pub(super) async fn put(
     params.finish()?;
     known(&who, &door, id).await?;
     let act = errand.act(&who, Action::ContactRestricted, Object::one("contact", id.uuid()));
-    errand.keep(privacy.restrict(id, &new.reason.0, act).await?);
+    errand.keep(privacy.restrict(id, (&new.reason.0, new.request_id), act).await?);
     Ok(StatusCode::NO_CONTENT)
 }
 

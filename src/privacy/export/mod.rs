@@ -20,10 +20,10 @@ use uuid::Uuid;
 use super::{Named, Next, Privacy, PrivacyError};
 use crate::audit::{Act, Action, Actor, Object};
 use crate::crypto::envelope;
-use crate::ids::{ContactId, ExportId, MediaId, TenantId};
+use crate::ids::{ContactId, ExportId, MediaId, PrivacyRequestId, TenantId};
 use crate::keyring::{DekName, places};
 use crate::store::audit_entries::NewAuditEntry;
-use crate::store::exports::{Archived, ExportProgress, ExportRow, NewExport};
+use crate::store::exports::{Archived, Asked, ExportProgress, ExportRow, NewExport};
 use crate::store::lanes::OwnedLane;
 use sealing::Archive;
 use zip::Zip;
@@ -45,6 +45,8 @@ pub struct ExportTerms {
     pub controller: String,
     /// What the data are used for.
     pub purposes: Vec<String>,
+    /// Whether who asks for their data in the chat has them made by that.
+    pub in_chat: bool,
 }
 
 /// The object that an archive is.
@@ -87,20 +89,23 @@ impl Privacy {
         if changed { Err(PrivacyError::IdentityChanged) } else { Ok(()) }
     }
 
-    /// Has a person's data written into an archive, from now on. Whoever asks has recorded it (`access`).
+    /// Has a person's data written into an archive, from now on; perhaps for a request. Whoever asks has recorded it (`access`).
     pub async fn export(
         &self,
         (tenant, id, actor): (TenantId, ExportId, Uuid),
         (contact, everyone): (ContactId, &[Uuid]),
-        sealed_for: &SealedFor,
+        (sealed_for, request): (&SealedFor, Option<PrivacyRequestId>),
     ) -> Result<(), PrivacyError> {
         let key = self.key_about(tenant, Some(contact.uuid())).await?;
         let place = places::setting(tenant.uuid(), "export", "recipient", id.uuid());
         let recipient = envelope::seal(&key.dek, &place, sealed_for.text().as_bytes()).into_bytes();
-        let new =
-            NewExport { id, contact, contacts: everyone, sealed_for: sealed_for.kind(), recipient: &recipient, actor };
-        let stored = self.store.insert_export(tenant, &new, self.clock.now()).await?;
-        if stored { Ok(()) } else { Err(PrivacyError::Unknown) }
+        let (contacts, sealed_for, recipient) = (everyone, sealed_for.kind(), recipient.as_slice());
+        let new = NewExport { id, contact, contacts, sealed_for, recipient, actor, request };
+        match self.store.insert_export(tenant, &new, self.clock.now()).await? {
+            Asked::Stored => Ok(()),
+            Asked::Erased => Err(PrivacyError::Unknown),
+            Asked::NoRequest => Err(PrivacyError::RequestNotChanged),
+        }
     }
 
     /// One export. `None`: there is none.
@@ -146,8 +151,8 @@ impl Privacy {
         };
         let place = places::setting(tenant.uuid(), "export", "recipient", id.uuid());
         let secret = self.store.recipient_of_export(lane).await?.ok_or(PrivacyError::Archive)?;
-        let recipient = self.open_text(tenant, &place, &secret).await?.unwrap_or_default();
-        let sealed_for = SealedFor::recipient(&recipient).ok_or(PrivacyError::Archive)?;
+        let recipient = zeroize::Zeroizing::new(self.open_text(tenant, &place, &secret).await?.unwrap_or_default());
+        let sealed_for = SealedFor::kept(&recipient).ok_or(PrivacyError::Archive)?;
         let (messages, files) = self.store.size_of_export(tenant, &row.contact_ids, row.export_id).await?;
         let so_far = ExportProgress { messages, files, ..ExportProgress::default() };
         if !self.store.note_export(lane, so_far).await? {
@@ -169,7 +174,7 @@ impl Privacy {
         let key = self.keyring.one_for_sealing(tenant, DekName::profile(tenant, contact)).await?;
         let dek = key.dek.id();
         let to = self.files.begin((tenant, object_of(id), Some(contact)), key).await.ok_or(PrivacyError::Files)?;
-        let mut archive = Archive::begin(sealed_for, Zip::new(self.clock.now()), to).await?;
+        let mut archive = Archive::begin(&sealed_for, Zip::new(self.clock.now()), to).await?;
         let bytes = match self.write(lane, row, &mut archive, so_far).await {
             Ok(true) => archive.finish().await?,
             Ok(false) => {

@@ -219,8 +219,15 @@ pub(super) const DATA: &[Table] = &[
         &[
             (Worker, "SELECT, INSERT, UPDATE"),
             (Reader, "SELECT"),
-            (Eraser, "SELECT (tenant_id, contact_id, closed_at), UPDATE (contact_id, reference, reason), DELETE"),
+            (
+                Eraser,
+                "SELECT (tenant_id, request_id, contact_id, closed_at), UPDATE (contact_id, reference, reason), DELETE",
+            ),
         ],
+    ),
+    of_tenants(
+        "privacy_request_deed",
+        &[(Worker, "SELECT, INSERT"), (Reader, "SELECT"), (Eraser, "SELECT (tenant_id, request_id), DELETE")],
     ),
     of_tenants(
         "erasure_count",

@@ -58,6 +58,7 @@ INSERT INTO erased_contact SELECT a, id, at FROM known;
 INSERT INTO consent_proof SELECT a, hash, id, 'marketing', 'granted', 'api', at, today FROM known;
 INSERT INTO privacy_request (tenant_id, request_id, kind, law, state, actor_id, received_at, due_at)
     SELECT a, id, 'access', 'gdpr', 'open', id, at, at FROM known;
+INSERT INTO privacy_request_deed SELECT a, id, 'export', id, at FROM known;
 INSERT INTO hold (tenant_id, hold_id, contact_id, state, reason, owner_id, created_at, expires_at)
     SELECT a, id, id, 'requested', content, id, at, at FROM known;
 INSERT INTO notice SELECT a, id, '1', 'sent', id, at, 0, NULL FROM known;
