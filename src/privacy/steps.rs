@@ -20,7 +20,7 @@ use crate::store::erasures::{ErasureRow, Moving};
 const ON_THE_WIRE: Duration = Duration::from_mins(1);
 /// How often is looked whether they have ended.
 const LOOK: Duration = Duration::from_millis(20);
-/// Endpoints that have not taken it by then are named in the certificate.
+/// Endpoints that have not taken it so long after they were told are named in the certificate.
 const RECEIPTS_WITHIN: time::Duration = time::Duration::days(30);
 
 /// What is to be done after a step.
@@ -230,7 +230,8 @@ impl Privacy {
     async fn await_receipts(&self, tenant: TenantId, id: ErasureId, row: &ErasureRow) -> Result<Next, PrivacyError> {
         let now = self.clock.now();
         let pending = self.store.settle_receipts(tenant, id, now).await?;
-        if pending > 0 && now < row.created_at + RECEIPTS_WITHIN {
+        // From when they were told: the erasure may have been held for longer than this before.
+        if pending > 0 && now < row.rows_removed_at.unwrap_or(now) + RECEIPTS_WITHIN {
             return Ok(Next::Wait);
         }
         self.go(tenant, id, Moving { from: "epoch_stepped", to: "downstream_done", ..Moving::default() }).await
@@ -263,7 +264,8 @@ impl Privacy {
     fn residual(&self, row: &ErasureRow, now: OffsetDateTime) -> OffsetDateTime {
         let from = row.keys_destroyed_at.unwrap_or(now);
         let caches = from + self.terms.key_cache;
-        let meta = row.created_at + receipt::META_KEEPS;
+        // Whatever was on the wire when the fence came up had ended before the keys went.
+        let meta = from + receipt::META_KEEPS;
         caches.max(meta).max(from + self.terms.backups)
     }
 }

@@ -16,6 +16,7 @@ mod restricting;
 mod retiring;
 mod shorter;
 
+mod waiting;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 

@@ -1,0 +1,66 @@
+//! What waits is waited for, as long as was said, and keeps nobody else's data.
+
+use std::sync::Arc;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+use waxseal::access::{Permission, Permissions};
+use waxseal::clock::{Clock, ManualClock, SystemClock};
+
+use super::retiring::days_pass;
+use super::{ANA, BOB, contact_of, erase, reaches, says, sends, traces};
+use crate::support::app::{self, api_key_with};
+use crate::support::process::waxseal;
+use crate::support::wait::{PATIENCE, until};
+use crate::support::{Receiver, TestApp, database};
+
+async fn done(app: &TestApp, key: &str, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+    let answer = app.api_as(key, method, path).json(&body).send().await.unwrap();
+    (answer.status(), answer.json().await.unwrap_or_default())
+}
+
+/// Holds somebody's data until then. The path of the hold.
+async fn held(app: &TestApp, phone: &str, until: OffsetDateTime) -> String {
+    let body = json!({ "phone": phone, "reason": "x", "expires_at": until.format(&Rfc3339).unwrap() });
+    let (status, hold) = done(app, &app.key, Method::POST, "/v1/privacy/holds", body).await;
+    assert_eq!(status, StatusCode::CREATED, "{hold}");
+    let path = format!("/v1/privacy/holds/{}", hold["id"].as_str().unwrap());
+    let second = api_key_with(&app.gateway, Permissions::from_iter([Permission::PrivacyHold])).await;
+    let approved = done(app, &second, Method::POST, &format!("{path}/approve"), json!({})).await;
+    assert_eq!(approved.0, StatusCode::NO_CONTENT);
+    app.directory_is_read().await;
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_have_thirty_days_from_when_they_are_told_however_long_the_data_were_held() {
+    let (app, clock) = TestApp::spawn_with_clock().await;
+    let receiver = Receiver::start().await;
+    app.endpoint(&receiver, "standard").await;
+    says(&app, ANA, "wamid.waiting.1", "Moin").await;
+    receiver.wait_for(1).await;
+    let hold = held(&app, ANA, clock.now() + Duration::days(60)).await;
+    let (id, _) = erase(&app, json!({ "phone": ANA })).await;
+    reaches(&app, &id, "held").await;
+    clock.advance(Duration::days(31));
+    receiver.answer(500);
+    assert_eq!(done(&app, &app.key, Method::DELETE, &hold, json!({})).await.0, StatusCode::NO_CONTENT);
+    let waits = reaches(&app, &id, "epoch_stepped").await;
+    assert_eq!(waits["endpoints"][0]["state"], "pending", "{waits}");
+    receiver.answer(200);
+    until("it is acknowledged", PATIENCE, async || {
+        clock.advance(Duration::seconds(10));
+        app.get(&format!("/v1/privacy/erasures/{id}")).await["state"] == "certified"
+    })
+    .await;
+    let text = database::text(&app.database, "SELECT certificate FROM erasure").await;
+    let certificate: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(certificate["told"][0]["state"], "acknowledged");
+    let at = |member: &Value| OffsetDateTime::parse(member.as_str().unwrap(), &Rfc3339).unwrap();
+    let [residual, gone] = [at(&certificate["residual_until"]), at(&certificate["keys"]["destroyed_at"])];
+    assert!(residual >= gone + Duration::days(30), "Meta keeps what was sent on the last day, too: {certificate}");
+}
+
