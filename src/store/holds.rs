@@ -84,8 +84,8 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Puts a hold in force, for somebody other than who asked for it. False: it is no longer asked for, or the person is being erased
-    /// or gone.
+    /// Puts a hold in force, for somebody other than who asked for it: a key that was made in the place of theirs, or whose place theirs
+    /// took, is no other. False: it is no longer asked for, or the person is being erased or gone.
     pub async fn approve_hold(
         &self,
         tenant: TenantId,
@@ -108,8 +108,15 @@ impl Store {
             return Ok(false);
         }
         let done = sqlx::query!(
-            "UPDATE hold SET state = 'active', approver_id = $3, active_at = $4
-             WHERE tenant_id = $1 AND hold_id = $2 AND state = 'requested' AND owner_id <> $3 AND expires_at > $4
+            "WITH RECURSIVE line (key_id, rotated_from) AS (
+                 SELECT key_id, rotated_from FROM api_key WHERE tenant_id = $1 AND key_id = $3
+                 UNION
+                 SELECT k.key_id, k.rotated_from FROM line l JOIN api_key k
+                   ON k.tenant_id = $1 AND (k.rotated_from = l.key_id OR k.key_id = l.rotated_from)
+             )
+             UPDATE hold SET state = 'active', approver_id = $3, active_at = $4
+             WHERE tenant_id = $1 AND hold_id = $2 AND state = 'requested' AND expires_at > $4
+               AND owner_id <> $3 AND owner_id NOT IN (SELECT key_id FROM line)
                AND NOT EXISTS (SELECT 1 FROM erased_contact x WHERE x.tenant_id = $1 AND x.contact_id = hold.contact_id)",
             tenant.uuid(),
             id.uuid(),

@@ -64,3 +64,30 @@ async fn endpoints_have_thirty_days_from_when_they_are_told_however_long_the_dat
     assert!(residual >= gone + Duration::days(30), "Meta keeps what was sent on the last day, too: {certificate}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_made_in_the_place_of_another_does_not_approve_what_that_one_asked_for() {
+    let app = TestApp::spawn().await;
+    says(&app, ANA, "wamid.waiting.2", "Moin").await;
+    let body = json!({ "name": "legal", "role": "admin" });
+    let (status, first) = done(&app, &app.key, Method::POST, "/v1/keys", body).await;
+    assert_eq!(status, StatusCode::CREATED, "{first}");
+    let rotated = async |key: &Value| {
+        let path = format!("/v1/keys/{}/rotate", key["id"].as_str().unwrap());
+        let (status, next) = done(&app, &app.key, Method::POST, &path, json!({})).await;
+        assert_eq!(status, StatusCode::CREATED, "{next}");
+        app.directory_is_read().await;
+        next
+    };
+    let second = rotated(&first).await;
+    let until = (OffsetDateTime::now_utc() + Duration::days(30)).format(&Rfc3339).unwrap();
+    for (asks, approves) in [(&first, &second), (&second, &first)] {
+        let [asks, approves] = [asks, approves].map(|key| key["key"].as_str().unwrap());
+        let body = json!({ "phone": ANA, "reason": "x", "expires_at": until });
+        let (status, hold) = done(&app, asks, Method::POST, "/v1/privacy/holds", body).await;
+        assert_eq!(status, StatusCode::CREATED, "{hold}");
+        let approve = format!("/v1/privacy/holds/{}/approve", hold["id"].as_str().unwrap());
+        assert_eq!(done(&app, approves, Method::POST, &approve, json!({})).await.0, StatusCode::CONFLICT);
+        assert_eq!(done(&app, &app.key, Method::POST, &approve, json!({})).await.0, StatusCode::NO_CONTENT);
+    }
+}
+
