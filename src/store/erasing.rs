@@ -186,7 +186,8 @@ impl Store {
                WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                  AND relation IN (to_regclass('event'), to_regclass('message'), to_regclass('consent'), to_regclass('contact'),
-                                  to_regclass('media'), to_regclass('export'), to_regclass('notice'))"#
+                                  to_regclass('media'), to_regclass('export'), to_regclass('notice'), to_regclass('hold'),
+                                  to_regclass('restriction'), to_regclass('privacy_request'))"#
         );
         Ok(storing.fetch_all(&self.data).await?)
     }

@@ -63,13 +63,14 @@ async fn commit_change(mut transaction: Transaction, changed: bool, entry: NewAu
 }
 
 impl Store {
-    /// Stores what is asked for.
-    pub async fn insert_hold(&self, tenant: TenantId, new: &HoldRow, entry: NewAuditEntry) -> Result<(), StoreError> {
+    /// Stores what is asked for. False: the person is being erased, or gone.
+    pub async fn insert_hold(&self, tenant: TenantId, new: &HoldRow, entry: NewAuditEntry) -> Result<bool, StoreError> {
         self.ensure_partitions(entry.id.day()).await?;
         let mut transaction = self.begin().await?;
-        sqlx::query!(
+        let done = sqlx::query!(
             "INSERT INTO hold (tenant_id, hold_id, contact_id, state, reason, owner_id, created_at, expires_at)
-             VALUES ($1, $2, $3, 'requested', $4::bytea, $5, $6, $7)",
+             SELECT $1, $2, $3, 'requested', $4::bytea, $5, $6, $7
+             WHERE NOT EXISTS (SELECT 1 FROM erased_contact WHERE tenant_id = $1 AND contact_id = $3)",
             tenant.uuid(),
             new.hold_id,
             new.contact_id,
@@ -77,11 +78,13 @@ impl Store {
             new.owner_id,
             new.created_at,
             new.expires_at,
-        )
-        .execute(&mut *transaction)
-        .await?;
-        audit_entries::insert(&mut transaction, &[entry]).await?;
-        Ok(transaction.commit().await?)
+        );
+        let is_stored = done.execute(&mut *transaction).await?.rows_affected() == 1;
+        if is_stored {
+            audit_entries::insert(&mut transaction, &[entry]).await?;
+            transaction.commit().await?;
+        }
+        Ok(is_stored)
     }
 
     /// Puts a hold in force, for somebody other than who asked for it: a key that was made in the place of theirs, or whose place theirs

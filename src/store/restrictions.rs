@@ -45,17 +45,20 @@ impl Store {
         if there.fetch_optional(&mut *transaction).await?.is_none() {
             return Ok(false);
         }
-        sqlx::query!(
-            "INSERT INTO restriction (tenant_id, contact_id, reason, actor_id, created_at) VALUES ($1, $2, $3::bytea, $4, $5)
+        // Once more: whoever waited for the lock above saw the fence as it was before.
+        let done = sqlx::query!(
+            "INSERT INTO restriction (tenant_id, contact_id, reason, actor_id, created_at) SELECT $1, $2, $3::bytea, $4, $5
+             WHERE NOT EXISTS (SELECT 1 FROM erased_contact WHERE tenant_id = $1 AND contact_id = $2)
              ON CONFLICT (tenant_id, contact_id) DO UPDATE SET reason = EXCLUDED.reason, actor_id = EXCLUDED.actor_id",
             tenant.uuid(),
             new.contact_id,
             new.reason,
             new.actor_id,
             new.created_at,
-        )
-        .execute(&mut *transaction)
-        .await?;
+        );
+        if done.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
         cancel_waiting(&mut transaction, tenant, everyone, new.created_at).await?;
         audit_entries::insert(&mut transaction, &[entry]).await?;
         // Every process has them in memory, with the settings.

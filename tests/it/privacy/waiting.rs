@@ -91,3 +91,34 @@ async fn a_key_that_was_made_in_the_place_of_another_does_not_approve_what_that_
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_waits_for_a_hold_that_is_being_stored_and_none_is_stored_behind_its_fence() {
+    let app = TestApp::spawn().await;
+    says(&app, ANA, "wamid.waiting.3", "Moin").await;
+    says(&app, BOB, "wamid.waiting.4", "Moin").await;
+    let (ana, bob) = (contact_of(&app, ANA).await.unwrap(), contact_of(&app, BOB).await.unwrap());
+    let mut writer = PgConnection::connect(&app.database).await.unwrap();
+    let begun = format!(
+        "BEGIN; INSERT INTO hold (tenant_id, hold_id, contact_id, state, reason, owner_id, created_at, expires_at)
+         SELECT tenant_id, gen_random_uuid(), contact_id, 'requested', profile::bytea, contact_id, now(), now() FROM contact
+         WHERE contact_id = '{ana}'"
+    );
+    sqlx::raw_sql(AssertSqlSafe(begun)).execute(&mut writer).await.unwrap();
+    let (id, _) = erase(&app, json!({ "phone": ANA })).await;
+    reaches(&app, &id, "fenced").await;
+    sqlx::raw_sql("COMMIT").execute(&mut writer).await.unwrap();
+    reaches(&app, &id, "certified").await;
+    assert_eq!(traces(&app.database, &ana).await, Vec::<String>::new());
+
+    // A process that knows him still asks behind the fence.
+    let fence = format!(
+        "INSERT INTO erased_contact SELECT tenant_id, contact_id, now() FROM contact WHERE contact_id = '{bob}'"
+    );
+    database::sabotage(&app.database, &fence).await;
+    let until = (OffsetDateTime::now_utc() + Duration::days(30)).format(&Rfc3339).unwrap();
+    let body = json!({ "contact_id": bob, "reason": "x", "expires_at": until });
+    let (status, answer) = done(&app, &app.key, Method::POST, "/v1/privacy/holds", body).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{answer}");
+    assert_eq!(database::count(&app.database, "SELECT count(*) FROM hold").await, 0);
+}
+
