@@ -139,10 +139,11 @@ impl Store {
         Ok(held)
     }
 
-    /// The day of the oldest message that still waits to be sent: neither it nor its key may go.
-    pub async fn oldest_waiting_message(&self) -> Result<Option<Date>, StoreError> {
-        let day = sqlx::query_scalar!("SELECT min(part_day) FROM outbox");
-        Ok(day.fetch_one(&self.data).await?)
+    /// Who has still to be sent a message of a day before `end`, of all tenants, and of which day: neither it nor its key may go.
+    pub async fn waiting_before(&self, end: Date) -> Result<Vec<(Uuid, Uuid, Date)>, StoreError> {
+        let rows = sqlx::query!("SELECT DISTINCT tenant_id, contact_id, part_day FROM outbox WHERE part_day < $1", end);
+        let rows = rows.fetch_all(&self.data).await?;
+        Ok(rows.into_iter().map(|row| (row.tenant_id, row.contact_id, row.part_day)).collect())
     }
 
     /// Files that came before a time, of people whose data need not stay. With a channel: those alone that people sent through it.

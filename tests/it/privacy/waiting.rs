@@ -122,3 +122,38 @@ async fn an_erasure_waits_for_a_hold_that_is_being_stored_and_none_is_stored_beh
     assert_eq!(database::count(&app.database, "SELECT count(*) FROM hold").await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_leave_keeps_its_own_key_and_nobody_elses() {
+    let (app, clock) = TestApp::spawn_with_clock().await;
+    let first = clock.now().date();
+    says(&app, ANA, "wamid.waiting.5", "Alte Worte").await;
+    says(&app, BOB, "wamid.waiting.6", "Alte Worte").await;
+    database::settled(&app.database).await;
+    let (ana, bob) = (contact_of(&app, ANA).await.unwrap(), contact_of(&app, BOB).await.unwrap());
+    let channel = app.channel().await;
+    let text = |to: &str| json!({ "channel_id": channel, "message": { "to": to, "type": "text", "text": { "body": "Antwort" } } });
+    let sent = sends(&app, text(BOB)).await;
+    let is_sent = async || app.get(&format!("/v1/messages/{sent}")).await["state"] != "queued";
+    until("it is sent", PATIENCE, is_sent).await;
+    let path = format!("/v1/channels/{channel}");
+    let (status, answer) = done(&app, &app.key, Method::PATCH, &path, json!({ "access_token": null })).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    app.directory_is_read().await;
+    sends(&app, text(ANA)).await;
+
+    days_pass(&app, &clock, 91).await;
+    let rows = |contact: &str| format!("SELECT count(*) FROM message WHERE contact_id = '{contact}'");
+    assert_eq!(database::count(&app.database, &rows(&bob)).await, 0, "his is over");
+    assert_eq!(database::count(&app.database, &rows(&ana)).await, 1, "hers waits");
+    days_pass(&app, &clock, 40).await;
+    let month = first.replace_day(1).unwrap();
+    let key = |contact: &str| {
+        format!(
+            "SELECT count(*) FROM waxseal_keys.dek WHERE scope = 2 AND subject_id = '{contact}' AND month = '{month}'"
+        )
+    };
+    assert_eq!(database::count(&app.database, &key(&bob)).await, 0);
+    assert_eq!(database::count(&app.database, &key(&ana)).await, 1);
+    assert_eq!(database::count(&app.database, "SELECT count(*) FROM outbox").await, 1);
+}
+
