@@ -216,6 +216,73 @@ impl Store {
         Ok(all)
     }
 
+    /// The day of the oldest of a class that is older than `end` and about nobody of these: their data must stay. `None`: nothing is, or
+    /// the class is none that people's data make stay.
+    pub async fn oldest_of_others(
+        &self,
+        tenant: TenantId,
+        class: &str,
+        end: Date,
+        staying: &[Uuid],
+    ) -> Result<Option<Date>, StoreError> {
+        let reader = self.reading(tenant);
+        let tenant = tenant.uuid();
+        Ok(match class {
+            "event" => {
+                let day = sqlx::query_scalar!(
+                    "SELECT min(part_day) FROM event
+                     WHERE tenant_id = $1 AND part_day < $2 AND (contact_id IS NULL OR contact_id <> ALL($3))",
+                    tenant,
+                    end,
+                    staying,
+                );
+                day.fetch_one(reader).await?
+            }
+            "event_payload" => {
+                let day = sqlx::query_scalar!(
+                    "SELECT min(p.part_day) FROM event_payload p
+                     WHERE p.tenant_id = $1 AND p.part_day < $2 AND NOT EXISTS (
+                         SELECT 1 FROM event e WHERE e.tenant_id = $1 AND e.part_day = p.part_day AND e.event_id = p.event_id
+                            AND e.contact_id = ANY($3))",
+                    tenant,
+                    end,
+                    staying,
+                );
+                day.fetch_one(reader).await?
+            }
+            "message" => {
+                let day = sqlx::query_scalar!(
+                    "SELECT min(part_day) FROM message WHERE tenant_id = $1 AND part_day < $2 AND contact_id <> ALL($3)",
+                    tenant,
+                    end,
+                    staying,
+                );
+                day.fetch_one(reader).await?
+            }
+            "media" => {
+                let media = sqlx::query_scalar!(
+                    "SELECT media_id FROM media
+                     WHERE tenant_id = $1 AND media_id < $2 AND (contact_id IS NULL OR contact_id <> ALL($3)) ORDER BY media_id LIMIT 1",
+                    tenant,
+                    EventId::lowest_of(end.midnight().assume_utc()).uuid(),
+                    staying,
+                );
+                media.fetch_optional(reader).await?.map(|media| EventId::from_uuid(media).day())
+            }
+            "passing" => {
+                let day = sqlx::query_scalar!(
+                    "SELECT min(kept_on) FROM passing
+                     WHERE tenant_id = $1 AND kept_on < $2 AND (contact_id IS NULL OR contact_id <> ALL($3))",
+                    tenant,
+                    end,
+                    staying,
+                );
+                day.fetch_one(&self.data).await?
+            }
+            _ => None,
+        })
+    }
+
     /// Whether it is still to be recorded today how old the oldest is. On the day on which the log was founded nothing is old.
     pub async fn owes_attestation(&self, tenant: TenantId, today: Date) -> Result<bool, StoreError> {
         let owes = sqlx::query_scalar!(

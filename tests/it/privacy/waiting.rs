@@ -157,3 +157,24 @@ async fn a_message_that_cannot_leave_keeps_its_own_key_and_nobody_elses() {
     assert_eq!(database::count(&app.database, "SELECT count(*) FROM outbox").await, 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_excuses_nothing_old_of_anybody_else() {
+    let then = SystemClock.now() - Duration::days(100);
+    let clock = Arc::new(ManualClock::new(then));
+    let app = TestApp::spawn_with(clock, &[]).await;
+    says(&app, ANA, "wamid.waiting.7", "Beweis").await;
+    held(&app, ANA, SystemClock.now() + Duration::days(30)).await;
+    let environment = app::variables(&app.database, app.simulator.base_url());
+    let retention = async || {
+        let told = waxseal(&["posture", "--json"], &environment).output().await.unwrap();
+        let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+        let one =
+            told["controls"].as_array().unwrap().iter().find(|one| one["control"] == "retention").unwrap().clone();
+        (one["state"].as_str().unwrap().to_owned(), one["evidence"].to_string())
+    };
+    let (state, evidence) = retention().await;
+    assert!(state == "green" && evidence.contains("is held"), "{evidence}");
+    says(&app, BOB, "wamid.waiting.8", "Hallo").await;
+    let (state, evidence) = retention().await;
+    assert!(state == "red" && evidence.contains("event_payload of"), "{evidence}");
+}
