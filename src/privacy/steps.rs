@@ -82,7 +82,7 @@ impl Privacy {
         }
     }
 
-    async fn traces(&self, tenant: TenantId, contacts: &[Uuid]) -> Result<Traces, PrivacyError> {
+    pub(super) async fn traces(&self, tenant: TenantId, contacts: &[Uuid]) -> Result<Traces, PrivacyError> {
         let keys = self.keyring.tenant(tenant).await?;
         let snapshot = self.directory.snapshot();
         let named = self.store.identifiers_of(tenant, contacts).await?;

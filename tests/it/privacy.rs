@@ -3,6 +3,7 @@
 mod attacked;
 mod certificates;
 mod concurrent;
+mod counted;
 mod erasing;
 mod exporting;
 mod holding;
