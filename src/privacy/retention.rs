@@ -100,7 +100,7 @@ impl Privacy {
         let Some(end) = self.retention.horizon(daily.table(), today) else { return Ok(()) };
         for day in self.store.days_before(daily, end).await? {
             let held = self.everyone_held().await?;
-            let held: Vec<(Uuid, Uuid)> =
+            let mut stay: Vec<(Uuid, Uuid)> =
                 held.iter().map(|(tenant, contact)| (tenant.uuid(), contact.uuid())).collect();
             if daily == Daily::Messages {
                 let of_day = waiting.iter().filter(|(_, _, since)| *since == day);
@@ -159,7 +159,7 @@ impl Privacy {
             }
             for (media, contact) in &old {
                 let (media, contact) = (MediaId::from_uuid(*media), contact.map(ContactId::from_uuid));
-                if !self.files.remove(tenant, media, contact).await {
+                if !self.files.remove(tenant, media, contact, None).await {
                     return Err(PrivacyError::Files);
                 }
             }

@@ -198,7 +198,8 @@ impl Store {
     /// How many rows of each table went, by its name.
     pub async fn counts_of_erasure(&self, tenant: TenantId, id: ErasureId) -> Result<Vec<(String, i64)>, StoreError> {
         let rows = sqlx::query!(
-            "SELECT counted, removed FROM erasure_count WHERE tenant_id = $1 AND erasure_id = $2 ORDER BY counted",
+            "SELECT counted, removed FROM erasure_count
+             WHERE tenant_id = $1 AND erasure_id = $2 AND counted <> 'left_at_meta' ORDER BY counted",
             tenant.uuid(),
             id.uuid(),
         );
