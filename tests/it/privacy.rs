@@ -16,8 +16,8 @@ mod restoring;
 mod restricting;
 mod retiring;
 mod shorter;
-
 mod waiting;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
