@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes what compose.yaml needs and nobody should invent: ./secrets (owner-only), ./state for the epoch cell, ./media for files, and .env with
-# the user the container runs as. What exists is kept. Losing secrets/kms_secret means losing every message: back it up,
-# apart from the database. The epoch cell in ./state belongs in no backup.
+# Makes what compose.yaml needs and nobody should invent: ./secrets (owner-only), ./state, ./state-2 and ./state-3 for the places of the epoch
+# cell, ./media for files, and .env with the user the container runs as. What exists is kept. Losing secrets/kms_secret means losing every
+# message: back it up, apart from the database. The epoch cell belongs in no backup; it has three places, of which two are needed.
 #
 # With a rootless container engine, user 0 inside is you: set WAXSEAL_UID=0 and WAXSEAL_GID=0 for this script.
 set -euo pipefail
@@ -31,8 +31,8 @@ keep() { # keep FILE TEXT: writes the file unless it is there; whole or not at a
     echo "made $1"
 }
 
-mkdir -p secrets state media
-chmod 700 secrets state media
+mkdir -p secrets state state-2 state-3 media
+chmod 700 secrets state state-2 state-3 media
 keep secrets/database_password "$(random 24)"
 keep secrets/database_url "postgres://waxseal:$(cat secrets/database_password)@postgres:5432/waxseal"
 # The two make the root of the key tree together: a new cell beside an old secret opens nothing.
@@ -48,6 +48,6 @@ if [ "$(noted WAXSEAL_UID):$(noted WAXSEAL_GID)" != "$uid:$gid" ]; then
 fi
 
 if [ "$(id -u)" -eq 0 ] && [ "$uid" -ne 0 ]; then
-    chown -R "$uid:$gid" secrets state media
+    chown -R "$uid:$gid" secrets state state-2 state-3 media
 fi
 echo "container user: $uid:$gid"

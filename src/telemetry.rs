@@ -117,6 +117,10 @@ pub const CACHED_KEYS: &str = "waxseal_cached_keys";
 pub const CELL_PLACES: &str = "waxseal_cell_places";
 /// 1 while the KMS was heard of lately enough for what is stored to be opened, else 0.
 pub const KMS_IN_TIME: &str = "waxseal_kms_in_time";
+/// How long ago the KMS was last heard of.
+pub const KMS_HEARD_SECONDS: &str = "waxseal_kms_heard_seconds";
+/// Calls of the KMS by `outcome`: answered, silent (it does not answer in time), refused (not its bytes), denied (not for us).
+pub const KMS_CALLS: &str = "waxseal_kms_calls_total";
 /// Number of the root of the key tree.
 pub const KEY_EPOCH: &str = "waxseal_key_epoch";
 /// How long the oldest forgotten key waits for a step of the epoch.
@@ -191,6 +195,8 @@ fn describe() {
     describe_counter!(TLS_RELOADS, "Readings of changed certificate files, by listener and outcome.");
     describe_gauge!(CACHED_KEYS, "Unwrapped data keys in memory.");
     describe_gauge!(KMS_IN_TIME, "1 while the KMS was heard of lately enough for what is stored to be opened.");
+    describe_gauge!(KMS_HEARD_SECONDS, "How long ago the KMS was last heard of.");
+    describe_counter!(KMS_CALLS, "Calls of the KMS, by outcome.");
     describe_gauge!(CELL_PLACES, "Places of the epoch cell by state.");
     describe_gauge!(KEY_EPOCH, "Number of the root of the key tree.");
     describe_gauge!(KEY_STEP_WAIT_SECONDS, "How long the oldest forgotten key waits for a step of the epoch.");

@@ -56,6 +56,10 @@ fn the_container_is_read_only_and_has_no_capabilities() {
         assert_eq!(settings.contains_key("cap_add"), name == "proxy", "{name}");
         assert!(!settings.get("volumes").is_some_and(|all| all.contains("docker.sock")), "{name}");
     }
+    for place in ["./state:/var/lib/waxseal", "./state-2:/var/lib/waxseal-cell-2", "./state-3:/var/lib/waxseal-cell-3"]
+    {
+        assert!(gateway["volumes"].contains(place), "a place of the epoch cell: {}", gateway["volumes"]);
+    }
     assert_eq!(services["proxy"]["cap_add"], "[NET_BIND_SERVICE]");
     assert!(text("compose.yaml").contains("  back:\n    internal: true"), "the database has no way out");
 }

@@ -17,6 +17,12 @@ impl Door {
         cell.places.len() - cell.whole()
     }
 
+    /// Whether the KMS did not answer when it was last asked.
+    #[must_use]
+    pub fn kms_is_silent(&self) -> bool {
+        self.keyring.kms_is_silent()
+    }
+
     /// Whether the KMS was heard of lately enough for what is stored to be opened.
     #[must_use]
     pub fn kms_is_in_time(&self) -> bool {

@@ -10,6 +10,7 @@ use crate::config::AwsConfig;
 use crate::config::{Config, KmsSource, LocalSecret, OpenBaoConfig};
 use crate::crypto::kms::{Kms, LocalKms};
 use crate::keyring::{CacheLimits, Cell, Keyring, Top};
+use crate::kms::Bounded;
 use crate::kms::openbao::{OpenBao, OpenBaoSettings};
 use crate::store::Store;
 
@@ -30,6 +31,10 @@ pub(super) async fn open(store: &Store, config: &Config, clock: &SharedClock) ->
 }
 
 fn kms(source: &KmsSource) -> anyhow::Result<Arc<dyn Kms>> {
+    Ok(Arc::new(Bounded::new(provider(source)?)))
+}
+
+fn provider(source: &KmsSource) -> anyhow::Result<Arc<dyn Kms>> {
     Ok(match source {
         KmsSource::Local(local) => {
             let name = match local {

@@ -9,7 +9,7 @@ use super::Base;
 use super::archives::links_at;
 use crate::config::{Config, PrivacyConfig};
 use crate::directory::{Bells, Contacts};
-use crate::ids::{ContactId, MediaId, TenantId};
+use crate::ids::{ContactId, ErasureId, MediaId, TenantId};
 use crate::keyring::OwnedDek;
 use crate::media::{Fetcher, Place, ShelfError, Writing as OnShelf};
 use crate::privacy::{ExportTerms, FileContent, FileError, FilePlace, Files, Privacy, RetentionTerms, Terms, Writing};
@@ -56,9 +56,15 @@ impl Files for Shelved {
         .boxed()
     }
 
-    fn remove(&self, tenant: TenantId, media: MediaId, contact: Option<ContactId>) -> BoxFuture<'_, bool> {
+    fn remove(
+        &self,
+        tenant: TenantId,
+        media: MediaId,
+        contact: Option<ContactId>,
+        erasure: Option<ErasureId>,
+    ) -> BoxFuture<'_, bool> {
         async move {
-            let removed = self.0.erase(tenant, media, contact).await;
+            let removed = self.0.erase(tenant, media, contact, erasure).await;
             if let Err(error) = &removed {
                 tracing::warn!(%media, %error, "a file could not be removed yet");
             }

@@ -31,7 +31,7 @@ pub enum KmsError {
 }
 
 /// A place that keeps one secret and wraps with it. Called once when a process starts and when the root is renewed;
-/// never for a message.
+/// never for a message. Whoever calls one that is not on this machine bounds the call.
 pub trait Kms: Send + Sync + fmt::Debug {
     /// `file` or `env`, for the operator.
     fn name(&self) -> &'static str;

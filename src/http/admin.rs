@@ -72,8 +72,11 @@ pub(super) async fn readyz(State(state): State<AppState>) -> Response {
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut warnings: Vec<Warning> = tokens.into_iter().flatten().map(Warning::of_token).collect();
     let lost = i64::try_from(state.door.cell_places_lost()).unwrap_or(i64::MAX);
-    let silent = i64::from(!state.door.kms_is_in_time());
-    let others = [("cell_places", lost), ("kms", silent)].into_iter().filter(|(_, count)| *count > 0);
+    let (is_shut, is_silent) = (!state.door.kms_is_in_time(), state.door.kms_is_silent());
+    // One of both: what is stored is not opened any more, or will not be soon.
+    let (shut, silent) = (i64::from(is_shut), i64::from(is_silent && !is_shut));
+    let others =
+        [("cell_places", lost), ("kms", shut), ("kms_silent", silent)].into_iter().filter(|(_, count)| *count > 0);
     warnings.extend(others.map(|(name, count)| Warning { name: name.to_owned(), count }));
     (status, Json(Readiness { ready, checks, warnings })).into_response()
 }

@@ -78,10 +78,6 @@ impl AwsKms {
     }
 
     async fn ask<T: for<'de> Deserialize<'de>>(&self, target: &'static str, body: &Value) -> Result<T, KmsError> {
-        tokio::time::timeout(http::TIMEOUT, self.answer(target, body)).await.unwrap_or(Err(KmsError::Unavailable))
-    }
-
-    async fn answer<T: for<'de> Deserialize<'de>>(&self, target: &'static str, body: &Value) -> Result<T, KmsError> {
         let Ok(credential) = self.credentials.get_credential().await else {
             tracing::warn!("nobody says who we are at AWS: neither the environment nor the container nor the machine");
             return Err(KmsError::Unavailable);

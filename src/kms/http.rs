@@ -1,14 +1,11 @@
 //! What providers share that are asked over HTTP.
 
-use std::time::Duration;
-
 use reqwest::{Certificate, Client, Response};
 use zeroize::Zeroizing;
 
+use super::bounded::TIMEOUT;
 use crate::crypto::kms::KmsError;
 
-/// How long a call may take. It is asked when a process starts and once in a while, never for a message.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer answers are refused; one is below 1000 bytes.
 const LONGEST_ANSWER: usize = 64 * 1024;
 

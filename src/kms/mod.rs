@@ -3,10 +3,14 @@
 
 #[cfg(feature = "kms-aws")]
 pub mod aws;
+#[cfg(feature = "kms-pkcs11")]
+mod blocking;
+mod bounded;
 mod http;
 pub mod openbao;
 #[cfg(feature = "kms-pkcs11")]
 pub mod pkcs11;
 mod sealed_share;
 
+pub use bounded::Bounded;
 pub use http::BadSettings;

@@ -15,6 +15,7 @@ use cryptoki::types::AuthPin;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::blocking::Turns;
 use super::sealed_share;
 use crate::crypto::keys::KeyBytes;
 use crate::crypto::kms::{Kms, KmsError, KmsFuture};
@@ -48,6 +49,7 @@ pub enum BadModule {
 /// A token.
 pub struct Pkcs11Kms {
     inner: Arc<Inner>,
+    turns: Turns,
 }
 
 struct Inner {
@@ -70,21 +72,21 @@ impl Pkcs11Kms {
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
             Err(error) => return Err(BadModule::Module(error)),
         }
-        Ok(Self { inner: Arc::new(Inner { module, settings }) })
+        Ok(Self { inner: Arc::new(Inner { module, settings }), turns: Turns::default() })
     }
 
-    /// Modules block, and a session belongs to one thread.
+    /// Modules block, some for ever when their device is gone, and a session belongs to one thread.
     async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Session, ObjectHandle) -> Result<T, KmsError> + Send + 'static,
     ) -> Result<T, KmsError> {
         let inner = self.inner.clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let session = inner.session()?;
             let key = inner.key(&session)?;
             work(&session, key)
-        });
-        done.await.unwrap_or(Err(KmsError::Unavailable))
+        };
+        self.turns.run(work).await
     }
 
     async fn encrypt(&self, installation: Uuid, share: &KeyBytes) -> Result<Vec<u8>, KmsError> {

@@ -8,7 +8,7 @@ use super::Fetcher;
 use super::handing_over::ABANDONED;
 use super::shelf::{Place, ShelfError};
 use crate::crypto::envelope::{self, Sealed};
-use crate::ids::{ChannelId, ContactId, MediaId, TenantId};
+use crate::ids::{ChannelId, ContactId, ErasureId, MediaId, TenantId};
 use crate::keyring::{KeyringError, OwnedDek, places};
 use crate::meta::client::upload::UploadError;
 use crate::store::StoreError;
@@ -63,43 +63,53 @@ impl Fetcher {
         Ok(true)
     }
 
-    /// A channel without a token cannot ask Meta, and an id that does not open cannot be asked for: Meta forgets the file by itself.
+    /// False: a channel without a token cannot ask Meta, and an id that does not open cannot be asked for. Meta forgets the file by itself.
     async fn delete_at_meta(
         &self,
         (tenant, channel): (TenantId, ChannelId),
         media: MediaId,
         sealed: &Sealed,
-    ) -> Result<(), DeleteError> {
+    ) -> Result<bool, DeleteError> {
         let snapshot = self.directory.snapshot();
         let Some(token) = snapshot.channel(tenant, channel).and_then(|channel| channel.token.clone()) else {
-            return Ok(());
+            return Ok(false);
         };
-        let Some(id) = sealed.dek_id() else { return Ok(()) };
+        let Some(id) = sealed.dek_id() else { return Ok(false) };
         let keys = self.keyring.for_opening(tenant, [id]).await?;
         let key: Option<&Arc<OwnedDek>> = keys.get(&id);
         let opened =
             key.and_then(|key| envelope::open(&key.dek, &places::media_at_meta(tenant, media, channel), sealed).ok());
         let meta_id = opened.and_then(|id| String::from_utf8(id.to_vec()).ok());
         match meta_id {
-            Some(meta_id) => Ok(self.graph.delete_file(&token, &meta_id).await?),
-            None => Ok(()),
+            Some(meta_id) => self.graph.delete_file(&token, &meta_id).await.map(|()| true).map_err(DeleteError::from),
+            None => Ok(false),
         }
     }
 
     /// Removes a file whose row goes, because of whom it is about or because it is old: from the object store and, as far as Meta can be
-    /// asked, from Meta, which forgets what is left there by itself.
-    pub async fn erase(&self, tenant: TenantId, media: MediaId, contact: Option<ContactId>) -> Result<(), DeleteError> {
+    /// asked, from Meta, which forgets what is left there by itself. What is left is counted with the erasure that it was removed for.
+    pub async fn erase(
+        &self,
+        tenant: TenantId,
+        media: MediaId,
+        contact: Option<ContactId>,
+        erasure: Option<ErasureId>,
+    ) -> Result<(), DeleteError> {
         if let Some(shelf) = &self.shelf {
             shelf.remove(Place { tenant, media, contact }).await?;
         }
         for (channel, sealed) in self.store.everywhere_at_meta(tenant, media).await? {
-            match self.delete_at_meta((tenant, channel), media, &sealed).await {
+            let is_gone = match self.delete_at_meta((tenant, channel), media, &sealed).await {
                 Err(DeleteError::Meta(error @ UploadError::Refused { .. })) => {
                     tracing::warn!(%media, %error, "Meta keeps a file until it forgets it by itself");
+                    false
                 }
                 result => result?,
+            };
+            match erasure.filter(|_| !is_gone) {
+                Some(erasure) => self.store.leave_at_meta((tenant, channel), media, erasure).await?,
+                None => self.store.forget_at_meta((tenant, channel), media).await?,
             }
-            self.store.forget_at_meta((tenant, channel), media).await?;
         }
         Ok(())
     }

@@ -148,8 +148,7 @@ async fn keep(
 /// The type of a picture that is small enough to be stripped.
 pub(super) fn picture(facts: &MediaFacts, named: &NamedFile) -> Option<String> {
     let mime_type = named.mime_type.as_deref().map(essence).unwrap_or_default();
-    let is_picture = matches!(mime_type.as_str(), "image/jpeg" | "image/png" | "image/webp");
-    (is_picture && facts.bytes.is_some_and(|bytes| bytes <= LARGEST_PICTURE)).then_some(mime_type)
+    (strip::is_picture(&mime_type) && facts.bytes.is_some_and(|bytes| bytes <= LARGEST_PICTURE)).then_some(mime_type)
 }
 
 /// A picture, checked, without what it says beside the picture. Its length was promised to be small, and is held to it.

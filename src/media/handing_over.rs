@@ -1,14 +1,15 @@
-//! A file that an application hands over: sealed as it comes, and known before any of it lies in the object store.
+//! A file that an application hands over: a picture is stripped as those are that people send, all else is sealed as it comes. It is known
+//! before any of it lies in the object store.
 
 use std::io;
 
 use bytes::Bytes;
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use time::Duration;
 
 use super::shelf::{Place, Shelf, ShelfError, Writing};
-use super::{Details, Fetcher};
-use crate::domain::file::FileKind;
+use super::{Details, Fetcher, strip};
+use crate::domain::file::{FileKind, essence};
 use crate::ids::{ChannelId, ContactId, MediaId, TenantId};
 use crate::keyring::{DekName, KeyringError, OwnedDek};
 use crate::store::StoreError;
@@ -16,6 +17,8 @@ use crate::store::uploads::NewUpload;
 
 /// What has been arriving for longer is swept: longer than a request may take.
 pub(super) const ABANDONED: Duration = Duration::HOUR;
+
+type Content<'c> = BoxStream<'c, Result<Bytes, io::Error>>;
 
 /// What is handed over.
 #[derive(Debug)]
@@ -39,8 +42,10 @@ pub struct Offer {
 pub struct Handed {
     /// Its id.
     pub media: MediaId,
-    /// Its length.
+    /// Its length, as it is kept.
     pub bytes: u64,
+    /// Whether it is a picture out of which everything was taken but the picture.
+    pub stripped: bool,
 }
 
 /// Why a file was not kept. Nothing is left of it.
@@ -70,12 +75,9 @@ pub enum NotKept {
 }
 
 impl Fetcher {
-    /// Keeps a file as it comes, with two chunks of it in memory. When this returns `Ok`, it may be sent and read.
-    pub async fn keep(
-        &self,
-        offer: &Offer,
-        content: BoxStream<'_, Result<Bytes, io::Error>>,
-    ) -> Result<Handed, NotKept> {
+    /// Keeps a file, with two chunks of it in memory, or the whole of a picture: 5 MiB at most. When this returns `Ok`, it may be sent and
+    /// read.
+    pub async fn keep(&self, offer: &Offer, content: Content<'_>) -> Result<Handed, NotKept> {
         let shelf = self.shelf.as_ref().ok_or(NotKept::NoPlace)?;
         let now = self.clock.now();
         let media = MediaId::new(now);
@@ -89,7 +91,8 @@ impl Fetcher {
         if kept.is_err() {
             self.take_back(shelf, place).await;
         }
-        Ok(Handed { media, bytes: kept? })
+        let (bytes, stripped) = kept?;
+        Ok(Handed { media, bytes, stripped })
     }
 
     /// Removes what there is of a file, unless it is kept and only the answer of Postgres was lost. Else the sweep does it.
@@ -112,8 +115,13 @@ impl Fetcher {
         place: Place,
         dek: &OwnedDek,
         offer: &Offer,
-        content: BoxStream<'_, Result<Bytes, io::Error>>,
-    ) -> Result<u64, NotKept> {
+        content: Content<'_>,
+    ) -> Result<(u64, bool), NotKept> {
+        let (picture, mut content) = whole_picture(offer, content).await?;
+        let stripped = picture.is_some();
+        if let Some(picture) = picture {
+            content = stream::iter([Ok(picture)]).boxed();
+        }
         let mut writing = shelf.begin(place, &dek.dek).await?;
         let bytes = match pour(content, offer.kind.largest(), &mut writing).await {
             Ok(()) => writing.finish().await?,
@@ -123,19 +131,35 @@ impl Fetcher {
             }
         };
         let (mime_type, filename) = (Some(offer.mime_type.clone()), offer.filename.clone());
-        let details = Details { mime_type, filename, stripped: false }.seal(dek, place).ok_or(NotKept::BrokenOff)?;
+        let details = Details { mime_type, filename, stripped }.seal(dek, place).ok_or(NotKept::BrokenOff)?;
         let length = i64::try_from(bytes).unwrap_or(i64::MAX);
         let now = self.clock.now();
         let is_known = self.store.finish_upload(place.tenant, place.media, (length, &details), now).await?;
-        if is_known { Ok(bytes) } else { Err(NotKept::BrokenOff) }
+        if is_known { Ok((bytes, stripped)) } else { Err(NotKept::BrokenOff) }
     }
 }
 
-async fn pour(
-    mut content: BoxStream<'_, Result<Bytes, io::Error>>,
-    largest: u64,
-    writing: &mut Writing,
-) -> Result<(), NotKept> {
+/// A picture without what it says beside itself, as whoever is sent it need not know where it was taken. `None`: it is none, or has not the
+/// form of its type; then the content is as it came.
+async fn whole_picture<'c>(offer: &Offer, mut content: Content<'c>) -> Result<(Option<Bytes>, Content<'c>), NotKept> {
+    let mime_type = essence(&offer.mime_type);
+    if !strip::is_picture(&mime_type) {
+        return Ok((None, content));
+    }
+    let (mut picture, most) = (Vec::new(), offer.kind.largest());
+    while let Some(piece) = content.next().await {
+        picture.extend_from_slice(&piece.map_err(|_| NotKept::BrokenOff)?);
+        if picture.len() as u64 > most {
+            return Err(NotKept::TooLarge);
+        }
+    }
+    Ok(match strip::strip(&mime_type, &picture) {
+        Some(stripped) => (Some(stripped.into()), content),
+        None => (None, stream::iter([Ok(picture.into())]).boxed()),
+    })
+}
+
+async fn pour(mut content: Content<'_>, largest: u64, writing: &mut Writing) -> Result<(), NotKept> {
     let mut left = largest;
     while let Some(piece) = content.next().await {
         let piece = piece.map_err(|_| NotKept::BrokenOff)?;

@@ -1,5 +1,11 @@
-//! Takes out of pictures what they say beside the picture: where and when it was taken, with which device, by whom. JPEG, PNG and
-//! WebP, whose parts stand one behind the other, each behind its length; what does not have that form is left as it is.
+//! Takes out of pictures what they say beside the picture: where and when it was taken, with which device, by whom. How a JPEG is to be
+//! turned stays, alone. JPEG, PNG and WebP, whose parts stand one behind the other, each behind its length; what does not have that form is left as it is.
+
+/// Whether pictures of this type are stripped.
+#[must_use]
+pub fn is_picture(mime_type: &str) -> bool {
+    matches!(mime_type, "image/jpeg" | "image/png" | "image/webp")
+}
 
 /// A picture without what it says beside itself; `None`: it has not the form of its type.
 #[must_use]
@@ -21,7 +27,7 @@ fn length(file: &[u8], at: usize, from: fn([u8; 4]) -> u32) -> Option<usize> {
 /// Segments up to the first scan; then scans up to the end of the picture. What follows the end (other pictures, videos) goes.
 fn jpeg(file: &[u8]) -> Option<Vec<u8>> {
     let mut out = file.get(..2).filter(|magic| *magic == [0xff, 0xd8])?.to_vec();
-    let mut at = 2;
+    let (mut at, mut is_turned) = (2, false);
     loop {
         // A marker may have fill bytes before it.
         while file.get(at..at + 2)? == [0xff, 0xff] {
@@ -52,6 +58,14 @@ fn jpeg(file: &[u8]) -> Option<Vec<u8>> {
         };
         if is_needed {
             out.extend_from_slice(segment);
+        } else if marker == 0xe1
+            && !is_turned
+            && segment.len() >= TURNED.len() + 7
+            && let Some(turn) = turn(content)
+        {
+            out.extend_from_slice(TURNED);
+            out.extend_from_slice(&[turn, 0, 0, 0, 0, 0, 0]);
+            is_turned = true;
         }
         if marker == 0xda {
             let scan = scan_length(file.get(at..)?)?;
@@ -59,6 +73,23 @@ fn jpeg(file: &[u8]) -> Option<Vec<u8>> {
             at += scan;
         }
     }
+}
+
+/// An EXIF segment whose one field says how the picture is to be turned, up to the value (Exif 2.3, orientation).
+const TURNED: &[u8] = b"\xff\xe1\x00\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0";
+
+/// How an EXIF segment says that the picture is to be turned, unless it stands upright.
+fn turn(content: &[u8]) -> Option<u8> {
+    let tiff = content.strip_prefix(b"Exif\0\0")?;
+    let is_little = tiff.starts_with(b"II");
+    let short = |at: usize| {
+        let bytes: [u8; 2] = tiff.get(at..at.checked_add(2)?)?.try_into().ok()?;
+        Some(if is_little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
+    };
+    let first = length(tiff, 4, if is_little { u32::from_le_bytes } else { u32::from_be_bytes })?;
+    let fields = (0..usize::from(short(first)?)).map(|field| first.saturating_add(2 + field * 12));
+    let mut turns = fields.filter(|at| short(*at) == Some(0x0112)).filter_map(|at| short(at.checked_add(8)?));
+    turns.next().filter(|turn| (2..=8).contains(turn)).and_then(|turn| u8::try_from(turn).ok())
 }
 
 /// Bytes of a scan: up to a marker that is neither a stuffed byte nor a restart.
@@ -158,6 +189,24 @@ mod tests {
         let whole = [begin, &jfif, &noise, &icc, &segment(0xdb, &[7; 9]), &scan, end, b"MotionPhoto"].concat();
         let bare = [begin, &jfif, &icc, &segment(0xdb, &[7; 9]), &scan, end].concat();
         assert_eq!(strip("image/jpeg", &whole), Some(bare));
+    }
+
+    #[test]
+    fn a_jpeg_that_lies_on_its_side_is_turned_as_before_and_says_nothing_else() {
+        let picture = [segment(0xdb, &[7; 9]), segment(0xda, &[1]), b"\x12\xff\xd9".to_vec()].concat();
+        let jpeg = |exif: &[u8]| [&[0xff, 0xd8][..], &segment(0xe1, exif), &picture].concat();
+        let field =
+            |order: &[u8], count: &[u8], fields: &[u8]| [b"Exif\0\0", order, count, fields, b"\0\0\0\0 more"].concat();
+        let place = b"\x88\x25\0\x04\0\0\0\x01\0\0\0\x40";
+        let turned = b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0";
+        let whole = field(b"MM\0\x2a\0\0\0\x08", b"\0\x02", &[&place[..], turned].concat());
+        let bare = field(b"MM\0\x2a\0\0\0\x08", b"\0\x01", turned);
+        let bare = &bare[..bare.len() - 5];
+        assert_eq!(strip("image/jpeg", &jpeg(&whole)), Some(jpeg(bare)));
+        let upright = field(b"MM\0\x2a\0\0\0\x08", b"\0\x01", b"\x01\x12\0\x03\0\0\0\x01\0\x01\0\0");
+        assert_eq!(strip("image/jpeg", &jpeg(&upright)), Some([&[0xff, 0xd8][..], &picture].concat()));
+        let little = field(b"II\x2a\0\x08\0\0\0", b"\x01\0", b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0");
+        assert_eq!(strip("image/jpeg", &jpeg(&little)), Some(jpeg(bare)), "whichever end comes first");
     }
 
     #[test]

@@ -20,25 +20,44 @@ pub const VERSION: u64 = 1;
 /// What it shows, in words.
 pub const PROVES: &str = "The operator recorded irrevocably, in a log that only grows, that these keys were destroyed and these rows removed. \
     What is left anywhere of the person's content and name was sealed under these keys, and opens under no other.";
+/// What it shows beside that where the step of the epoch wrote an epoch cell.
+pub const PROVES_WITH_CELL: &str = " No copy of the key tables from before that step opens any of it, with the secret of the KMS either, \
+    where the old shares of the epoch cell are really overwritten.";
 /// What it does not show.
 pub const DOES_NOT_PROVE: &str = "That nobody copied plaintext or keys before, that Meta has deleted its own copy, that the endpoints did what \
     they acknowledged, or that a disk forgets what was overwritten.";
 
+/// What it does not show beside that where there is no epoch cell.
+pub const WITHOUT_CELL: &str = " There is no epoch cell: a copy of the key tables from before still opens, with the secret of the KMS, what a \
+    copy of the data still holds. It is gone when the last such copy is.";
+
+/// Why files may be left at Meta.
+pub const LEFT_AT_META: &str = "files that Meta refused to delete, or could not be asked to; it forgets each by itself within 30 days of its upload";
+
+/// What came of the steps.
+#[derive(Debug)]
+pub struct Ends<'a> {
+    /// How many rows of each table went.
+    pub counts: &'a [(String, i64)],
+    /// Who was told.
+    pub receipts: &'a [ReceiptRow],
+    /// Files that Meta did not delete.
+    pub left_at_meta: i64,
+    /// Until when something may be left that is not in reach from here.
+    pub residual_until: OffsetDateTime,
+}
+
 /// Writes the certificate of an erasure that has been through every step.
 #[must_use]
-pub fn write(
-    tenant: TenantId,
-    row: &ErasureRow,
-    counts: &[(String, i64)],
-    receipts: &[ReceiptRow],
-    residual_until: OffsetDateTime,
-    now: OffsetDateTime,
-) -> String {
-    let removed: Map<String, Value> = counts.iter().map(|(table, rows)| (table.clone(), json!(rows))).collect();
+pub fn write(tenant: TenantId, row: &ErasureRow, ends: &Ends<'_>, now: OffsetDateTime) -> String {
+    let removed: Map<String, Value> = ends.counts.iter().map(|(table, rows)| (table.clone(), json!(rows))).collect();
     let checks = row.key_checks.as_chunks::<32>().0;
-    let told = receipts.iter().map(
+    let told = ends.receipts.iter().map(
         |one| json!({ "endpoint_id": one.endpoint_id, "state": one.state, "settled_at": one.settled_at.map(shown) }),
     );
+    let has_cell = row.places.is_some_and(|places| places > 0);
+    let proves = [PROVES, if has_cell { PROVES_WITH_CELL } else { "" }].concat();
+    let does_not_prove = [DOES_NOT_PROVE, if has_cell { "" } else { WITHOUT_CELL }].concat();
     let kept = cover::kept().map(|(what, why)| json!({ "what": what, "why": why }));
     let document = json!({
         "waxseal_erasure_certificate": VERSION,
@@ -64,10 +83,11 @@ pub fn write(
         },
         "told": told.collect::<Vec<_>>(),
         "kept": kept.collect::<Vec<_>>(),
-        "residual_until": shown(residual_until),
+        "left_at_meta": { "files": ends.left_at_meta, "why": LEFT_AT_META },
+        "residual_until": shown(ends.residual_until),
         "certified_at": shown(now),
-        "proves": PROVES,
-        "does_not_prove": DOES_NOT_PROVE,
+        "proves": proves,
+        "does_not_prove": does_not_prove,
     });
     canonical(&document)
 }
@@ -126,7 +146,9 @@ mod tests {
 
     #[test]
     fn every_word_is_ascii() {
-        assert!(PROVES.is_ascii() && DOES_NOT_PROVE.is_ascii());
+        assert!(
+            [PROVES, PROVES_WITH_CELL, DOES_NOT_PROVE, WITHOUT_CELL, LEFT_AT_META].iter().all(|text| text.is_ascii())
+        );
         assert!(cover::kept().all(|(what, why)| what.is_ascii() && why.is_ascii()));
     }
 }

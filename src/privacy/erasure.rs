@@ -103,7 +103,8 @@ impl Privacy {
         let everyone = self.everyone(tenant, contact).await?;
         let receipt = self.audit.record_about(act, everyone.clone()).await?;
         let held = !self.store.held_among(tenant, &everyone, self.clock.now()).await?.is_empty();
-        Ok((Found { counts: self.store.count_person(tenant, &everyone).await?, held }, receipt))
+        let (reads, today) = (self.traces(tenant, &everyone).await?.reads, self.clock.now().date());
+        Ok((Found { counts: self.store.count_person(tenant, &everyone, &reads, today).await?, held }, receipt))
     }
 
     /// Has a person forgotten, from now on. Returns the salt of the commitment, which is kept nowhere else, and the entry of the audit log.

@@ -9,7 +9,7 @@ use crate::crypto::envelope;
 use crate::ids::{AuditEntryId, ContactId, HoldId, PrivacyRequestId, TenantId};
 use crate::keyring::places;
 use crate::store::holds::HoldRow;
-use crate::store::privacy_deeds::{Deed, NewDeed};
+use crate::store::privacy_deeds::{Deed, NewDeed, Wished};
 
 /// The longest hold. Whoever needs a longer one looks again and asks for another.
 pub const LONGEST: Duration = Duration::days(366);
@@ -90,8 +90,12 @@ impl Privacy {
         let people = self.everyone(tenant, ContactId::from_uuid(contact)).await?;
         let (hold, people) = (id.uuid(), people.as_slice());
         let deed = new.request.map(|request| NewDeed { request, deed: Deed::Hold, id: hold, people });
-        let stored = self.store.insert_hold(tenant, &row, deed.as_ref(), entry).await?;
-        if stored { Ok(receipt) } else { Err(PrivacyError::RequestNotChanged) }
+        match self.store.insert_hold(tenant, &row, deed.as_ref(), entry).await? {
+            Wished::Done => Ok(receipt),
+            // Behind the fence of an erasure nobody is known by this name any more.
+            Wished::Erased => Err(PrivacyError::Unknown),
+            Wished::NoRequest => Err(PrivacyError::RequestNotChanged),
+        }
     }
 
     /// Puts a hold in force, or takes it back.

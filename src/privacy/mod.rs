@@ -40,7 +40,7 @@ use futures_util::stream::BoxStream;
 use crate::audit::{Audit, AuditError};
 use crate::clock::SharedClock;
 use crate::directory::{Bells, Contacts, Directory};
-use crate::ids::{AuditEntryId, ContactId, MediaId, TenantId};
+use crate::ids::{AuditEntryId, ContactId, ErasureId, MediaId, TenantId};
 use crate::keyring::{Keyring, KeyringError, OwnedDek};
 use crate::store::{Store, StoreError};
 
@@ -62,8 +62,15 @@ pub enum FileError {
 pub trait Files: Send + Sync + std::fmt::Debug {
     /// Whether there is a place for them at all.
     fn has_place(&self) -> bool;
-    /// Removes the file of an event, if there is one. False: it could not be removed now.
-    fn remove(&self, tenant: TenantId, media: MediaId, contact: Option<ContactId>) -> BoxFuture<'_, bool>;
+    /// Removes the file of an event, if there is one, here and at Meta. False: it could not be removed now. What Meta does not delete is
+    /// recorded with the erasure that it is removed for.
+    fn remove(
+        &self,
+        tenant: TenantId,
+        media: MediaId,
+        contact: Option<ContactId>,
+        erasure: Option<ErasureId>,
+    ) -> BoxFuture<'_, bool>;
     /// Reads a file that is kept.
     fn read(&self, place: FilePlace, key: Arc<OwnedDek>) -> BoxFuture<'_, Result<FileContent, FileError>>;
     /// Begins a file, in the place of what may lie there. `None`: not now.

@@ -16,23 +16,29 @@ use crate::store::events::NewEvent;
 /// How long Meta keeps what passed through it.
 pub(super) const META_KEEPS: time::Duration = time::Duration::days(30);
 
-/// The event, and whom it does not reach.
+/// The event, and whom it does not reach, each with why.
 pub(super) struct Told {
     pub(super) event: NewEvent,
-    cannot: Vec<EndpointId>,
+    others: Vec<(EndpointId, &'static str)>,
 }
 
 impl Told {
     pub(super) fn borrowed(&self) -> Telling<'_> {
-        Telling { event: &self.event, cannot: &self.cannot }
+        Telling { event: &self.event, others: &self.others }
     }
 }
 
-/// Whether an endpoint may have been told of somebody who was met in these channels.
-fn may_know(endpoint: &Endpoint, channels: &[Uuid]) -> bool {
+/// Why an endpoint is not told of the erasure of somebody who was met in these channels; `None`: it is. What it was told while it was not
+/// disabled yet, or its filter was another, nobody knows any more: so each is named.
+fn not_told(endpoint: &Endpoint, channels: &[Uuid]) -> Option<&'static str> {
     let wanted = &endpoint.filter.channels;
-    endpoint.state != State::Disabled
-        && (wanted.is_empty() || wanted.iter().any(|channel: &ChannelId| channels.contains(&channel.uuid())))
+    let is_met = wanted.is_empty() || wanted.iter().any(|channel: &ChannelId| channels.contains(&channel.uuid()));
+    match endpoint.state {
+        State::Disabled => Some("disabled"),
+        _ if !is_met => Some("other_channels"),
+        _ if endpoint.format == Format::Meta => Some("cannot_be_told"),
+        _ => None,
+    }
 }
 
 impl Privacy {
@@ -45,8 +51,10 @@ impl Privacy {
         now: OffsetDateTime,
     ) -> Result<Told, PrivacyError> {
         let snapshot = self.directory.snapshot();
-        let knowing = snapshot.endpoints_of(tenant).into_iter().filter(|one| may_know(one, &row.channel_ids));
-        let (cannot, can): (Vec<_>, Vec<_>) = knowing.partition(|one| one.format == Format::Meta);
+        let reason = |one: &Endpoint| not_told(one, &row.channel_ids);
+        let (can, others): (Vec<_>, Vec<_>) =
+            snapshot.endpoints_of(tenant).into_iter().partition(|one| reason(one).is_none());
+        let others = others.iter().filter_map(|one| Some((one.id, reason(one)?))).collect();
         let kept = row.contact_ids.iter().min().copied().unwrap_or_default();
         let details = json!({
             "contact_id": ContactId::from_uuid(kept),
@@ -76,6 +84,6 @@ impl Privacy {
             has_media: false,
             is_passing: false,
         };
-        Ok(Told { event, cannot: cannot.iter().map(|endpoint| endpoint.id).collect() })
+        Ok(Told { event, others })
     }
 }

@@ -7,8 +7,8 @@ use crate::audit::Act;
 use crate::crypto::envelope;
 use crate::ids::{AuditEntryId, ContactId, PrivacyRequestId, TenantId};
 use crate::keyring::places;
-use crate::store::privacy_deeds::{Deed, NewDeed};
-use crate::store::restrictions::{Restricted, RestrictionRow};
+use crate::store::privacy_deeds::{Deed, NewDeed, Wished};
+use crate::store::restrictions::RestrictionRow;
 
 /// A restriction, with its reason.
 #[derive(Debug)]
@@ -40,9 +40,9 @@ impl Privacy {
         let id = receipt.uuid();
         let deed = request.map(|request| NewDeed { request, deed: Deed::Restriction, id, people: &everyone });
         match self.store.restrict(tenant, &row, (&everyone, deed.as_ref()), entry).await? {
-            Restricted::Done => Ok(receipt),
-            Restricted::Erased => Err(PrivacyError::Unknown),
-            Restricted::NoRequest => Err(PrivacyError::RequestNotChanged),
+            Wished::Done => Ok(receipt),
+            Wished::Erased => Err(PrivacyError::Unknown),
+            Wished::NoRequest => Err(PrivacyError::RequestNotChanged),
         }
     }
 

@@ -9,6 +9,9 @@ use crate::audit::{Act, Action, Actor, Object};
 use crate::ids::{ChannelId, ContactId, MediaId, TenantId};
 use crate::store::retention::{Daily, Oldest};
 
+/// Tenant and contact, and the day of a message that waits to be sent to them.
+type Waiting = (Uuid, Uuid, Date);
+
 /// Files that are removed before their rows are.
 const AT_ONCE: i64 = 200;
 
@@ -53,13 +56,13 @@ impl Privacy {
     /// Removes what is older than is kept, and records what is there. To be called once a day, and again when it failed. What fails of one
     /// class keeps no other from going; it is recorded when all went well.
     pub async fn enforce_retention(&self, today: Date) -> Result<(), PrivacyError> {
-        let waiting = self.store.oldest_waiting_message().await?;
+        let waiting = self.waiting(today).await?;
         let tenants = self.store.all_tenants().await?;
         let mut ended = vec![self.remove_old_files(&tenants, today).await];
         for daily in [Daily::Content, Daily::Messages, Daily::Attempts, Daily::Events] {
-            ended.push(self.retire_days(daily, waiting, today).await);
+            ended.push(self.retire_days(daily, &waiting, today).await);
         }
-        ended.push(self.forget_old_months(&tenants, waiting, today).await);
+        ended.push(self.forget_old_months(&tenants, &waiting, today).await);
         for tenant in &tenants {
             ended.push(self.forget_short_lived(*tenant, today).await);
         }
@@ -86,17 +89,24 @@ impl Privacy {
         Ok(())
     }
 
+    /// Whose messages are older than is kept and still wait to be sent. Theirs stay, and everybody else's go.
+    async fn waiting(&self, today: Date) -> Result<Vec<Waiting>, PrivacyError> {
+        let Some(end) = self.retention.horizon("message", today) else { return Ok(Vec::new()) };
+        Ok(self.store.waiting_before(end).await?)
+    }
+
     /// Whom a hold came into force for meanwhile is seen with the next day.
-    async fn retire_days(&self, daily: Daily, waiting: Option<Date>, today: Date) -> Result<(), PrivacyError> {
-        let Some(mut end) = self.retention.horizon(daily.table(), today) else { return Ok(()) };
-        if daily == Daily::Messages {
-            end = waiting.map_or(end, |day| day.min(end));
-        }
+    async fn retire_days(&self, daily: Daily, waiting: &[Waiting], today: Date) -> Result<(), PrivacyError> {
+        let Some(end) = self.retention.horizon(daily.table(), today) else { return Ok(()) };
         for day in self.store.days_before(daily, end).await? {
             let held = self.everyone_held().await?;
-            let held: Vec<(Uuid, Uuid)> =
+            let mut stay: Vec<(Uuid, Uuid)> =
                 held.iter().map(|(tenant, contact)| (tenant.uuid(), contact.uuid())).collect();
-            if !self.store.retire_day(daily, day, &held).await? {
+            if daily == Daily::Messages {
+                let of_day = waiting.iter().filter(|(_, _, since)| *since == day);
+                stay.extend(of_day.map(|(tenant, contact, _)| (*tenant, *contact)));
+            }
+            if !self.store.retire_day(daily, day, &stay).await? {
                 break;
             }
         }
@@ -106,13 +116,14 @@ impl Privacy {
     async fn forget_old_months(
         &self,
         tenants: &[TenantId],
-        waiting: Option<Date>,
+        waiting: &[Waiting],
         today: Date,
     ) -> Result<(), PrivacyError> {
         let Some(end) = self.retention.horizon("event_payload", today) else { return Ok(()) };
-        let end = waiting.map_or(end, |day| day.min(end));
         for tenant in tenants {
-            self.forget_months(*tenant, end).await?;
+            let of_tenant = waiting.iter().filter(|(owner, _, _)| *owner == tenant.uuid());
+            let waiting: Vec<ContactId> = of_tenant.map(|(_, contact, _)| ContactId::from_uuid(*contact)).collect();
+            self.forget_months(*tenant, &waiting, end).await?;
         }
         Ok(())
     }
@@ -123,8 +134,9 @@ impl Privacy {
     }
 
     /// Whole months whose last day is past the horizon.
-    async fn forget_months(&self, tenant: TenantId, end: Date) -> Result<(), PrivacyError> {
-        let except = self.held_of(tenant).await?;
+    async fn forget_months(&self, tenant: TenantId, waiting: &[ContactId], end: Date) -> Result<(), PrivacyError> {
+        let mut except = self.held_of(tenant).await?;
+        except.extend(waiting);
         let forgotten = self.keyring.forget_months(tenant, end, &except).await?;
         if forgotten > 0 {
             tracing::info!(keys = forgotten, before = %end, "the keys of months that are older than is kept were destroyed");
@@ -147,7 +159,7 @@ impl Privacy {
             }
             for (media, contact) in &old {
                 let (media, contact) = (MediaId::from_uuid(*media), contact.map(ContactId::from_uuid));
-                if !self.files.remove(tenant, media, contact).await {
+                if !self.files.remove(tenant, media, contact, None).await {
                     return Err(PrivacyError::Files);
                 }
             }
@@ -168,6 +180,34 @@ impl Privacy {
             Attested { class, oldest: day, horizon }
         };
         Ok(oldest.into_iter().map(attested).collect())
+    }
+
+    /// What is older than is kept and has no reason to be there: nobody holds it, and it does not wait to be sent.
+    pub async fn overdue(&self, tenant: TenantId, today: Date) -> Result<Vec<Attested>, PrivacyError> {
+        let is_late = |one: &Attested| one.horizon.is_some_and(|horizon| one.oldest < horizon);
+        let late: Vec<Attested> = self.oldest(tenant, today).await?.into_iter().filter(is_late).collect();
+        if late.is_empty() {
+            return Ok(late);
+        }
+        let held: Vec<Uuid> = self.held_of(tenant).await?.into_iter().map(ContactId::uuid).collect();
+        let mut overdue = Vec::new();
+        for one in late {
+            let end = one.horizon.unwrap_or(today);
+            let oldest = match one.class.as_str() {
+                "short_lived_key" => self.overdue_key(tenant, today, &held).await?,
+                "message" => {
+                    let waiting = self.store.waiting_before(end).await?.into_iter();
+                    let of_tenant = waiting.filter(|(owner, _, _)| *owner == tenant.uuid());
+                    let staying: Vec<Uuid> = held.iter().copied().chain(of_tenant.map(|(_, whom, _)| whom)).collect();
+                    self.store.oldest_of_others(tenant, "message", end, &staying).await?
+                }
+                // Nobody's data make these stay.
+                "attempt" | "delivery_dead" => Some(one.oldest),
+                class => self.store.oldest_of_others(tenant, class, end, &held).await?,
+            };
+            overdue.extend(oldest.map(|oldest| Attested { oldest, ..one }));
+        }
+        Ok(overdue)
     }
 
     async fn attest(&self, tenant: TenantId, today: Date) -> Result<(), PrivacyError> {

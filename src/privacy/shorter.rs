@@ -87,6 +87,22 @@ impl Privacy {
         Ok(())
     }
 
+    /// The last day of the oldest key whose day is over and that nothing makes stay.
+    pub(super) async fn overdue_key(
+        &self,
+        tenant: TenantId,
+        today: Date,
+        held: &[Uuid],
+    ) -> Result<Option<Date>, PrivacyError> {
+        let keys = self.keyring.short_lived(tenant, today, today.saturating_sub(SEALING)).await?;
+        let keys: Vec<_> = keys.into_iter().flat_map(|(_, keys)| keys).filter(|key| key.0 < 6).collect();
+        let subjects: Vec<Uuid> = keys.iter().map(|key| key.1).collect();
+        let waiting = self.store.waiting_among(tenant, &subjects).await?;
+        let has_reason = |subject: &Uuid| held.contains(subject) || waiting.contains(subject);
+        let gone_on = keys.iter().filter(|key| !has_reason(&key.1)).map(|key| key.2).min();
+        Ok(gone_on.and_then(Date::previous_day))
+    }
+
     /// Removes the files that numbers keep for a shorter time.
     pub(super) async fn remove_files_of_channels(&self, tenant: TenantId, today: Date) -> Result<(), PrivacyError> {
         for rule in self.rules(tenant, today).iter().filter(|rule| rule.class == ContentClass::Files) {

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::certificate;
+use super::certificate::{self, Ends};
 use super::{Privacy, PrivacyError, receipt};
 use crate::audit::{Act, Action, Actor, Object};
 use crate::ids::{ContactId, ErasureId, MediaId, TenantId};
@@ -20,7 +20,7 @@ use crate::store::erasures::{ErasureRow, Moving};
 const ON_THE_WIRE: Duration = Duration::from_mins(1);
 /// How often is looked whether they have ended.
 const LOOK: Duration = Duration::from_millis(20);
-/// Endpoints that have not taken it by then are named in the certificate.
+/// Endpoints that have not taken it so long after they were told are named in the certificate.
 const RECEIPTS_WITHIN: time::Duration = time::Duration::days(30);
 
 /// What is to be done after a step.
@@ -82,7 +82,7 @@ impl Privacy {
         }
     }
 
-    async fn traces(&self, tenant: TenantId, contacts: &[Uuid]) -> Result<Traces, PrivacyError> {
+    pub(super) async fn traces(&self, tenant: TenantId, contacts: &[Uuid]) -> Result<Traces, PrivacyError> {
         let keys = self.keyring.tenant(tenant).await?;
         let snapshot = self.directory.snapshot();
         let named = self.store.identifiers_of(tenant, contacts).await?;
@@ -138,12 +138,12 @@ impl Privacy {
         let (contacts, now) = (row.contact_ids.as_slice(), self.clock.now());
         self.remove_exports_of(tenant, contacts).await?;
         let files = self.store.doom_media_of(tenant, contacts, now).await?;
-        self.remove_files_of(tenant, &files).await?;
+        self.remove_files_of(tenant, id, &files).await?;
         let files: Vec<Uuid> = files.into_iter().map(|(media, _)| media).collect();
         self.store.remove_media_of(tenant, id, &files).await?;
         for day in self.store.days_of(tenant, contacts).await? {
             // Those that are still to be fetched: something of them may lie there already.
-            self.remove_files_of(tenant, &self.store.media_of_day(tenant, contacts, day).await?).await?;
+            self.remove_files_of(tenant, id, &self.store.media_of_day(tenant, contacts, day).await?).await?;
             self.store.remove_day_of(tenant, id, contacts, day, now).await?;
         }
         for day in self.store.audit_days(now.date().saturating_add(time::Duration::days(2))).await? {
@@ -167,10 +167,15 @@ impl Privacy {
         Ok(next)
     }
 
-    async fn remove_files_of(&self, tenant: TenantId, files: &[(Uuid, Option<Uuid>)]) -> Result<(), PrivacyError> {
+    async fn remove_files_of(
+        &self,
+        tenant: TenantId,
+        id: ErasureId,
+        files: &[(Uuid, Option<Uuid>)],
+    ) -> Result<(), PrivacyError> {
         for (media, sender) in files {
             let (media, sender) = (MediaId::from_uuid(*media), sender.map(ContactId::from_uuid));
-            if !self.files.remove(tenant, media, sender).await {
+            if !self.files.remove(tenant, media, sender, Some(id)).await {
                 return Err(PrivacyError::Files);
             }
         }
@@ -205,6 +210,7 @@ impl Privacy {
             to: "epoch_stepped",
             epoch_before: Some(after - 1),
             epoch_after: Some(after),
+            places: self.store.places_of_step(after).await?,
             ..Moving::default()
         };
         self.go(tenant, id, moving).await
@@ -230,7 +236,8 @@ impl Privacy {
     async fn await_receipts(&self, tenant: TenantId, id: ErasureId, row: &ErasureRow) -> Result<Next, PrivacyError> {
         let now = self.clock.now();
         let pending = self.store.settle_receipts(tenant, id, now).await?;
-        if pending > 0 && now < row.created_at + RECEIPTS_WITHIN {
+        // From when they were told: the erasure may have been held for longer than this before.
+        if pending > 0 && now < row.rows_removed_at.unwrap_or(now) + RECEIPTS_WITHIN {
             return Ok(Next::Wait);
         }
         self.go(tenant, id, Moving { from: "epoch_stepped", to: "downstream_done", ..Moving::default() }).await
@@ -245,7 +252,9 @@ impl Privacy {
             // With the key that its reference alone has, under an id that nobody else has: it is of use no longer.
             self.keyring.forget_contact(tenant, ContactId::from_uuid(id.uuid())).await?;
         }
-        let text = certificate::write(tenant, row, &counts, &receipts, self.residual(row, now), now);
+        let left_at_meta = self.store.left_at_meta(tenant, id).await?;
+        let ends = Ends { counts: &counts, receipts: &receipts, left_at_meta, residual_until: self.residual(row, now) };
+        let text = certificate::write(tenant, row, &ends, now);
         let digest = certificate::digest(&text);
         let entry = self.entry(tenant, id, Action::ErasureCertified, &digest).await?;
         let moving = Moving {
@@ -263,7 +272,8 @@ impl Privacy {
     fn residual(&self, row: &ErasureRow, now: OffsetDateTime) -> OffsetDateTime {
         let from = row.keys_destroyed_at.unwrap_or(now);
         let caches = from + self.terms.key_cache;
-        let meta = row.created_at + receipt::META_KEEPS;
+        // Whatever was on the wire when the fence came up had ended before the keys went.
+        let meta = from + receipt::META_KEEPS;
         caches.max(meta).max(from + self.terms.backups)
     }
 }

@@ -176,6 +176,13 @@ impl Store {
         Ok(())
     }
 
+    /// Places of the cell that the step to this epoch wrote, and that there were; both 0 without a cell. `None`: there was no such step.
+    pub async fn places_of_step(&self, epoch: i64) -> Result<Option<(i16, i16)>, StoreError> {
+        let row = sqlx::query!("SELECT places_written, places FROM waxseal_keys.epoch_step WHERE epoch = $1", epoch);
+        let row = row.fetch_optional(self.key_pool()).await?;
+        Ok(row.map(|row| (row.places_written, row.places)))
+    }
+
     /// Puts the new root in its place; false when it is not the one after the root in force. The caller commits.
     pub async fn finish_epoch_step(
         &self,

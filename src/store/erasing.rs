@@ -149,7 +149,8 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         forget_traces(&mut transaction, tenant, id, &contacts, traces, now).await?;
-        cancel_waiting(&mut transaction, tenant, &contacts, now).await?;
+        let cancelled = cancel_waiting(&mut transaction, tenant, &contacts, now).await?;
+        count(&mut transaction, tenant, id, "outbox", cancelled).await?;
         audit_entries::insert(&mut transaction, &[entries.up]).await?;
         transaction.commit().await?;
         Ok(Fence::Up)
@@ -186,7 +187,8 @@ impl Store {
                WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                  AND relation IN (to_regclass('event'), to_regclass('message'), to_regclass('consent'), to_regclass('contact'),
-                                  to_regclass('media'), to_regclass('export'), to_regclass('notice'))"#
+                                  to_regclass('media'), to_regclass('export'), to_regclass('notice'), to_regclass('hold'),
+                                  to_regclass('restriction'), to_regclass('privacy_request'))"#
         );
         Ok(storing.fetch_all(&self.data).await?)
     }
@@ -266,13 +268,14 @@ async fn forget_traces(
     count(transaction, tenant, id, "replay", replays.unsigned_abs()).await
 }
 
-/// What waits its turn to be sent is not sent. What may be on the wire is left to its lane.
+/// What waits its turn to be sent is not sent. What may be on the wire is left to its lane. Returns how many messages there were.
 pub(super) async fn cancel_waiting(
     transaction: &mut Transaction,
     tenant: TenantId,
     contacts: &[Uuid],
     now: OffsetDateTime,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
+    let mut cancelled = 0;
     let waiting = sqlx::query!(
         "SELECT channel_id, part_day, message_id FROM message
          WHERE tenant_id = $1 AND contact_id = ANY($2) AND state = 'queued'",
@@ -280,7 +283,7 @@ pub(super) async fn cancel_waiting(
         contacts,
     );
     for one in waiting.fetch_all(&mut **transaction).await? {
-        sqlx::query!(
+        let done = sqlx::query!(
             "WITH gone AS (
                  DELETE FROM outbox
                  WHERE tenant_id = $1 AND channel_id = $2 AND message_id = $4 AND sending_epoch IS NULL RETURNING message_id
@@ -292,11 +295,10 @@ pub(super) async fn cancel_waiting(
             one.part_day,
             one.message_id,
             now,
-        )
-        .execute(&mut **transaction)
-        .await?;
+        );
+        cancelled += done.execute(&mut **transaction).await?.rows_affected();
     }
-    Ok(())
+    Ok(cancelled)
 }
 
 impl Store {

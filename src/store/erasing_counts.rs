@@ -1,7 +1,9 @@
 //! What would go: counts, for whoever asks before.
 
+use time::Date;
 use uuid::Uuid;
 
+use super::erasing_rows::IDEMPOTENCY;
 use super::{Store, StoreError};
 use crate::ids::TenantId;
 
@@ -21,8 +23,16 @@ pub struct ConsentProofRow {
 }
 
 impl Store {
-    /// How many rows about these people there are, by table. Those that hang on events alone are counted where it is cheap.
-    pub async fn count_person(&self, tenant: TenantId, contacts: &[Uuid]) -> Result<Vec<(String, i64)>, StoreError> {
+    /// How many rows about these people there are, by table: each of which an erasure removes some, but for what it does not count either.
+    /// `reads`: the keyed hashes that stand for them in `key_read`.
+    pub async fn count_person(
+        &self,
+        tenant: TenantId,
+        contacts: &[Uuid],
+        reads: &[[u8; 16]],
+        today: Date,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
+        let reads: Vec<&[u8]> = reads.iter().map(<[u8; 16]>::as_slice).collect();
         let rows = sqlx::query!(
             r#"WITH said AS MATERIALIZED (
                    SELECT part_day, event_id FROM event WHERE tenant_id = $1 AND contact_id = ANY($2) AND status_rank IS NULL
@@ -30,6 +40,8 @@ impl Store {
                    SELECT part_day, event_id FROM event WHERE tenant_id = $1 AND contact_id = ANY($2) AND status_rank IS NOT NULL
                ), ends AS MATERIALIZED (
                    SELECT endpoint_id FROM endpoint WHERE tenant_id = $1
+               ), wrote AS MATERIALIZED (
+                   SELECT part_day, channel_id, message_id FROM message WHERE tenant_id = $1 AND contact_id = ANY($2)
                ), counts AS (
                    SELECT 'contact' AS counted, count(*) AS there FROM contact WHERE tenant_id = $1 AND contact_id = ANY($2)
                    UNION ALL SELECT 'contact_identifier', count(*) FROM contact_identifier WHERE tenant_id = $1 AND contact_id = ANY($2)
@@ -56,14 +68,42 @@ impl Store {
                        SELECT media_id FROM media WHERE tenant_id = $1 AND contact_id = ANY($2)
                        UNION SELECT m.media_id FROM said CROSS JOIN LATERAL (
                            SELECT media_id FROM media WHERE tenant_id = $1 AND media_id = said.event_id LIMIT 1) m) x
-                   UNION ALL SELECT 'message', count(*) FROM message WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'media_fetch', count(*) FROM said CROSS JOIN LATERAL (
+                       SELECT 1 FROM media_fetch f WHERE f.tenant_id = $1 AND f.media_id = said.event_id LIMIT 1) x
+                   UNION ALL SELECT 'attempt', count(*) FROM attempt a JOIN said ON said.event_id = a.event_id JOIN ends USING (endpoint_id)
+                       WHERE a.tenant_id = $1 AND a.part_day >= said.part_day AND a.part_day >= (SELECT min(part_day) FROM said)
+                   UNION ALL SELECT 'message', count(*) FROM wrote
+                   UNION ALL SELECT 'outbox', count(*) FROM wrote CROSS JOIN LATERAL (
+                       SELECT 1 FROM outbox o WHERE o.tenant_id = $1 AND o.channel_id = wrote.channel_id
+                          AND o.message_id = wrote.message_id LIMIT 1) x
+                   UNION ALL SELECT 'idempotency', count(*) FROM idempotency i JOIN wrote USING (message_id)
+                       WHERE i.tenant_id = $1 AND wrote.part_day >= $4
+                   UNION ALL SELECT 'pair_pace', count(*) FROM pair_pace WHERE tenant_id = $1 AND contact_id = ANY($2)
+                       AND channel_id IN (SELECT owner_id FROM lane WHERE tenant_id = $1 AND kind = 2)
+                   UNION ALL SELECT 'replay', count(*) FROM replay WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'passing', count(*) FROM passing WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'in_chat', count(*) FROM in_chat WHERE tenant_id = $1 AND contact_id = ANY($2)
+                   UNION ALL SELECT 'key_read', count(*) FROM key_read WHERE tenant_id = $1 AND contact_hash = ANY($3)
+                       AND key_id IN (SELECT key_id FROM api_key WHERE tenant_id = $1)
                )
                SELECT counted AS "counted!", there AS "there!" FROM counts WHERE there > 0 ORDER BY counted"#,
             tenant.uuid(),
             contacts,
+            &reads as _,
+            today - IDEMPOTENCY,
         );
         let rows = rows.fetch_all(&self.data).await?;
-        Ok(rows.into_iter().map(|row| (row.counted, row.there)).collect())
+        let mut counts: Vec<(String, i64)> = rows.into_iter().map(|row| (row.counted, row.there)).collect();
+        let ties = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "ties!" FROM audit_subject WHERE tenant_id = $1 AND contact_id = ANY($2)"#,
+            tenant.uuid(),
+            contacts,
+        );
+        // Whoever stores these may not read them.
+        let ties = ties.fetch_one(self.reading(tenant)).await?;
+        counts.extend((ties > 0).then(|| ("audit_subject".to_owned(), ties)));
+        counts.sort_unstable();
+        Ok(counts)
     }
 
     /// Whose these keyed hashes are, and the keyed hashes of these people.

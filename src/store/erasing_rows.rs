@@ -9,7 +9,7 @@ use super::{Store, StoreError, Transaction};
 use crate::ids::{ErasureId, TenantId};
 
 /// How long an application's key stands for its request: what is older is gone anyway.
-const IDEMPOTENCY: Duration = Duration::days(2);
+pub(super) const IDEMPOTENCY: Duration = Duration::days(2);
 /// How long it is kept that somebody was answered: as proofs of consent are.
 const REQUESTS_KEPT: Duration = Duration::days(3 * 366);
 

@@ -104,7 +104,7 @@ pub struct ErasureRow {
 pub struct ReceiptRow {
     /// Which.
     pub endpoint_id: Uuid,
-    /// `pending`, `acknowledged`, `dead`, `removed` or `cannot_be_told`.
+    /// `pending`, `acknowledged`, `dead`, `removed`, `cannot_be_told`, `disabled` or `other_channels`.
     pub state: String,
     /// Since when it is more than pending.
     pub settled_at: Option<OffsetDateTime>,
@@ -198,7 +198,8 @@ impl Store {
     /// How many rows of each table went, by its name.
     pub async fn counts_of_erasure(&self, tenant: TenantId, id: ErasureId) -> Result<Vec<(String, i64)>, StoreError> {
         let rows = sqlx::query!(
-            "SELECT counted, removed FROM erasure_count WHERE tenant_id = $1 AND erasure_id = $2 ORDER BY counted",
+            "SELECT counted, removed FROM erasure_count
+             WHERE tenant_id = $1 AND erasure_id = $2 AND counted <> 'left_at_meta' ORDER BY counted",
             tenant.uuid(),
             id.uuid(),
         );
@@ -312,8 +313,8 @@ pub struct Moving<'a> {
 pub struct Telling<'a> {
     /// What; owed to all who can be told.
     pub event: &'a NewEvent,
-    /// Those whose format has no form for it.
-    pub cannot: &'a [EndpointId],
+    /// Those who are not told, and why; a word of the table's list.
+    pub others: &'a [(EndpointId, &'static str)],
 }
 
 async fn step(
@@ -358,7 +359,7 @@ async fn tell(
 ) -> Result<(), StoreError> {
     events::insert_batch(transaction, tenant, std::slice::from_ref(telling.event), now).await?;
     let told = telling.event.owed_to.iter().map(|(endpoint, _)| (endpoint.uuid(), "pending"));
-    let all = told.chain(telling.cannot.iter().map(|endpoint| (endpoint.uuid(), "cannot_be_told")));
+    let all = told.chain(telling.others.iter().map(|(endpoint, why)| (endpoint.uuid(), *why)));
     let (endpoints, states): (Vec<Uuid>, Vec<&str>) = all.unzip();
     sqlx::query!(
         "WITH told AS (

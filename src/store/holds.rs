@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::audit_entries::{self, NewAuditEntry};
-use super::privacy_deeds::{self, NewDeed};
+use super::privacy_deeds::{self, NewDeed, Wished};
 use super::settings::step_version;
 use super::{Connection, Store, StoreError, Transaction};
 use crate::ids::{HoldId, TenantId};
@@ -64,20 +64,20 @@ async fn commit_change(mut transaction: Transaction, changed: bool, entry: NewAu
 }
 
 impl Store {
-    /// Stores what is asked for, and that it was done for a request. False: that is not open, asks for something else, or is about
-    /// somebody else.
+    /// Stores what is asked for, perhaps for a request.
     pub async fn insert_hold(
         &self,
         tenant: TenantId,
         new: &HoldRow,
         deed: Option<&NewDeed<'_>>,
         entry: NewAuditEntry,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Wished, StoreError> {
         self.ensure_partitions(entry.id.day()).await?;
         let mut transaction = self.begin().await?;
-        sqlx::query!(
+        let done = sqlx::query!(
             "INSERT INTO hold (tenant_id, hold_id, contact_id, state, reason, owner_id, created_at, expires_at)
-             VALUES ($1, $2, $3, 'requested', $4::bytea, $5, $6, $7)",
+             SELECT $1, $2, $3, 'requested', $4::bytea, $5, $6, $7
+             WHERE NOT EXISTS (SELECT 1 FROM erased_contact WHERE tenant_id = $1 AND contact_id = $3)",
             tenant.uuid(),
             new.hold_id,
             new.contact_id,
@@ -85,21 +85,22 @@ impl Store {
             new.owner_id,
             new.created_at,
             new.expires_at,
-        )
-        .execute(&mut *transaction)
-        .await?;
+        );
+        if done.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(Wished::Erased);
+        }
         if let Some(deed) = deed
             && !privacy_deeds::join(&mut transaction, tenant, deed, new.created_at).await?
         {
-            return Ok(false);
+            return Ok(Wished::NoRequest);
         }
         audit_entries::insert(&mut transaction, &[entry]).await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Wished::Done)
     }
 
-    /// Puts a hold in force, for somebody other than who asked for it. False: it is no longer asked for, or the person is being erased
-    /// or gone.
+    /// Puts a hold in force, for somebody other than who asked for it: a key that was made in the place of theirs, or whose place theirs
+    /// took, is no other. False: it is no longer asked for, or the person is being erased or gone.
     pub async fn approve_hold(
         &self,
         tenant: TenantId,
@@ -122,8 +123,15 @@ impl Store {
             return Ok(false);
         }
         let done = sqlx::query!(
-            "UPDATE hold SET state = 'active', approver_id = $3, active_at = $4
-             WHERE tenant_id = $1 AND hold_id = $2 AND state = 'requested' AND owner_id <> $3 AND expires_at > $4
+            "WITH RECURSIVE line (key_id, rotated_from) AS (
+                 SELECT key_id, rotated_from FROM api_key WHERE tenant_id = $1 AND key_id = $3
+                 UNION
+                 SELECT k.key_id, k.rotated_from FROM line l JOIN api_key k
+                   ON k.tenant_id = $1 AND (k.rotated_from = l.key_id OR k.key_id = l.rotated_from)
+             )
+             UPDATE hold SET state = 'active', approver_id = $3, active_at = $4
+             WHERE tenant_id = $1 AND hold_id = $2 AND state = 'requested' AND expires_at > $4
+               AND owner_id <> $3 AND owner_id NOT IN (SELECT key_id FROM line)
                AND NOT EXISTS (SELECT 1 FROM erased_contact x WHERE x.tenant_id = $1 AND x.contact_id = hold.contact_id)",
             tenant.uuid(),
             id.uuid(),

@@ -19,6 +19,17 @@ pub enum Deed {
     Rectification,
 }
 
+/// What became of a wish about somebody's data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wished {
+    /// It is done.
+    Done,
+    /// The person is being erased, or gone.
+    Erased,
+    /// The request that it was to be done for is not open, asks for something else, or is about somebody else.
+    NoRequest,
+}
+
 impl Deed {
     /// The stable name.
     #[must_use]

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::audit_entries::{self, NewAuditEntry};
 use super::erasing::cancel_waiting;
-use super::privacy_deeds::{self, NewDeed};
+use super::privacy_deeds::{self, NewDeed, Wished};
 use super::settings::step_version;
 use super::{Store, StoreError};
 use crate::ids::{ContactId, TenantId};
@@ -23,17 +23,6 @@ pub struct RestrictionRow {
     pub created_at: OffsetDateTime,
 }
 
-/// What became of a wish for a restriction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restricted {
-    /// It is in force.
-    Done,
-    /// The person is being erased, or gone.
-    Erased,
-    /// The request that it was to be made for is not open, asks for something else, or is about somebody else.
-    NoRequest,
-}
-
 impl Store {
     /// Puts a restriction in force, or gives it another reason, and takes back what waits to be sent; perhaps for a request.
     pub async fn restrict(
@@ -42,7 +31,7 @@ impl Store {
         new: &RestrictionRow,
         (everyone, deed): (&[Uuid], Option<&NewDeed<'_>>),
         entry: NewAuditEntry,
-    ) -> Result<Restricted, StoreError> {
+    ) -> Result<Wished, StoreError> {
         self.ensure_partitions(entry.id.day()).await?;
         let mut transaction = self.begin().await?;
         // Whoever erases has locked the person: one of both is first.
@@ -54,30 +43,33 @@ impl Store {
             new.contact_id,
         );
         if there.fetch_optional(&mut *transaction).await?.is_none() {
-            return Ok(Restricted::Erased);
+            return Ok(Wished::Erased);
         }
-        sqlx::query!(
-            "INSERT INTO restriction (tenant_id, contact_id, reason, actor_id, created_at) VALUES ($1, $2, $3::bytea, $4, $5)
+        // Once more: whoever waited for the lock above saw the fence as it was before.
+        let done = sqlx::query!(
+            "INSERT INTO restriction (tenant_id, contact_id, reason, actor_id, created_at) SELECT $1, $2, $3::bytea, $4, $5
+             WHERE NOT EXISTS (SELECT 1 FROM erased_contact WHERE tenant_id = $1 AND contact_id = $2)
              ON CONFLICT (tenant_id, contact_id) DO UPDATE SET reason = EXCLUDED.reason, actor_id = EXCLUDED.actor_id",
             tenant.uuid(),
             new.contact_id,
             new.reason,
             new.actor_id,
             new.created_at,
-        )
-        .execute(&mut *transaction)
-        .await?;
+        );
+        if done.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(Wished::Erased);
+        }
         if let Some(deed) = deed
             && !privacy_deeds::join(&mut transaction, tenant, deed, new.created_at).await?
         {
-            return Ok(Restricted::NoRequest);
+            return Ok(Wished::NoRequest);
         }
         cancel_waiting(&mut transaction, tenant, everyone, new.created_at).await?;
         audit_entries::insert(&mut transaction, &[entry]).await?;
         // Every process has them in memory, with the settings.
         step_version(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(Restricted::Done)
+        Ok(Wished::Done)
     }
 
     /// Lifts the restrictions of a person, by whichever of their ids. False: there was none.

@@ -139,10 +139,11 @@ impl Store {
         Ok(held)
     }
 
-    /// The day of the oldest message that still waits to be sent: neither it nor its key may go.
-    pub async fn oldest_waiting_message(&self) -> Result<Option<Date>, StoreError> {
-        let day = sqlx::query_scalar!("SELECT min(part_day) FROM outbox");
-        Ok(day.fetch_one(&self.data).await?)
+    /// Who has still to be sent a message of a day before `end`, of all tenants, and of which day: neither it nor its key may go.
+    pub async fn waiting_before(&self, end: Date) -> Result<Vec<(Uuid, Uuid, Date)>, StoreError> {
+        let rows = sqlx::query!("SELECT DISTINCT tenant_id, contact_id, part_day FROM outbox WHERE part_day < $1", end);
+        let rows = rows.fetch_all(&self.data).await?;
+        Ok(rows.into_iter().map(|row| (row.tenant_id, row.contact_id, row.part_day)).collect())
     }
 
     /// Files that came before a time, of people whose data need not stay. With a channel: those alone that people sent through it.
@@ -213,6 +214,73 @@ impl Store {
             all.push(Oldest { class: "media".to_owned(), day: EventId::from_uuid(media).day() });
         }
         Ok(all)
+    }
+
+    /// The day of the oldest of a class that is older than `end` and about nobody of these: their data must stay. `None`: nothing is, or
+    /// the class is none that people's data make stay.
+    pub async fn oldest_of_others(
+        &self,
+        tenant: TenantId,
+        class: &str,
+        end: Date,
+        staying: &[Uuid],
+    ) -> Result<Option<Date>, StoreError> {
+        let reader = self.reading(tenant);
+        let tenant = tenant.uuid();
+        Ok(match class {
+            "event" => {
+                let day = sqlx::query_scalar!(
+                    "SELECT min(part_day) FROM event
+                     WHERE tenant_id = $1 AND part_day < $2 AND (contact_id IS NULL OR contact_id <> ALL($3))",
+                    tenant,
+                    end,
+                    staying,
+                );
+                day.fetch_one(reader).await?
+            }
+            "event_payload" => {
+                let day = sqlx::query_scalar!(
+                    "SELECT min(p.part_day) FROM event_payload p
+                     WHERE p.tenant_id = $1 AND p.part_day < $2 AND NOT EXISTS (
+                         SELECT 1 FROM event e WHERE e.tenant_id = $1 AND e.part_day = p.part_day AND e.event_id = p.event_id
+                            AND e.contact_id = ANY($3))",
+                    tenant,
+                    end,
+                    staying,
+                );
+                day.fetch_one(reader).await?
+            }
+            "message" => {
+                let day = sqlx::query_scalar!(
+                    "SELECT min(part_day) FROM message WHERE tenant_id = $1 AND part_day < $2 AND contact_id <> ALL($3)",
+                    tenant,
+                    end,
+                    staying,
+                );
+                day.fetch_one(reader).await?
+            }
+            "media" => {
+                let media = sqlx::query_scalar!(
+                    "SELECT media_id FROM media
+                     WHERE tenant_id = $1 AND media_id < $2 AND (contact_id IS NULL OR contact_id <> ALL($3)) ORDER BY media_id LIMIT 1",
+                    tenant,
+                    EventId::lowest_of(end.midnight().assume_utc()).uuid(),
+                    staying,
+                );
+                media.fetch_optional(reader).await?.map(|media| EventId::from_uuid(media).day())
+            }
+            "passing" => {
+                let day = sqlx::query_scalar!(
+                    "SELECT min(kept_on) FROM passing
+                     WHERE tenant_id = $1 AND kept_on < $2 AND (contact_id IS NULL OR contact_id <> ALL($3))",
+                    tenant,
+                    end,
+                    staying,
+                );
+                day.fetch_one(&self.data).await?
+            }
+            _ => None,
+        })
     }
 
     /// Whether it is still to be recorded today how old the oldest is. On the day on which the log was founded nothing is old.

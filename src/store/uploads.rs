@@ -7,7 +7,7 @@ use super::lanes::OwnedLane;
 use super::{Store, StoreError};
 use crate::crypto::envelope::Sealed;
 use crate::domain::file::FileKind;
-use crate::ids::{ChannelId, ContactId, MediaId, MessageId, TenantId};
+use crate::ids::{ChannelId, ContactId, ErasureId, MediaId, MessageId, TenantId};
 
 /// Files of one sweep.
 const SWEPT: i64 = 100;
@@ -216,6 +216,39 @@ impl Store {
         .execute(&self.data)
         .await?;
         Ok(())
+    }
+
+    /// Forgets the same of a file that Meta did not delete, and counts it with the erasure that it was to be deleted for.
+    pub async fn leave_at_meta(
+        &self,
+        (tenant, channel): (TenantId, ChannelId),
+        media: MediaId,
+        erasure: ErasureId,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "WITH gone AS (
+                 DELETE FROM media_at_meta WHERE tenant_id = $1 AND media_id = $2 AND channel_id = $3 RETURNING media_id
+             )
+             INSERT INTO erasure_count (tenant_id, erasure_id, counted, removed) SELECT $1, $4, 'left_at_meta', 1 FROM gone
+             ON CONFLICT (tenant_id, erasure_id, counted) DO UPDATE SET removed = erasure_count.removed + 1",
+            tenant.uuid(),
+            media.uuid(),
+            channel.uuid(),
+            erasure.uuid(),
+        )
+        .execute(&self.data)
+        .await?;
+        Ok(())
+    }
+
+    /// How many files Meta did not delete for an erasure.
+    pub async fn left_at_meta(&self, tenant: TenantId, id: ErasureId) -> Result<i64, StoreError> {
+        let left = sqlx::query_scalar!(
+            "SELECT removed FROM erasure_count WHERE tenant_id = $1 AND erasure_id = $2 AND counted = 'left_at_meta'",
+            tenant.uuid(),
+            id.uuid(),
+        );
+        Ok(left.fetch_optional(self.reading(tenant)).await?.unwrap_or(0))
     }
 
     /// Begins to delete a file, or goes on with it: nobody reads or sends it from now on. False: there is none, or

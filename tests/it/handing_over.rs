@@ -98,6 +98,36 @@ async fn a_file_is_kept_sealed_and_uploaded_once_for_all_messages_that_name_it()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_picture_is_handed_over_without_what_it_says_beside_the_picture_and_sent_so() {
+    let folder = Folder::new();
+    let app = app(&folder).await;
+    let chunk = |kind: &[u8], content: &[u8]| {
+        let size = u32::try_from(content.len()).unwrap().to_be_bytes();
+        [&size[..], kind, content, &[0; 4]].concat()
+    };
+    let (head, end) = ([b"\x89PNG\r\n\x1a\n", &chunk(b"IHDR", &[1; 13])[..]].concat(), chunk(b"IEND", b""));
+    let pixels = chunk(b"IDAT", b"pixels");
+    let (status, told) =
+        put(&app, "image/png", &[&head[..], &chunk(b"eXIf", b"53.55 N, 9.99 E"), &pixels, &end].concat()).await;
+    let bare = [head, pixels, end].concat();
+    assert_eq!(status, StatusCode::CREATED, "{told}");
+    assert_eq!((&told["stripped"], &told["bytes"]), (&json!(true), &json!(bare.len())), "{told}");
+    let id = told["id"].as_str().unwrap();
+    assert_eq!(app.get(&format!("/v1/media/{id}/details")).await["stripped"], true);
+    let read = app.api(Method::GET, &format!("/v1/media/{id}")).send().await.unwrap();
+    assert_eq!(read.bytes().await.unwrap(), bare);
+    // What is none, whatever it is called, stays as it came; and so does what is no picture.
+    for (mime_type, file) in [("image/png", "pixels"), ("application/pdf", "%PDF by Ana")] {
+        let (_, told) = put(&app, mime_type, file.as_bytes()).await;
+        assert_eq!((&told["stripped"], &told["bytes"]), (&json!(false), &json!(file.len())), "{told}");
+        let read = app.api(Method::GET, &format!("/v1/media/{}", told["id"].as_str().unwrap())).send().await.unwrap();
+        assert_eq!(read.text().await.unwrap(), file);
+    }
+    let (status, told) = put(&app, "image/png", &vec![7; 5 * 1024 * 1024 + 1]).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_form_gives_a_file_its_name_and_what_it_is() {
     let folder = Folder::new();
     let app = app(&folder).await;

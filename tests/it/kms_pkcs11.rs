@@ -30,9 +30,15 @@ struct Token {
 }
 
 impl Token {
-    /// `None`: there is none for this machine (scripts/ensure-softhsm.sh).
+    /// `None`: it is not installed, and somebody has said that it may be missing.
     fn make() -> Option<Self> {
         let Some(module) = MODULES.into_iter().find(|path| PathBuf::from(path).exists()) else {
+            let may_miss = std::env::var("WAXSEAL_TEST_WITHOUT_SOFTHSM").is_ok();
+            assert!(
+                may_miss,
+                "SoftHSM is not installed: run scripts/ensure-softhsm.sh, which `make test` does by itself; where it is not to be had, set \
+                 WAXSEAL_TEST_WITHOUT_SOFTHSM"
+            );
             println!("SoftHSM is not installed on this machine: not tested");
             return None;
         };

@@ -46,6 +46,7 @@ mod keys;
 mod kms;
 mod kms_aws;
 mod kms_pkcs11;
+mod kms_slow;
 mod listeners;
 mod media;
 mod media_bucket;

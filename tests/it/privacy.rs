@@ -5,6 +5,7 @@ mod attacked_backup;
 mod certificates;
 mod concurrent;
 mod deeds;
+mod counted;
 mod erasing;
 mod export_buckets;
 mod exporting;
@@ -22,6 +23,7 @@ mod restoring;
 mod restricting;
 mod retiring;
 mod shorter;
+mod waiting;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

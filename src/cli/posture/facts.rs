@@ -143,6 +143,8 @@ pub(in crate::cli) struct Facts {
     pub(super) backup_days: u16,
     pub(super) backups: Backups,
     pub(in crate::cli) oldest: Vec<Attested>,
+    /// What is older than is kept, and neither held nor waits to be sent.
+    pub(super) overdue: Vec<Attested>,
     pub(super) attested_on: Option<Date>,
     pub(super) founded_on: Date,
     pub(super) erasures: ErasureCounts,
@@ -195,6 +197,7 @@ pub(super) async fn gather(base: &Base, config: &Config) -> anyhow::Result<Facts
         backup_days: config.retention.backup_days,
         backups: Backups::of(base, config).await?,
         oldest: privacy.oldest(TENANT, today).await?,
+        overdue: privacy.overdue(TENANT, today).await?,
         attested_on: store.last_attestation(TENANT, today - SOON).await?,
         founded_on: founded.date(),
         erasures: store.count_erasures(TENANT, now - MONTH).await?,

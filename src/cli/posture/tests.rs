@@ -81,6 +81,7 @@ fn good() -> Facts {
             oldest: now.date() - Duration::days(20),
             horizon: Some(now.date() - Duration::days(90)),
         }],
+        overdue: Vec::new(),
         attested_on: Some(now.date()),
         founded_on: now.date() - Duration::days(100),
         erasures: ErasureCounts::default(),
@@ -164,7 +165,8 @@ const OFF: &[(&str, TurnOff)] = &[
             kept_since: None,
         });
     }),
-    ("retention", |facts| facts.oldest[0].oldest -= Duration::days(100)),
+    ("retention", |facts| facts.overdue = facts.oldest.clone()),
+    ("retention", |facts| (facts.holds.in_force, facts.overdue) = (1, facts.oldest.clone())),
     ("attestation", |facts| facts.attested_on = None),
     ("separate-stores", |facts| facts.key_store.server = 1),
     ("separate-stores", |facts| facts.top.beside_secret = true),

@@ -95,7 +95,8 @@ pub(super) struct DryRunJson {
 pub(super) struct ReceiptJson {
     endpoint_id: EndpointId,
     /// `pending`; `acknowledged`: it answered `contact.erased` with 2xx; `dead`: it was given up; `removed`: there is no such endpoint any
-    /// more; `cannot_be_told`: Meta's format has no form for it.
+    /// more. Not told, though it may know the person from before: `cannot_be_told`: Meta's format has no form for it; `disabled`: it is
+    /// turned off; `other_channels`: its filter names no channel in which the person was met.
     state: String,
     #[serde(with = "time::serde::rfc3339::option")]
     settled_at: Option<OffsetDateTime>,

@@ -178,7 +178,7 @@ impl Desk<'_> {
             bytes: i64::try_from(handed.bytes).ok(),
             mime_type: Some(offer.mime_type),
             filename: shown,
-            stripped: false,
+            stripped: handed.stripped,
         };
         Ok((StatusCode::CREATED, Json(told)))
     }

@@ -10,6 +10,7 @@ use super::gather::Keys;
 use crate::crypto::envelope::Sealed;
 use crate::directory::profile::Profile;
 use crate::domain::endpoint::{Endpoint, State};
+use crate::domain::keeping::{ContentClass, Keep};
 use crate::ids::{ChannelId, ConsentId, ContactId, ExportId, TenantId};
 use crate::keyring::places;
 use crate::store::exports::ExportRow;
@@ -68,9 +69,17 @@ pub(super) struct Recipient {
 /// How long something is kept.
 #[derive(Serialize)]
 pub(super) struct Kept {
-    pub(super) what: &'static str,
-    /// Absent: until somebody removes it.
+    pub(super) what: String,
+    /// Absent: as `until` says, or until somebody removes it.
     pub(super) days: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<&'static str>,
+}
+
+impl Kept {
+    fn days(what: &str, days: Option<u16>) -> Self {
+        Self { what: what.to_owned(), days, until: None }
+    }
 }
 
 /// What the person allowed or forbade.
@@ -97,7 +106,7 @@ impl Privacy {
             source: SOURCE,
             person: self.profiles_of(tenant, &export.contact_ids).await?,
             recipients: self.recipients(tenant),
-            retention: self.kept(),
+            retention: self.kept(tenant),
             consent: self.consents_for(tenant, &export.contact_ids).await?,
             notices: self.notices_for(tenant, &export.contact_ids).await?,
         })
@@ -126,28 +135,48 @@ impl Privacy {
         Ok(told.map(|(version, told_at)| Told { version, told_at }).collect())
     }
 
-    /// Whoever may have been told, now; and Meta.
+    /// Whoever is told now, or was before they were turned off; and Meta.
     fn recipients(&self, tenant: TenantId) -> Vec<Recipient> {
         let meta = Recipient {
             name: "Meta Platforms (WhatsApp)".to_owned(),
             receives: "every message, both ways: it carries them".to_owned(),
         };
-        let told = |one: &Endpoint| Recipient { name: one.name.clone(), receives: received(one) };
+        let told = |one: &Endpoint| {
+            let ended = if one.state == State::Disabled { "; until it was turned off" } else { "" };
+            Recipient { name: one.name.clone(), receives: format!("{}{ended}", received(one)) }
+        };
         let snapshot = self.directory.snapshot();
-        let endpoints = snapshot.endpoints_of(tenant).into_iter().filter(|one| one.state != State::Disabled);
+        let endpoints = snapshot.endpoints_of(tenant).into_iter();
         std::iter::once(meta).chain(endpoints.map(|one| told(one))).collect()
     }
 
-    fn kept(&self) -> Vec<Kept> {
-        let terms = self.retention;
-        vec![
-            Kept { what: "what you wrote and were sent, and files", days: terms.content },
-            Kept { what: "that something happened, without what was said", days: terms.metadata },
-            Kept { what: "failed attempts to pass something on", days: terms.attempts },
-            Kept { what: "who looked at your data", days: Some(self.exports.audit_days) },
-            Kept { what: "your name and number, and what you agreed to", days: None },
-            Kept { what: "this archive, at our place", days: Some(self.exports.days) },
-        ]
+    fn kept(&self, tenant: TenantId) -> Vec<Kept> {
+        let (terms, snapshot) = (self.retention, self.directory.snapshot());
+        let mut kept = vec![Kept::days("what you wrote and were sent, and files", terms.content)];
+        for rule in self.rules(tenant, self.clock.now().date()) {
+            let what = match rule.class {
+                ContentClass::Received => "what you wrote",
+                ContentClass::Statuses => "what became of what you were sent",
+                ContentClass::Sent => "what you were sent",
+                ContentClass::Files => "files that you sent",
+            };
+            let channel = snapshot.channel(tenant, rule.channel).map_or_else(String::new, |one| one.name.clone());
+            let what = format!("of this, {what} through \u{201c}{channel}\u{201d}");
+            kept.push(match rule.keep {
+                Keep::Days(days) => Kept { what, days: Some(days), until: None },
+                Keep::Delivered => {
+                    Kept { what, days: None, until: Some("until every application that receives it has it") }
+                }
+            });
+        }
+        kept.extend([
+            Kept::days("that something happened, without what was said", terms.metadata),
+            Kept::days("failed attempts to pass something on", terms.attempts),
+            Kept::days("who looked at your data", Some(self.exports.audit_days)),
+            Kept::days("your name and number, and what you agreed to", None),
+            Kept::days("this archive, at our place", Some(self.exports.days)),
+        ]);
+        kept
     }
 
     async fn consents_for(&self, tenant: TenantId, contacts: &[Uuid]) -> Result<Vec<Consent>, PrivacyError> {

@@ -142,7 +142,7 @@ impl Privacy {
             Some(row) if matches!(row.state.as_str(), "requested" | "building") => row,
             row => {
                 // An erasure took the row with what lay there then, and an owner before may have put an archive there after it.
-                if row.is_none() && !self.files.remove(tenant, object_of(id), None).await {
+                if row.is_none() && !self.files.remove(tenant, object_of(id), None, None).await {
                     return Err(PrivacyError::Files);
                 }
                 self.store.drop_export_lane(lane).await?;
@@ -194,7 +194,7 @@ impl Privacy {
             tracing::info!(export = %id, bytes, "an export is there");
             return Ok(Next::Done);
         }
-        if self.store.owns_export(lane).await? && !self.files.remove(tenant, object_of(id), Some(contact)).await {
+        if self.store.owns_export(lane).await? && !self.files.remove(tenant, object_of(id), Some(contact), None).await {
             return Err(PrivacyError::Files);
         }
         Ok(Next::Wait)
@@ -214,7 +214,7 @@ impl Privacy {
     /// Removes archives that are over. Called every few seconds.
     pub async fn remove_old_exports(&self) -> Result<(), PrivacyError> {
         for (tenant, id, contact) in self.store.exports_over(self.clock.now(), AT_ONCE).await? {
-            if !self.files.remove(tenant, object_of(id), Some(contact)).await {
+            if !self.files.remove(tenant, object_of(id), Some(contact), None).await {
                 return Err(PrivacyError::Files);
             }
             let entry = self.entry_of(tenant, id, Action::ExportRemoved, vec![contact.uuid()]).await?;
@@ -226,7 +226,7 @@ impl Privacy {
     /// Removes the archives of a person who is erased; their rows go with the person.
     pub(super) async fn remove_exports_of(&self, tenant: TenantId, contacts: &[Uuid]) -> Result<(), PrivacyError> {
         for (id, contact) in self.store.exports_of(tenant, contacts).await? {
-            if !self.files.remove(tenant, object_of(id), Some(contact)).await {
+            if !self.files.remove(tenant, object_of(id), Some(contact), None).await {
                 return Err(PrivacyError::Files);
             }
         }

@@ -82,6 +82,9 @@ pub(super) fn head(facts: &Facts) -> String {
     page += &table(&["what", "days"], facts.retention.iter().map(kept));
     page += "<h2>What you allowed and forbade</h2>\n";
     page += &table(&["when", "what for", "said", "how", "words"], facts.consent.iter().map(consent));
+    page += "<h2>What you were told about this</h2>\n";
+    let notices = facts.notices.iter().map(|one| row(&[&shown(one.told_at), &one.version]));
+    page += &table(&["when", "which version of the notice"], notices);
     page += "<h2>Your rights</h2>\n<p>You may ask for these data to be corrected, to be used less, or to be erased, and you may object to \
              their use. You may complain to the authority for data protection where you live.</p>\n";
     page
@@ -108,8 +111,9 @@ fn person(known: &Known) -> String {
 }
 
 fn kept(one: &Kept) -> String {
-    let days = one.days.map_or_else(|| "until you or we remove it".to_owned(), |days| days.to_string());
-    row(&[one.what, &days])
+    let ends = one.until.unwrap_or("until you or we remove it");
+    let days = one.days.map_or_else(|| ends.to_owned(), |days| days.to_string());
+    row(&[&one.what, &days])
 }
 
 fn consent(one: &Consent) -> String {

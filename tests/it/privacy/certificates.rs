@@ -51,6 +51,13 @@ async fn a_certificate_verifies_offline_and_whatever_is_changed_in_it_is_detecte
     for what in ["event_payload", "consent_proof", "check_values", "does_not_prove"] {
         assert!(shown.contains(what), "{what} in {shown}");
     }
+    let limits = document["does_not_prove"].as_str().unwrap();
+    assert!(limits.contains("no epoch cell: a copy of the key tables from before still opens"), "{limits}");
+    assert_eq!(
+        (&document["epoch"]["places"], &document["left_at_meta"]["files"]),
+        (&json!(0), &json!(0)),
+        "{document}"
+    );
     let key = database::text(&app.database, "SELECT verifier_key FROM audit_log").await;
     let folder = Folder::new("certificate");
     let file = folder.0.join("certificate.json");
@@ -86,6 +93,44 @@ async fn a_certificate_verifies_offline_and_whatever_is_changed_in_it_is_detecte
         assert!(!well && said.starts_with("refused"), "{pointer}: {said}");
     }
     std::fs::write(&file, given.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_says_whether_an_epoch_cell_was_overwritten_and_which_files_meta_keeps() {
+    let folder = Folder::new("certificate-cell");
+    let place = |name: &str| folder.0.join(name).display().to_string();
+    let cells = ["a", "b", "c"].map(place).join(",");
+    let media = format!("file://{}", place("media"));
+    let more = [("WAXSEAL_KEYS__CELL_FILES", cells.as_str()), ("WAXSEAL_MEDIA__URL", media.as_str())];
+    let app = TestApp::spawn_with(std::sync::Arc::new(waxseal::clock::SystemClock), &more).await;
+    says(&app, ANA, "wamid.certificate.2", "Moin").await;
+    let (ana, channel) = (super::contact_of(&app, ANA).await.unwrap(), app.channel().await);
+    let file = app.api(Method::POST, &format!("/v1/media?contact_id={ana}")).header("content-type", "text/plain");
+    let file: Value = file.body("Grundriss").send().await.unwrap().json().await.unwrap();
+    let message = json!({ "to": ANA, "type": "document", "document": { "id": file["id"] } });
+    let sent = super::sends(&app, json!({ "channel_id": channel, "message": message })).await;
+    let is_sent = async || app.get(&format!("/v1/messages/{sent}")).await["state"] != "queued";
+    until("it is at Meta", PATIENCE, is_sent).await;
+    assert_eq!(database::count(&app.database, "SELECT count(*) FROM media_at_meta").await, 1);
+    // Nobody can ask Meta for anything through a number without a token.
+    let change = app.api(Method::PATCH, &format!("/v1/channels/{channel}")).json(&json!({ "access_token": null }));
+    assert_eq!(change.send().await.unwrap().status(), StatusCode::OK);
+    app.directory_is_read().await;
+
+    // With the step of the day: how many places it wrote is known from it.
+    let (id, _) = erase(&app, json!({ "phone": ANA, "when": "next_step" })).await;
+    let waits = reaches(&app, &id, "rows_removed").await;
+    assert_eq!(waits["removed"]["left_at_meta"], json!(null), "it is no table: {waits}");
+    app.gateway.base().keyring.step_epoch().await.unwrap();
+    reaches(&app, &id, "certified").await;
+    let text = database::text(&app.database, "SELECT certificate FROM erasure").await;
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&document["epoch"]["places_written"], &document["epoch"]["places"]), (&json!(3), &json!(3)));
+    let (proves, limits) = (document["proves"].as_str().unwrap(), document["does_not_prove"].as_str().unwrap());
+    assert!(proves.contains("No copy of the key tables from before that step opens any of it"), "{proves}");
+    assert!(!limits.contains("no epoch cell"), "{limits}");
+    assert_eq!(document["left_at_meta"]["files"], 1, "{document}");
+    assert_eq!(database::count(&app.database, "SELECT count(*) FROM media_at_meta").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -196,6 +196,39 @@ async fn an_endpoint_that_does_not_take_it_is_named_and_the_erasure_goes_on_when
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn endpoints_that_are_not_told_are_named_with_why() {
+    let app = TestApp::spawn().await;
+    let [off, narrowed] = [Receiver::start().await, Receiver::start().await];
+    let [first, second] = [app.endpoint(&off, "standard").await, app.endpoint(&narrowed, "standard").await];
+    says(&app, ANA, "wamid.told.1", "Moin").await;
+    off.wait_for(1).await;
+    narrowed.wait_for(1).await;
+    let other = json!({ "name": "other", "phone_number_id": "999", "waba_id": "998" });
+    let other = app.api(Method::POST, "/v1/channels").json(&other).send().await.unwrap();
+    let other = other.json::<Value>().await.unwrap()["id"].clone();
+    for (endpoint, change) in [(&first, json!({ "state": "disabled" })), (&second, json!({ "channel_ids": [other] }))] {
+        let path = format!("/v1/endpoints/{}", endpoint["id"].as_str().unwrap());
+        let answer = app.api(Method::PATCH, &path).json(&change).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+    app.directory_is_read().await;
+    let done = erased(&app, ANA).await;
+    let text = database::text(&app.database, "SELECT certificate FROM erasure").await;
+    let certificate: Value = serde_json::from_str(&text).unwrap();
+    for named in [&done["endpoints"], &certificate["told"]] {
+        let state = |of: &Value| {
+            let one = named.as_array().unwrap().iter().find(|one| one["endpoint_id"] == of["id"]);
+            one.map(|one| one["state"].as_str().unwrap().to_owned())
+        };
+        let states = (state(&first), state(&second));
+        assert_eq!(states, (Some("disabled".to_owned()), Some("other_channels".to_owned())), "{named}");
+    }
+    for receiver in [&off, &narrowed] {
+        assert!(of_type(&receiver.received(), "contact.erased").is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_those_who_may_erase_erase_and_nobody_who_is_confined_to_a_channel() {
     let app = TestApp::spawn().await;
     says(&app, ANA, "wamid.rights.1", "Moin").await;

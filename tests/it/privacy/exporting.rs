@@ -106,6 +106,21 @@ async fn a_person_gets_everything_that_is_known_of_them_and_nobody_else_opens_it
     let file: Value = file.body(pixels.clone()).send().await.unwrap().json().await.unwrap();
     let file = file["id"].as_str().unwrap();
 
+    // An endpoint that knows her and is told no more, a number that keeps less, and a notice that she was told.
+    let off = app.endpoint(&Receiver::start().await, "standard").await;
+    for (path, change) in [
+        (format!("/v1/endpoints/{}", off["id"].as_str().unwrap()), json!({ "state": "disabled" })),
+        (format!("/v1/channels/{channel}"), json!({ "retention": { "received": 7, "statuses": "delivered" } })),
+    ] {
+        let changed = app.api(Method::PATCH, &path).json(&change).send().await.unwrap();
+        assert!(changed.status().is_success(), "{}", changed.text().await.unwrap());
+    }
+    app.directory_is_read().await;
+    let notice = format!(
+        "INSERT INTO notice SELECT tenant_id, contact_id, 'qversion', 'sent', contact_id, now(), 0, NULL FROM contact WHERE contact_id = '{ana}'"
+    );
+    database::sabotage(&app.database, &notice).await;
+
     let identity = Identity::generate();
     let (status, problem) = asked(&app, &app.key, json!({ "phone": ANA, "recipient": "age1canary" })).await;
     assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("/recipient")));
@@ -130,7 +145,13 @@ async fn a_person_gets_everything_that_is_known_of_them_and_nobody_else_opens_it
     assert_eq!((&data["waxseal_export"], &data["controller"]), (&json!(1), &json!("Beispiel GmbH <dpo@example.org>")));
     assert_eq!(data["purposes"], json!(["Antworten auf Fragen", "Lieferungen"]));
     assert_eq!(data["person"][0]["profile"]["phone"], ANA);
-    assert!(data["recipients"].as_array().unwrap().len() == 2 && data["retention"].as_array().unwrap().len() > 4);
+    let receives = data["recipients"][2]["receives"].as_str().unwrap();
+    assert!(receives.ends_with("until it was turned off"), "{data}");
+    let kept: Vec<&Value> = data["retention"].as_array().unwrap().iter().collect();
+    let of = |what: &str| kept.iter().find(|one| one["what"].as_str().unwrap().starts_with(what)).unwrap();
+    assert_eq!(of("of this, what you wrote through")["days"], 7, "{kept:?}");
+    assert!(of("of this, what became of what you were sent")["until"].is_string(), "{kept:?}");
+    assert!(data["recipients"].as_array().unwrap().len() == 3 && data["retention"].as_array().unwrap().len() > 4);
     assert_eq!((&data["consent"][0]["state"], &data["consent"][0]["source"]), (&json!("withdrawn"), &json!("keyword")));
     assert_eq!(data["files"][0]["path"], format!("files/{file}.png"));
     let said = data["messages"].as_array().unwrap();
@@ -161,6 +182,8 @@ async fn a_person_gets_everything_that_is_known_of_them_and_nobody_else_opens_it
             && page.contains("Satz 0<")
             && page.contains("Beispiel GmbH &lt;dpo@example.org&gt;")
     );
+    assert!(page.contains("qversion"), "which notice she was told");
+    assert!(page.contains("until every application that receives it has it"));
     assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("src="), "it asks for nothing");
     for content in [&page, &data.to_string()] {
         assert!(!content.contains("qcanaryOther") && !content.contains(BOB), "others are not in it");

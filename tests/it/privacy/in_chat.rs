@@ -97,6 +97,38 @@ async fn a_request_for_a_copy_is_entered_and_a_code_is_good_for_an_hour() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_in_spanish_or_portuguese_is_answered_in_it() {
+    let (app, _clock) = asking().await;
+    let (es, pt) = ("responda con", "no prazo de uma hora");
+    for (number, (word, asked, kind, promise)) in [
+        ("Borrar mis datos", es, "erasure", None),
+        ("ELIMINAR MIS DATOS", es, "erasure", None),
+        ("exportar mis datos", es, "portability", Some("Hemos recibido su solicitud")),
+        ("mis datos", es, "access", Some("Hemos recibido su solicitud")),
+        ("Apagar meus dados", pt, "erasure", None),
+        ("excluir meus dados", pt, "erasure", None),
+        ("EXPORTAR MEUS DADOS", pt, "portability", Some("Recebemos o seu pedido")),
+        ("meus dados", pt, "access", Some("Recebemos o seu pedido")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let person = format!("49151999001{number:02}");
+        says(&app, &person, &format!("wamid.words.{number}.a"), word).await;
+        let digits = code(&app, &person, 1).await;
+        let question = told(&app, &person).await[0].clone();
+        assert!(question.contains(asked), "{word}: {question}");
+        says(&app, &person, &format!("wamid.words.{number}.b"), &digits).await;
+        until("it is entered", PATIENCE, async || requests(&app).await.len() == number + 1).await;
+        assert_eq!(requests(&app).await[0]["kind"], kind, "{word}");
+        if let Some(promise) = promise {
+            let is_told = async || told(&app, &person).await.iter().any(|text| text.contains(promise));
+            until("they are told", PATIENCE, is_told).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_asked_where_it_is_not_turned_on() {
     let app = TestApp::spawn().await;
     says(&app, ANA, "wamid.off.1", "Löschen").await;

@@ -105,18 +105,19 @@ pub(super) fn content_age(facts: &Facts) -> Verdict {
 }
 
 pub(super) fn retention(facts: &Facts) -> Verdict {
-    let is_late = |one: &&Attested| one.horizon.is_some_and(|horizon| one.oldest < horizon);
-    let late: Vec<String> =
-        facts.oldest.iter().filter(is_late).map(|one| format!("{} of {}", one.class, one.oldest)).collect();
-    let oldest: Vec<String> = facts.oldest.iter().map(|one| format!("{} {}", one.class, one.oldest)).collect();
-    // What is held stays where it is (ADR 14), and is no breach of the rule.
-    if late.is_empty() || facts.holds.in_force > 0 {
-        let held = if late.is_empty() { "" } else { "; what is older belongs to somebody whose data are held" };
-        let oldest =
-            if oldest.is_empty() { "nothing is stored".to_owned() } else { format!("oldest: {}", oldest.join(", ")) };
-        return verdict(true, format!("{oldest}{held}"));
+    let words = |one: &Attested| format!("{} of {}", one.class, one.oldest);
+    if !facts.overdue.is_empty() {
+        let late: Vec<String> = facts.overdue.iter().map(words).collect();
+        return verdict(false, format!("older than the rule allows: {}", some(&late)));
     }
-    verdict(false, format!("older than the rule allows: {}", some(&late)))
+    if facts.oldest.is_empty() {
+        return verdict(true, "nothing is stored".to_owned());
+    }
+    let oldest: Vec<String> = facts.oldest.iter().map(|one| format!("{} {}", one.class, one.oldest)).collect();
+    let is_late = |one: &Attested| one.horizon.is_some_and(|horizon| one.oldest < horizon);
+    // What is held stays where it is (ADR 14), and is no breach of the rule.
+    let held = if facts.oldest.iter().any(is_late) { "; what is older is held, or waits to be sent" } else { "" };
+    verdict(true, format!("oldest: {}{held}", oldest.join(", ")))
 }
 
 pub(super) fn attestation(facts: &Facts) -> Verdict {
