@@ -57,6 +57,7 @@ mod message_lists;
 mod meta_roundtrip;
 mod mirror;
 mod mirror_files;
+mod mutations;
 mod numbers;
 mod pacing;
 mod pins;
