@@ -23,7 +23,7 @@ const BOB: &str = "4915199900022";
 const SECRET: &str = "qcanaryBackup Treffpunkt am Kanal";
 
 /// Two people who can open backups, and a folder for these.
-struct Safe {
+pub struct Safe {
     folder: Folder,
     recipients: [String; 2],
 }
@@ -54,7 +54,7 @@ impl Said {
 }
 
 impl Safe {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let folder = Folder::new(name);
         let recipients = ["one", "two"].map(|who| {
             let identity = Identity::generate();
@@ -70,12 +70,12 @@ impl Safe {
         self.folder.0.join(name)
     }
 
-    fn identity(&self) -> String {
+    pub fn identity(&self) -> String {
         self.path("one").display().to_string()
     }
 
     /// `waxseal backup`, with both recipients. Its folder, and the key that it is signed with.
-    async fn back_up(&self, environment: &[(String, String)], more: &[&str]) -> (PathBuf, String) {
+    pub async fn back_up(&self, environment: &[(String, String)], more: &[&str]) -> (PathBuf, String) {
         let to = self.path("backups").display().to_string();
         let [one, two] = &self.recipients;
         let words = ["backup", "--to", &to, "--recipient", one, "--recipient", two];
