@@ -42,6 +42,7 @@ mod idempotency;
 mod identity;
 mod key_epoch;
 mod key_readers;
+mod key_rotation;
 mod keys;
 mod kms;
 mod kms_aws;
