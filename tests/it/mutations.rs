@@ -148,7 +148,7 @@ impl Reader {
 
 /// Every byte of the header and some of the rest.
 fn flips(length: usize) -> impl Iterator<Item = usize> {
-    (0..76).chain([76, (length + 76) / 2, length - 17, length - 16, length - 1])
+    (0..76).chain([76, usize::midpoint(length, 76), length - 17, length - 16, length - 1])
 }
 
 #[tokio::test(flavor = "multi_thread")]

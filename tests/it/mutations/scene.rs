@@ -38,7 +38,7 @@ pub(super) struct Scene {
     /// Ana and Bob.
     pub(super) people: Vec<Person>,
     _files: Folder,
-    _receiver: Receiver,
+    receiver: Receiver,
 }
 
 fn id(told: &Value) -> String {
@@ -51,7 +51,7 @@ impl Scene {
         let url = files.url();
         let more = [("WAXSEAL_MEDIA__URL", url.as_str()), ("WAXSEAL_SEND__CHECK_TEMPLATES", "false")];
         let estate = Estate::start(database::fresh().await, &more).await;
-        let mut scene = Self { estate, people: Vec::new(), _files: files, _receiver: Receiver::start().await };
+        let mut scene = Self { estate, people: Vec::new(), _files: files, receiver: Receiver::start().await };
         scene.settings().await;
         for (number, gone) in [ANA, BOB].into_iter().zip(GONE) {
             let person = scene.person(number, gone).await;
@@ -96,7 +96,7 @@ impl Scene {
         let channel = json!({ "name": "second", "phone_number_id": "106540352242999", "waba_id": WABA_ID, "access_token": ACCESS_TOKEN });
         self.done(post.clone(), "/v1/channels", &channel).await;
         for name in ["one", "two"] {
-            let endpoint = json!({ "name": name, "url": self._receiver.url(), "headers": { "x-name": name } });
+            let endpoint = json!({ "name": name, "url": self.receiver.url(), "headers": { "x-name": name } });
             let made = self.done(post.clone(), "/v1/endpoints", &endpoint).await;
             self.done(post.clone(), &format!("/v1/endpoints/{}/rotate-secret", id(&made)), &json!({})).await;
         }
