@@ -127,6 +127,8 @@ pub const KEY_EPOCH: &str = "waxseal_key_epoch";
 pub const KEY_STEP_WAIT_SECONDS: &str = "waxseal_key_step_wait_seconds";
 /// Times that a destroyed key was met in the key tables.
 pub const FORGOTTEN_KEYS_SEEN: &str = "waxseal_forgotten_keys_seen_total";
+/// Stored values that did not open in their place, by `place`: table and column, `media.object`, or `key`.
+pub const DAMAGED: &str = "waxseal_damaged_total";
 /// Database connections by `state`: used, open.
 pub const POOL_CONNECTIONS: &str = "waxseal_db_pool_connections";
 /// Seconds that a batch waited for a database connection.
@@ -201,8 +203,14 @@ fn describe() {
     describe_gauge!(KEY_EPOCH, "Number of the root of the key tree.");
     describe_gauge!(KEY_STEP_WAIT_SECONDS, "How long the oldest forgotten key waits for a step of the epoch.");
     describe_counter!(FORGOTTEN_KEYS_SEEN, "Times that a destroyed key was met in the key tables.");
+    describe_counter!(DAMAGED, "Stored values that did not open in their place.");
     describe_gauge!(POOL_CONNECTIONS, "Database connections by state.");
     describe_histogram!(POOL_WAIT_SECONDS, "Wait of a batch for a database connection.");
+}
+
+/// Counts a stored value that did not open in its place: somebody changed it or moved it there, or a disk did. Each look counts.
+pub fn count_damaged(place: impl Into<String>) {
+    metrics::counter!(DAMAGED, "place" => place.into()).increment(1);
 }
 
 /// Lets a panic say where it happened and nothing else: what it was told may quote content.

@@ -10,6 +10,7 @@ use crate::crypto::context::Context;
 use crate::crypto::envelope::{self, Sealed};
 use crate::ids::TenantId;
 use crate::keyring::{Keyring, KeyringError, OwnedDek};
+use crate::telemetry;
 
 /// The keys of one page.
 pub(super) struct Keys {
@@ -56,7 +57,10 @@ impl Keys {
 
     /// Opens one value.
     pub(super) fn open(&self, place: &Context, sealed: &Sealed) -> Content {
-        let Some(id) = sealed.dek_id() else { return damaged(place) };
+        let Some(id) = sealed.dek_id() else {
+            telemetry::count_damaged(format!("{}.{}", place.table, place.column));
+            return damaged(place);
+        };
         let Some(key) = self.found.get(&id) else {
             return if self.damaged.contains(&id) { Content::Damaged } else { Content::Erased };
         };

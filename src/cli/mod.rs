@@ -182,6 +182,11 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitC
 async fn obey(cli: Cli, out: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
     let config = || cli.config.load();
     permissions::admit(&cli.command)?;
+    // Other verbs hold keys and content too, for a moment. The gateway does it for itself, once there is a log; what a tool of development
+    // starts is none of ours.
+    if !matches!(cli.command, Verb::Serve | Verb::Dev(_)) {
+        serve::forbid_core_dumps();
+    }
     match cli.command {
         Verb::Serve => return serve::run(&config()?).await,
         Verb::Dev(DevArgs { tool: Some(DevTool::Postgres(args)), .. }) => return dev_postgres::run(args).await,

@@ -17,12 +17,21 @@ pub(super) fn start_logs(config: &Config) {
     telemetry::quiet_panics();
 }
 
-/// Forbids core dumps: they would hold keys and messages. There is no way back for this process.
-fn forbid_core_dumps() {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    if let Err(error) = setrlimit(Resource::Core, none) {
+/// Forbids core dumps: they would hold keys and messages. There is no way back for this process. A system that does not let us is no
+/// reason not to work; a gateway says so in its log.
+pub(super) fn forbid_core_dumps() {
+    if let Err(error) = no_core_dumps() {
         tracing::warn!(%error, "core dumps could not be forbidden; forbid them on the machine");
     }
+}
+
+/// Twice, because where the system hands dumps to a program, the limit of their size does not hold; what is not dumpable is also not traced
+/// by others of the same user.
+fn no_core_dumps() -> std::io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
 }
 
 /// Runs until SIGTERM or SIGINT, then drains. SIGHUP has the certificates read anew.

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::context::Context;
 use super::keys::Dek;
 use super::random;
+use crate::telemetry;
 
 const MAGIC: [u8; 2] = [0x57, 0x01];
 const SUITE_FIELD: u8 = 0x01;
@@ -145,6 +146,12 @@ fn seal_with_salt(dek: &Dek, context: &Context, content: &[u8], salt: &[u8; 24])
 
 /// Opens what [`seal`] made under the same key for the same place. The content is wiped when dropped.
 pub fn open(dek: &Dek, context: &Context, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    opened(dek, context, sealed).inspect_err(|_| {
+        telemetry::count_damaged(format!("{}.{}", context.table, context.column));
+    })
+}
+
+fn opened(dek: &Dek, context: &Context, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let bytes = sealed.0.as_slice();
     let (header, body) = bytes.split_at_checked(BODY).ok_or(OpenError::Malformed)?;
     if body.len() < TAG || header.get(..4) != Some(&[MAGIC[0], MAGIC[1], SUITE_FIELD, FLAG_PADDED]) {

@@ -16,6 +16,7 @@ use crate::crypto::keys::{Dek, WrappingKey, random_key, random_key_id};
 use crate::crypto::wrap::{self, WrapContext};
 use crate::ids::TenantId;
 use crate::store::keys::{DekRow, Standing, WrappedKeyRow};
+use crate::telemetry;
 
 type Opened = Vec<(DekName, Arc<OwnedDek>)>;
 
@@ -103,7 +104,7 @@ impl Inner {
             let bucket = buckets.get(&row.bucket).ok_or(KeyringError::Gone)?;
             let name = DekName::of_row(tenant, row);
             let bytes = wrap::unwrap(&bucket.key, &dek_context(tenant, row.key.id, &name.encode()), &row.key.wrapped)
-                .map_err(|_| KeyringError::Damaged { level: "dek" })?;
+                .map_err(|_| damaged("dek"))?;
             unwrapped.push((name, OwnedDek::new(Dek::new(row.key.id, &bytes), row)));
         }
         Ok(Some(unwrapped))
@@ -177,13 +178,18 @@ impl Inner {
                 continue;
             }
             let key = wrap::unwrap(&keys.kek, &bucket_context(tenant, row.id, &number.to_be_bytes()), &row.wrapped)
-                .map_err(|_| KeyringError::Damaged { level: "bucket" })?;
+                .map_err(|_| damaged("bucket"))?;
             let bucket = Arc::new(Bucket { id: row.id, key: WrappingKey::new(&key) });
             self.cache.keep_bucket(tenant, number, &bucket, now);
             found.insert(number, bucket);
         }
         Ok(found)
     }
+}
+
+fn damaged(level: &'static str) -> KeyringError {
+    telemetry::count_damaged("key");
+    KeyringError::Damaged { level }
 }
 
 /// Candidates; those whose number is taken are dropped by the insert.

@@ -1,15 +1,22 @@
-//! Promise: whatever happens, no message, name, number, token or key is readable in the database, its files, its write-ahead
-//! log, our log, our metrics or a refusal. Unique texts are sent down every path; then everything is searched for them.
+//! Promise: whatever happens, no message, name, number, token or key is readable in the database, its files, its write-ahead log, what
+//! it is told, the object store, temporary files, backups (opened, too), archives, our log, our metrics or a refusal, and a crash leaves
+//! no core. Unique texts are sent down every path; then everything is searched for them. A gate of every release.
 
+mod crash;
+mod evidence;
 mod files;
 mod paths;
+mod privacy;
 mod requests;
+mod store;
 
 use data_encoding::BASE64;
-use reqwest::Method;
 
+use self::evidence::Evidence;
 use self::paths::Scene;
 use self::requests::Asking;
+use self::store::Store;
+use crate::backup::Safe;
 use crate::support::sweep::{self, Needle};
 use crate::support::{Receiver, database, receiver};
 
@@ -39,6 +46,21 @@ const TYPED: &str = "qcanaryTyped3Bv6Nm9Qw2";
 const FILE: &str = "qcanaryFile7Lm3 Grundriss der Wohnung";
 const FILE_NAME: &str = "qcanaryFilename5Tz.txt";
 const DETAILS: &str = "qcanaryDetails of the person in question";
+const PRIVATE: &str = "4915729384756";
+const FORGOTTEN: &str = "4915733918274";
+const ASKS_IN_CHAT: &str = "4915746291830";
+const CRIED: &str = "qcanaryCried Was wisst ihr ueber mich";
+const WORDING: &str = "qcanaryWording Ja, ich will Neuigkeiten";
+const CORRECTED: &str = "Qcanaria Berichtigt";
+const REFERENCE: &str = "qcanaryReference Brief vom Montag";
+const LATE: &str = "qcanaryLate viele Akten";
+const REFUSED: &str = "qcanaryRefused sie war es nicht";
+const HELD_FOR: &str = "qcanaryHeld Streit um eine Lieferung";
+const RESTRICTED_FOR: &str = "qcanaryRestricted sie bestreitet es";
+const CASE: &str = "qcanaryCase Aktenzeichen 17";
+const NOTICE: &str = "qcanaryNotice Was mit Ihren Daten geschieht";
+/// Found wherever it is put.
+const PLANTED: &str = "qcanaryPlanted8Zx4";
 
 /// A wamid as Meta makes them: base64 of bytes in which the number stands.
 fn wamid(number: &str, tail: &str) -> String {
@@ -75,6 +97,19 @@ fn needles(more: &[String]) -> Vec<Needle> {
         ("details of an error", DETAILS),
         ("a file", FILE),
         ("name of a file", FILE_NAME),
+        ("number of one who asks", PRIVATE),
+        ("number of one who is forgotten", FORGOTTEN),
+        ("number of one who asks in the chat", ASKS_IN_CHAT),
+        ("a question", CRIED),
+        ("wording of a consent", WORDING),
+        ("a name that was put right", CORRECTED),
+        ("reference of a request", REFERENCE),
+        ("why a request takes longer", LATE),
+        ("why a request is refused", REFUSED),
+        ("reason of a hold", HELD_FOR),
+        ("reason of a restriction", RESTRICTED_FOR),
+        ("reference of an erasure", CASE),
+        ("a notice", NOTICE),
     ];
     let more = more.iter().map(|text| ("generated secret", text.as_str()));
     let wamids = ["IN", "OUT", "SYS", "BAD"].map(|tail| wamid(NUMBER, tail));
@@ -82,15 +117,22 @@ fn needles(more: &[String]) -> Vec<Needle> {
     known.into_iter().chain(more).chain(wamids).map(|(name, text)| Needle::in_every_form(name, text)).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_canary_of_any_path_is_readable_anywhere() {
-    let (server, database) = database::own_server().await;
-    let mut scene = Scene::begin(database.clone()).await;
+/// Has Postgres write down all that it is told from now on, with every value: what is in none of it cannot be in a temporary file of the
+/// server, nor in its memory.
+async fn listens(database: &str) {
+    let name = url::Url::parse(database).unwrap().path().trim_start_matches('/').to_owned();
+    for (setting, value) in [("log_statement", "all"), ("log_error_verbosity", "default")] {
+        database::sabotage(database, &format!("ALTER DATABASE {name} SET {setting} = '{value}'")).await;
+    }
+}
+
+/// Sends canaries down every path. Returns those that were made on the way.
+async fn everywhere(scene: &mut Scene) -> Vec<String> {
     let working = Receiver::start().await;
     working.then_answer(500, &[]);
     let mut generated = scene.endpoints(&working).await;
     generated.push(scene.gateway.key.clone());
-    let asking = Asking::begin(&scene).await;
+    let asking = Asking::begin(scene).await;
     generated.extend(asking.secrets.iter().cloned());
     scene.inbound().await;
     let ids = scene.outbound().await;
@@ -99,46 +141,102 @@ async fn no_canary_of_any_path_is_readable_anywhere() {
     for id in &ids {
         scene.get(&format!("/v1/messages/{id}")).await;
     }
-    database::settled(&database).await;
+    database::settled(&scene.database).await;
     let events = scene.get("/v1/events?limit=200").await.to_string();
     assert!(events.contains(BODY) && events.contains(DETAILS), "the canaries went this way");
     let contacts = scene.get("/v1/contacts").await;
     assert!(contacts.to_string().contains(NAME));
-    let conversation = format!("/v1/contacts/{}/messages", contacts["data"][0]["id"].as_str().unwrap());
+    let answered = contacts["data"].as_array().unwrap().iter().find(|one| one["phone"] == NUMBER);
+    let answered = answered.unwrap_or_else(|| panic!("{contacts}"))["id"].as_str().unwrap();
+    let conversation = format!("/v1/contacts/{answered}/messages");
     let said = scene.get(&conversation).await.to_string();
     assert!(said.contains(REPLY), "{contacts} {said}");
-    asking.once_more(&mut scene).await;
-    generated.extend(scene.keys(contacts["data"][0]["id"].as_str().unwrap()).await);
+    asking.once_more(scene).await;
+    generated.extend(scene.keys(answered).await);
+    generated.push(scene.privacy().await);
     scene.mistakes().await;
-    asking.mistakes(&mut scene).await;
+    asking.mistakes(scene).await;
+    generated
+}
 
-    let mut shown = scene.answers.clone();
-    for path in ["/metrics", "/readyz", "/healthz"] {
-        let answer = scene.gateway.request(Method::GET, &format!("{}{path}", scene.gateway.admin)).send().await;
-        shown += &answer.unwrap().text().await.unwrap();
-    }
+async fn nothing_is_readable(store: Store) {
+    let (server, database) = database::own_server().await;
+    listens(&database).await;
+    let mut scene = Scene::begin(database.clone(), store).await;
+    let needles = needles(&everywhere(&mut scene).await);
     let limits = scene.gateway.limits();
     let cores: Vec<&str> = limits.lines().filter(|line| line.starts_with("Max core file size")).collect();
     assert!(cores.iter().all(|line| line.split_whitespace().filter(|word| *word == "0").count() == 2), "{cores:?}");
-    let needles = needles(&generated);
-    let mut found = sweep::in_bytes(&needles, "what was answered", shown.as_bytes());
-    found.extend(sweep::in_database(&needles, &database, server.dir()).await);
-    let (in_files, read) = sweep::in_files(&needles, scene.folder.path());
-    assert!(read > 0, "there are files");
-    found.extend(in_files);
-    let log = scene.gateway.stop().await;
-    assert!(log.lines().count() > 100, "a log of {} lines at the most talkative level", log.lines().count());
-    found.extend(
-        log.lines().flat_map(|line| sweep::in_bytes(&needles, &format!("the log: {line:.160}"), line.as_bytes())),
-    );
-    found.extend(sweep::in_database(&needles, &database, server.dir()).await);
+    let safe = Safe::new("canary");
+    let evidence = Evidence::of(scene, &safe, server.dir()).await;
+    for (place, least) in
+        [("/metrics", 1000), ("the log", 20_000), ("the backup of data", 10_000), ("the object store", 100)]
+    {
+        assert!(evidence.bytes_of(place) > least, "{place}: {} bytes", evidence.bytes_of(place));
+    }
+    let said = std::fs::read_to_string(server.dir().join("postgres.log")).unwrap();
+    assert!(said.contains("event_payload") && said.contains("$1 = '"), "all that Postgres was told, with its values");
+    let found = evidence.search(&needles).await;
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_canary_of_any_path_is_readable_anywhere() {
+    Box::pin(nothing_is_readable(Store::directory())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_canary_of_any_path_is_readable_anywhere_where_files_lie_in_a_bucket() {
+    Box::pin(nothing_is_readable(Store::bucket().await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweep_finds_a_canary_in_every_place_where_it_looks() {
+    let needles = [Needle::in_every_form("planted", PLANTED)];
+    for store in [Store::directory(), Store::bucket().await] {
+        let (server, database) = database::own_server().await;
+        listens(&database).await;
+        let mut scene = Scene::begin(database.clone(), store).await;
+        scene.inbound().await;
+        scene.files().await;
+        scene.answers.push_str(PLANTED);
+        scene.store.plant(PLANTED).await;
+        scene.temporary.put("deep/planted", PLANTED.as_bytes());
+        database::sabotage(&database, &format!("UPDATE channel SET name = '{PLANTED}'")).await;
+        let safe = Safe::new("planted");
+        let mut evidence = Evidence::of(scene, &safe, server.dir()).await;
+        std::fs::write(evidence.folders[0].join("planted"), BASE64.encode(PLANTED.as_bytes())).unwrap();
+        for place in ["/metrics", "/readyz", "the log: ", "the backup of keys", "the backup of files"] {
+            let text = evidence.texts.iter_mut().find(|(name, _)| name.starts_with(place)).unwrap();
+            text.1.extend_from_slice(format!("\n{PLANTED}\n").as_bytes());
+        }
+        let found = evidence.search(&needles).await;
+        let temporary = "deep/planted";
+        for wanted in [
+            "what was answered",
+            "/metrics",
+            "/readyz",
+            "the log: ",
+            "the object store, ",
+            "the backup of data, opened",
+            "the backup of keys",
+            "the backup of files",
+            "backups/",
+            temporary,
+            "the dump",
+            "/pg_wal/",
+            "/base/",
+            "postgres.log",
+        ] {
+            assert!(found.iter().any(|one| one.contains(wanted)), "{wanted} in {found:#?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sweep_finds_what_was_planted_in_every_form() {
     let (server, database) = database::own_server().await;
-    let planted = "qcanaryPlanted8Zx4";
+    let planted = PLANTED;
     let needles = vec![Needle::in_every_form("planted", planted), Needle::in_every_form("number", NUMBER)];
     assert!(sweep::in_database(&needles, &database, server.dir()).await.is_empty());
     let statement = format!("CREATE TABLE scratch AS SELECT '{planted}'::bytea AS planted, {NUMBER}::bigint AS number");

@@ -1,6 +1,8 @@
 //! Promise: the secret at the top of the key tree may lie in a KMS elsewhere. While that is away nothing is lost, nothing lies readable,
 //! and what is stored stays shut. Shown with OpenBao, as it is published.
 
+mod killed;
+
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 

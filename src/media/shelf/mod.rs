@@ -19,6 +19,7 @@ use crate::crypto::envelope::OpenError;
 use crate::crypto::keys::Dek;
 use crate::ids::{ContactId, MediaId, TenantId};
 use crate::keyring::places;
+use crate::telemetry;
 #[cfg(feature = "s3")]
 use bucket::{Bucket, Upload};
 use directory::{Directory, Unfinished};
@@ -35,13 +36,20 @@ pub enum ShelfError {
     Objects(#[from] Error),
     /// What lies there is not what was put there.
     #[error("the object does not open")]
-    Damaged(#[from] OpenError),
+    Damaged(#[source] OpenError),
     /// Content that no file has.
     #[error("the file is too long")]
     TooLong(#[from] chunks::TooLong),
     /// Buckets are a feature of the build.
     #[error("this waxseal was built without the feature s3")]
     NotBuilt,
+}
+
+impl From<OpenError> for ShelfError {
+    fn from(error: OpenError) -> Self {
+        telemetry::count_damaged("media.object");
+        Self::Damaged(error)
+    }
 }
 
 impl ShelfError {

@@ -1,10 +1,15 @@
 //! What is not whole, not signed, or for too few, is not taken.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use reqwest::Method;
+use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
+use waxseal::clock::SystemClock;
 
 use super::{ANA, SECRET, Safe, environment, run};
+use crate::support::folder::Folder as Files;
 use crate::support::process::waxseal;
 use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database, webhook};
@@ -17,14 +22,20 @@ async fn app_that_heard() -> TestApp {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_flipped_bit_in_any_file_is_named_and_nothing_is_restored() {
-    let (safe, app) = (Safe::new("backup-flips"), app_that_heard().await);
-    let (folder, key) = safe.back_up(&environment(&app.database, &[]), &[]).await;
+    let (safe, files) = (Safe::new("backup-flips"), [Files::new(), Files::new()]);
+    let [here, elsewhere] = files.each_ref().map(Files::url);
+    let app = TestApp::spawn_with(Arc::new(SystemClock), &[("WAXSEAL_MEDIA__URL", &here)]).await;
+    assert!(app.webhook(webhook::text(ANA, "wamid.damaged.1", SECRET)).await.is_success());
+    let order = json!({ "type": "document", "mime_type": "text/plain", "media_base64": "bmljaHRz" });
+    app.control(Method::POST, "inbound", order).await;
+    database::until(&app.database, "SELECT count(*) FROM media WHERE state = 'stored'", 1).await;
+    let (folder, key) = safe.back_up(&environment(&app.database, &[("WAXSEAL_MEDIA__URL", &here)]), &[]).await;
     let there = database::bare(None).await;
-    let new = environment(&there, &[]);
+    let new = environment(&there, &[("WAXSEAL_MEDIA__URL", &elsewhere)]);
     let verify =
         async |folder: &Path, key: &str| run(&["verify", "backup", folder.to_str().unwrap(), "--key", key], &[]).await;
     assert!(verify(&folder, &key).await.ok().starts_with("ok: waxseal-"));
-    for name in ["data.tar.zst.age", "keys.tar.zst.age", "manifest.json", "manifest.sig"] {
+    for name in ["data.tar.zst.age", "keys.tar.zst.age", "files.tar.zst.age", "manifest.json", "manifest.sig"] {
         let file = folder.join(name);
         let whole = std::fs::read(&file).unwrap();
         for at in [whole.len() / 5, whole.len() / 2, whole.len() - 2] {
@@ -49,6 +60,7 @@ async fn one_flipped_bit_in_any_file_is_named_and_nothing_is_restored() {
     stranger.restore(&new, &folder, &key, &[]).await.refused("none of the identities opens it");
     let rows = database::count(&there, "SELECT count(*) FROM tenant").await;
     assert_eq!(rows, 0, "nothing was filled");
+    assert!(!files[1].path().exists() || files[1].files().is_empty(), "nor any file put back");
     safe.restore(&new, &folder, &key, &["--dry-run"]).await.ok();
     safe.restore(&new, &folder, &key, &[]).await.ok();
     app.gateway.shutdown().await;

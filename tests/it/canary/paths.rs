@@ -8,8 +8,9 @@ use waxseal::clock::SystemClock;
 use waxseal::secret::{AccessToken, AppSecret, VerifyToken};
 use waxseal::simulator::{Simulator, SimulatorConfig};
 
+use super::store::Store;
 use super::{
-    ACCESS_TOKEN, APP_SECRET, BODY, BSUID, DETAILS, HUB_SECRET, KMS_SECRET, META_VERIFY_TOKEN, NAME, NUMBER,
+    ACCESS_TOKEN, APP_SECRET, BODY, BSUID, DETAILS, HUB_SECRET, KMS_SECRET, META_VERIFY_TOKEN, NAME, NOTICE, NUMBER,
     OTHER_NUMBER, REPLY, TYPED, URL_TOKEN, USERNAME, wamid,
 };
 use crate::support::app::{PHONE_NUMBER_ID, WABA_ID, variables};
@@ -22,13 +23,19 @@ pub(super) struct Scene {
     pub(super) gateway: ChildGateway,
     simulator: Simulator,
     pub(super) database: String,
-    pub(super) folder: Folder,
+    pub(super) store: Store,
+    /// The `TMPDIR` of the gateway and of the verbs beside it.
+    pub(super) temporary: Folder,
+    /// What verbs are run with beside the gateway.
+    pub(super) environment: Vec<(String, String)>,
+    /// Archives that were given out, encrypted.
+    pub(super) archives: Vec<(String, Vec<u8>)>,
     /// Everything that was answered and should hold none of them, as it was written.
     pub(super) answers: String,
 }
 
 impl Scene {
-    pub(super) async fn begin(database: String) -> Self {
+    pub(super) async fn begin(database: String, store: Store) -> Self {
         let config = SimulatorConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             app_secret: AppSecret::new(APP_SECRET),
@@ -41,10 +48,13 @@ impl Scene {
         };
         let simulator = Simulator::start(config, Arc::new(SystemClock)).await.unwrap();
         let mut all = variables(&database, simulator.base_url());
-        let folder = Folder::new();
-        let place = folder.url();
+        let temporary = Folder::new();
+        std::fs::create_dir_all(temporary.path()).unwrap();
         let ours = [
-            ("WAXSEAL_MEDIA__URL", place.as_str()),
+            ("TMPDIR", temporary.path().to_str().unwrap()),
+            ("WAXSEAL_PRIVACY__IN_CHAT", "true"),
+            ("WAXSEAL_PRIVACY__NOTICE_TEXT", NOTICE),
+            ("WAXSEAL_PRIVACY__NOTICE_VERSION", "1"),
             ("WAXSEAL_KEYS__SECRET", KMS_SECRET),
             ("WHATSAPP_ACCESS_TOKEN", ACCESS_TOKEN),
             ("WHATSAPP_APP_SECRET", APP_SECRET),
@@ -53,9 +63,12 @@ impl Scene {
         ];
         all.retain(|(name, _)| ours.iter().all(|(other, _)| name != other));
         all.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        all.extend(store.settings());
         let gateway = ChildGateway::start(&all).await;
         simulator.set_callback(Some(format!("{}/webhook", gateway.public)));
-        Self { gateway, simulator, database, folder, answers: String::new() }
+        all.push(("PATH".to_owned(), std::env::var("PATH").unwrap()));
+        let (environment, archives) = (all, Vec::new());
+        Self { gateway, simulator, database, store, temporary, environment, archives, answers: String::new() }
     }
 
     pub(super) async fn post(&self, path: &str, body: Value) -> Value {
@@ -77,7 +90,7 @@ impl Scene {
         self.answers.extend([headers, answer.text().await.unwrap()]);
     }
 
-    async fn webhook(&self, value: Value) {
+    pub(super) async fn webhook(&self, value: Value) {
         let body = webhook::messages(value);
         let signature = webhook::signature(APP_SECRET, &body);
         let request = self.gateway.request(Method::POST, &format!("{}/webhook", self.gateway.public));

@@ -1,13 +1,20 @@
 //! An older copy brings nobody back, whichever parts of it are restored.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use reqwest::StatusCode;
+use data_encoding::HEXLOWER;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use time::Duration;
 use waxseal::app::Base;
-use waxseal::clock::SystemClock;
+use waxseal::clock::{Clock, ManualClock, SystemClock};
+use waxseal::crypto::keys::KeyBytes;
 
+use super::retiring::days_pass;
 use super::{ANA, contact_of, erased, says};
+use crate::support::app::{ACCESS_TOKEN, KMS_SECRET, PHONE_NUMBER_ID, WABA_ID};
+use crate::support::attacker::{Attacker, Spoils};
 use crate::support::estate::Folder;
 use crate::support::{TestApp, database, webhook};
 
@@ -92,5 +99,95 @@ async fn no_combination_of_an_older_copy_with_what_is_there_brings_an_erased_per
     restore(&database, "public", &DATA, "new_data").await;
     let app = TestApp::spawn_on(database, clock(), &settings).await;
     assert!(contact_of(&app, ANA).await.is_none());
+    app.gateway.shutdown().await;
+}
+
+const OTHER_NUMBER: &str = "106540352242999";
+/// What was said in a month that is over, and to a number that keeps for a week.
+const OLD: &[&str] = &["Alter Monat", "Kurze Regel"];
+
+/// Everything that opens in the database as it is, with the KMS secret and the cell of now.
+async fn spoils(database: &str, cell: &Path) -> Spoils {
+    let mut attacker = Attacker::default();
+    attacker.copy(database).await;
+    opened(&attacker, cell)
+}
+
+fn opened(attacker: &Attacker, cell: &Path) -> Spoils {
+    let mut secret = KeyBytes::default();
+    secret.copy_from_slice(&HEXLOWER.decode(KMS_SECRET.as_bytes()).unwrap());
+    attacker.open(&secret, cell, cell.parent().unwrap())
+}
+
+/// Two numbers, one of which keeps for a week. Ana writes to both.
+async fn writes_to_both(app: &TestApp) {
+    let other =
+        json!({ "name": "other", "phone_number_id": OTHER_NUMBER, "waba_id": WABA_ID, "access_token": ACCESS_TOKEN });
+    let made = app.api(Method::POST, "/v1/channels").json(&other).send().await.unwrap();
+    let other = made.json::<serde_json::Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
+    let rule =
+        app.api(Method::PATCH, &format!("/v1/channels/{other}")).json(&json!({ "retention": { "received": 7 } }));
+    assert_eq!(rule.send().await.unwrap().status(), StatusCode::OK);
+    app.directory_is_read().await;
+    says(app, ANA, "wamid.month.1", OLD[0]).await;
+    let elsewhere = String::from_utf8(webhook::text(ANA, "wamid.month.2", OLD[1])).unwrap();
+    assert_eq!(app.webhook(elsewhere.replace(PHONE_NUMBER_ID, OTHER_NUMBER)).await, StatusCode::OK);
+    database::settled(&app.database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_combination_of_an_older_copy_with_what_is_there_brings_a_month_that_is_over_back_of_somebody_who_stays() {
+    let folder = Folder::new("restoring-month");
+    let cell = folder.0.join("cell");
+    let settings = [("WAXSEAL_KEYS__CELL_FILES", cell.to_str().unwrap())];
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let first = clock.now().date();
+    let app = TestApp::spawn_with(clock.clone(), &settings).await;
+    writes_to_both(&app).await;
+    let ana = contact_of(&app, ANA).await.unwrap();
+    back_up(&app.database, "public", &DATA, "old_data").await;
+    back_up(&app.database, "waxseal_keys", &KEYS, "old_keys").await;
+    let mut attacker = Attacker::default();
+    attacker.copy(&app.database).await;
+    for word in OLD {
+        assert!(!opened(&attacker, &cell).with(&[word]).is_empty(), "{word} is there to be found");
+    }
+
+    // The rule's week, the month's ninety days, and the month itself.
+    for days in [9, 82, 40] {
+        days_pass(&app, &clock, days).await;
+    }
+    says(&app, ANA, "wamid.month.3", "Neuer Monat").await;
+    database::settled(&app.database).await;
+    app.gateway.base().keyring.step_epoch().await.unwrap();
+    back_up(&app.database, "public", &DATA, "new_data").await;
+    back_up(&app.database, "waxseal_keys", &KEYS, "new_keys").await;
+    attacker.copy(&app.database).await;
+    let (database, config) = (app.database.clone(), app.config.clone());
+    app.gateway.shutdown().await;
+    let all = opened(&attacker, &cell);
+    assert!(all.with(OLD).is_empty(), "with every copy at once: {:?}", all.with(OLD));
+    assert!(!all.with(&["Neuer Monat"]).is_empty(), "and yet others are opened");
+
+    let store = database::store(&database);
+    store.ensure_partitions_between(first - Duration::DAY, first + Duration::DAY).await.unwrap();
+    for (data, keys) in
+        [("old_data", "old_keys"), ("new_data", "old_keys"), ("old_data", "new_keys"), ("new_data", "new_keys")]
+    {
+        restore(&database, "public", &DATA, data).await;
+        restore(&database, "waxseal_keys", &KEYS, keys).await;
+        let found = spoils(&database, &cell).await;
+        assert!(found.with(OLD).is_empty(), "{data} with {keys}");
+        let is_new = keys == "new_keys";
+        assert_eq!(found.with(&["Ana Beispiel"]).contains("contact.profile"), is_new, "{data} with {keys}: who she is");
+        let base = Box::pin(Base::open(&config, clock.clone())).await;
+        assert_eq!(base.is_ok(), is_new, "{data} with {keys}");
+    }
+    restore(&database, "public", &DATA, "old_data").await;
+    let app = TestApp::spawn_on(database, clock, &settings).await;
+    let shown = app.get(&format!("/v1/contacts/{ana}")).await;
+    assert_eq!(shown["phone"], ANA, "the person stays: {shown}");
+    let seen = app.get("/v1/events?limit=200").await.to_string();
+    assert!(OLD.iter().all(|word| !seen.contains(word)), "{seen}");
     app.gateway.shutdown().await;
 }

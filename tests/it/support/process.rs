@@ -119,6 +119,10 @@ impl Process {
         format!("http://127.0.0.1:{}{path}", self.at.internal)
     }
 
+    pub fn pid(&self) -> i32 {
+        self.child.id().unwrap().cast_signed()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap(), signal).unwrap();
     }
