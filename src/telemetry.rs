@@ -123,6 +123,8 @@ pub const KEY_EPOCH: &str = "waxseal_key_epoch";
 pub const KEY_STEP_WAIT_SECONDS: &str = "waxseal_key_step_wait_seconds";
 /// Times that a destroyed key was met in the key tables.
 pub const FORGOTTEN_KEYS_SEEN: &str = "waxseal_forgotten_keys_seen_total";
+/// Tables, days and settings that were not as the log says when that was last compared.
+pub const ROWS_ASTRAY: &str = "waxseal_rows_astray";
 /// Database connections by `state`: used, open.
 pub const POOL_CONNECTIONS: &str = "waxseal_db_pool_connections";
 /// Seconds that a batch waited for a database connection.
@@ -195,6 +197,7 @@ fn describe() {
     describe_gauge!(KEY_EPOCH, "Number of the root of the key tree.");
     describe_gauge!(KEY_STEP_WAIT_SECONDS, "How long the oldest forgotten key waits for a step of the epoch.");
     describe_counter!(FORGOTTEN_KEYS_SEEN, "Times that a destroyed key was met in the key tables.");
+    describe_gauge!(ROWS_ASTRAY, "Tables, days and settings that are not as the log says.");
     describe_gauge!(POOL_CONNECTIONS, "Database connections by state.");
     describe_histogram!(POOL_WAIT_SECONDS, "Wait of a batch for a database connection.");
 }
