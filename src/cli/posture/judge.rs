@@ -63,6 +63,7 @@ controls! {
     "models": "Threat detection", keeping::models;
     "separate-stores": "Decentralised storage", sealing::separate_stores;
     "minimisation": "Privacy-first integrations", keeping::minimisation;
+    "rows": "Records nobody rewrites", keeping::rows;
     "witnesses": "Records nobody rewrites", keeping::witnesses;
 }
 
