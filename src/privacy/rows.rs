@@ -107,6 +107,8 @@ impl Privacy {
         }
         let settings = self.compare_settings(&mut round, anchor.settings.as_ref()).await?;
         let mut transaction = self.store.begin().await?;
+        // In the order in which everybody locks them.
+        row_marks::marks(&mut transaction, tenant, true).await?;
         for counted in Counted::ALL {
             if let Some(first) = self.retention.horizon(counted.table(), today) {
                 row_marks::drop_before(&mut transaction, tenant, counted.table(), first).await?;

@@ -258,6 +258,10 @@ async fn what_goes_with_its_delivery_or_its_age_is_not_missed() {
     shop.call(Method::PUT, &restriction, json!({ "reason": "x" })).await;
     shop.says(ANA, "wamid.goes.2").await;
     shop.says(BOB, "wamid.goes.3").await;
+    until("his went, and hers stays", PATIENCE, async || {
+        database::count(&shop.app.database, "SELECT count(*) FROM passing").await == 1
+    })
+    .await;
     shop.pass(BEFORE).await;
     shop.are_right().await;
     shop.sabotage("CREATE TABLE kept AS TABLE event_payload").await;
