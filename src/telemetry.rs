@@ -129,6 +129,8 @@ pub const KEY_STEP_WAIT_SECONDS: &str = "waxseal_key_step_wait_seconds";
 pub const FORGOTTEN_KEYS_SEEN: &str = "waxseal_forgotten_keys_seen_total";
 /// Stored values that did not open in their place, by `place`: table and column, `media.object`, or `key`.
 pub const DAMAGED: &str = "waxseal_damaged_total";
+/// Tables, days and settings that were not as the log says when that was last compared.
+pub const ROWS_ASTRAY: &str = "waxseal_rows_astray";
 /// Database connections by `state`: used, open.
 pub const POOL_CONNECTIONS: &str = "waxseal_db_pool_connections";
 /// Seconds that a batch waited for a database connection.
@@ -204,6 +206,7 @@ fn describe() {
     describe_gauge!(KEY_STEP_WAIT_SECONDS, "How long the oldest forgotten key waits for a step of the epoch.");
     describe_counter!(FORGOTTEN_KEYS_SEEN, "Times that a destroyed key was met in the key tables.");
     describe_counter!(DAMAGED, "Stored values that did not open in their place.");
+    describe_gauge!(ROWS_ASTRAY, "Tables, days and settings that are not as the log says.");
     describe_gauge!(POOL_CONNECTIONS, "Database connections by state.");
     describe_histogram!(POOL_WAIT_SECONDS, "Wait of a batch for a database connection.");
 }

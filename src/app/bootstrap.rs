@@ -2,7 +2,10 @@
 
 use anyhow::Context as _;
 
+use uuid::Uuid;
+
 use super::Base;
+use crate::audit::{Act, Action, Actor, AuditError, Object};
 use crate::config::{Bootstrap, Config};
 use crate::directory::{App, SaveError};
 use crate::domain::channel::{Channel, MediaMode};
@@ -38,6 +41,7 @@ impl Base {
         self.directory.reload().await?;
         let (tenant, now, snapshot) = (TenantId::DEFAULT, self.clock.now(), self.directory.snapshot());
         let secret = bootstrap.app_secret.clone();
+        let mut action = Action::AppChanged;
         let mut app = match snapshot.apps.iter().find(|app| app.tenant == tenant && app.name == BOOTSTRAP) {
             Some(app) if app.secret.matches(secret.expose()) => {
                 if app.verify_token.matches(bootstrap.verify_token.expose()) {
@@ -47,12 +51,24 @@ impl Base {
             }
             Some(app) => app.rotated(secret),
             None => {
+                action = Action::AppCreated;
                 let (id, name) = (AppId::new(now), BOOTSTRAP.to_owned());
                 App::new(tenant, id, name, secret, bootstrap.verify_token.clone(), now)
             }
         };
         app.verify_token = bootstrap.verify_token.clone();
+        self.tell(action, "app", app.id.uuid()).await?;
         self.directory.save_app(&app).await
+    }
+
+    /// Before the change, as for everybody else.
+    async fn tell(&self, action: Action, class: &'static str, id: Uuid) -> Result<(), SaveError> {
+        let act = Act::new(TenantId::DEFAULT, Actor::GATEWAY, action, Object::one(class, id)).with(&["environment"]);
+        match self.audit.record(act).await {
+            Ok(_) => Ok(()),
+            Err(AuditError::Store(error)) => Err(SaveError::Store(error)),
+            Err(AuditError::Keys(error)) => Err(SaveError::Keys(error)),
+        }
     }
 
     async fn bootstrap_channel(&self, bootstrap: &Bootstrap) -> Result<(), SaveError> {
@@ -77,6 +93,8 @@ impl Base {
             retention: KeepPolicy::default(),
             changed_at: known.and_then(|channel| channel.changed_at),
         };
+        let action = if known.is_some() { Action::ChannelChanged } else { Action::ChannelCreated };
+        self.tell(action, "channel", channel.id.uuid()).await?;
         self.directory.save_channel(&channel).await
     }
 }

@@ -158,6 +158,10 @@ actions! {
     PrivacyRequestClosed = "privacy_request.closed",
     /// What was older than is kept was removed, and how old the oldest is that is there; `details` names the classes.
     RetentionAttested = "retention.attested",
+    /// What is stored was compared with what the log said of it before, and said anew; `details` commits to it.
+    RowsAttested = "rows.attested",
+    /// Somebody takes what is stored for right, whatever the log said of it before.
+    RowsAccepted = "rows.accepted",
     /// The controls of privacy and security are about to be measured, and some of what is stored is opened for it and shown to nobody.
     PostureMeasured = "posture.measured",
     /// How they were found: `details` names those that are red, the count is of all.

@@ -68,11 +68,20 @@ impl Audit {
     }
 
     /// An entry about these contacts that is stored nowhere yet: for those who store it in the transaction of what it tells of.
-    pub async fn prepare(&self, act: Act, mut contacts: Vec<Uuid>) -> Result<NewAuditEntry, AuditError> {
+    pub async fn prepare(&self, act: Act, contacts: Vec<Uuid>) -> Result<NewAuditEntry, AuditError> {
+        self.prepare_as(AuditEntryId::new(self.inner.clock.now()), act, contacts).await
+    }
+
+    /// The same with an id that was made before, now, because what the entry tells of names it.
+    pub async fn prepare_as(
+        &self,
+        id: AuditEntryId,
+        act: Act,
+        mut contacts: Vec<Uuid>,
+    ) -> Result<NewAuditEntry, AuditError> {
         contacts.sort_unstable();
         contacts.dedup();
         let now = self.inner.clock.now();
-        let id = AuditEntryId::new(now);
         let subjects = subjects::commit(&self.inner.keyring, act.tenant, id, &mut contacts).await?;
         let entry = Entry { id, at: now, act, subjects };
         Ok(NewAuditEntry {

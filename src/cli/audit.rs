@@ -81,6 +81,12 @@ pub(super) enum AuditVerb {
     Policy,
     /// Check that everything stored is of the tree that the newest checkpoint signs. Exits with 4 when it is not.
     Check,
+    /// Check that rows and settings are those that the log says were there. Exits with 4 when they are not.
+    Rows {
+        /// Take what is stored for right from now on, whatever the log said of it before.
+        #[arg(long)]
+        accept: bool,
+    },
     /// Print the proof of an entry.
     Proof {
         /// Its place in the tree, or its id.
@@ -128,6 +134,7 @@ pub(super) async fn run(config: &Config, verb: AuditVerb, out: Out<'_>) -> anyho
             write!(out, "{}", app::witnesses(config)?.policy(&base.audit.verifier_key(TENANT).await?))?;
         }
         AuditVerb::Check => return check(&base, out).await,
+        AuditVerb::Rows { accept } => return rows(&base, config, accept, out).await,
         AuditVerb::Proof { entry } => {
             let by_id = || entry.parse().ok().map(Which::Id);
             let which = entry.parse().ok().map(Which::Index).or_else(by_id).context("not an index, and not an id")?;
@@ -154,6 +161,27 @@ async fn check(base: &Base, out: Out<'_>) -> anyhow::Result<ExitCode> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+async fn rows(base: &Base, config: &Config, accept: bool, out: Out<'_>) -> anyhow::Result<ExitCode> {
+    let (privacy, today) = (base.privacy(config)?, base.clock.now().date());
+    if accept {
+        let act = Act::new(TENANT, Actor::OPERATOR, Action::RowsAccepted, Object::several("rows"));
+        base.audit.record(act).await?;
+        privacy.attest_rows(TENANT, today, true).await?;
+    }
+    let found = privacy.check_rows(TENANT, today).await?;
+    for fault in &found.faults {
+        writeln!(out, "diverged: {fault}")?;
+    }
+    if !found.faults.is_empty() {
+        return Ok(ExitCode::from(DIVERGED));
+    }
+    match found.said_at {
+        Some(at) => writeln!(out, "ok: {} rows and all settings are as the log said at {}", found.rows, shown(at))?,
+        None => writeln!(out, "the log has not said yet what is stored: it does so once a day")?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn newest(base: &Base) -> anyhow::Result<String> {

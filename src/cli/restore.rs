@@ -289,6 +289,11 @@ async fn drill(config: &Config, found: &Found, identities: Vec<Identity>, out: O
     let tried = base(&there).await.context("the keys of this backup do not open here")?;
     let checked = tried.audit.check(TENANT).await?;
     writeln!(out, "the audit log is whole: {} entries, {} checkpoints", checked.size, checked.checkpoints)?;
+    let stored = tried.privacy(&there)?.check_rows(TENANT, tried.clock.now().date()).await?;
+    for fault in &stored.faults {
+        writeln!(out, "not what was stored: {fault}")?;
+    }
+    writeln!(out, "rows that are as the log said: {}", stored.rows)?;
     let opened = Opened::of(&tried.store, &tried.keyring).await?;
     writeln!(
         out,
@@ -298,6 +303,7 @@ async fn drill(config: &Config, found: &Found, identities: Vec<Identity>, out: O
     writeln!(out, "people who were forgotten since, and would be again: {}", restored.forgotten)?;
     tried.store.close().await;
     server.stop().await;
+    ensure!(stored.faults.is_empty(), "there are rows that the log does not tell of, or it tells of others");
     ensure!(opened.damaged == 0, "there is content that does not open though its key is there");
     // Where the installation is away, as on the day it is needed, the drill is told here alone.
     match base(config).await {

@@ -1,6 +1,8 @@
 //! The places of sealed values: which row and column each envelope is bound to. One list, so that the room that seals and the
 //! room that opens cannot disagree.
 
+use sha2::{Digest, Sha256};
+use time::Date;
 use uuid::Uuid;
 
 use crate::crypto::context::Context;
@@ -92,4 +94,19 @@ pub fn template(tenant: TenantId, template: &str) -> Context {
 #[must_use]
 pub const fn setting(tenant: Uuid, table: &'static str, column: &'static str, row: Uuid) -> Context {
     Context { tenant, table, column, row, contact: Uuid::nil() }
+}
+
+/// What is known of the rows of a table and day. The row is named after both: the first 16 bytes of SHA-256 over the table, a blank and
+/// the day as `YYYY-MM-DD`.
+#[must_use]
+pub fn row_mark(tenant: TenantId, counted: &str, day: Date) -> Context {
+    let hash: [u8; 32] = Sha256::digest(format!("{counted} {day}")).into();
+    let row = Uuid::from_u128(hash.iter().take(16).fold(0, |all, byte| all << 8 | u128::from(*byte)));
+    Context { tenant: tenant.uuid(), table: "row_mark", column: "content", row, contact: Uuid::nil() }
+}
+
+/// Which rows were removed at once.
+#[must_use]
+pub const fn row_removal(tenant: TenantId, removal: Uuid) -> Context {
+    Context { tenant: tenant.uuid(), table: "row_removal", column: "content", row: removal, contact: Uuid::nil() }
 }

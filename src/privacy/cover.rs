@@ -88,6 +88,8 @@ pub const TABLES: &[(&str, Cover)] = &[
     ("notice", Removed),
     ("passing", Removed),
     ("in_chat", Removed),
+    ("row_mark", Nobody),
+    ("row_removal", Kept("sealed ids of rows that were removed, without a person, until the next day")),
 ];
 
 /// What stays, and why.

@@ -3,6 +3,8 @@
 //! An erasure is a row that goes from state to state, each step an update from the state before together with its entry in the audit log.
 //! It is worked on through a lane of its own, and may be taken up by anybody at any moment: every step does no harm when it is done twice.
 
+mod anchor;
+mod astray;
 pub mod certificate;
 pub mod cover;
 mod erasure;
@@ -10,15 +12,19 @@ mod export;
 mod holds;
 mod in_chat;
 mod lane;
+mod marked_settings;
+mod marks;
 mod receipt;
 mod requests;
 mod restored;
 mod restrictions;
 mod retention;
+mod rows;
 mod shorter;
 mod steps;
 mod subject;
 
+pub use astray::{Astray, RowFault, RowsFound};
 pub use erasure::{Asked, Basis, Found, Progress};
 pub use export::{ExportTerms, SealedFor, object_of as object_of_export, run_export};
 pub use holds::{HoldChange, HoldView, LONGEST as LONGEST_HOLD, NewHold};

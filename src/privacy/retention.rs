@@ -39,7 +39,7 @@ pub struct Attested {
 
 impl RetentionTerms {
     /// The first day of a class that is kept.
-    fn horizon(self, class: &str, today: Date) -> Option<Date> {
+    pub(super) fn horizon(self, class: &str, today: Date) -> Option<Date> {
         let days = match class {
             "event_payload" | "message" | "media" | "passing" => self.content,
             // The last day of a key that lives for days.
@@ -72,6 +72,7 @@ impl Privacy {
         ended.into_iter().collect::<Result<(), PrivacyError>>()?;
         for tenant in tenants {
             if self.store.owes_attestation(tenant, today).await? {
+                self.watch_rows(tenant, today).await;
                 self.attest(tenant, today).await?;
             }
         }

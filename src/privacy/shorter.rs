@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use time::{Date, Duration};
 use uuid::Uuid;
 
+use super::marks::Marker;
 use super::{Privacy, PrivacyError};
 use crate::domain::keeping::{ContentClass, Keep, RuleSource};
 use crate::ids::{ChannelId, ContactId, TenantId};
@@ -45,9 +46,10 @@ impl Privacy {
             }
             let mut staying: Vec<Uuid> = self.held_of(tenant).await?.into_iter().map(ContactId::uuid).collect();
             staying.extend(snapshot.restricted_of(tenant));
+            let seal = Marker::of(&self.keyring, tenant).await?;
             let after = cursor.0.entry(tenant).or_default();
             for _ in 0..BATCHES {
-                let passed = self.store.remove_passed(tenant, *after, &staying, AT_ONCE).await?;
+                let passed = self.store.remove_passed(tenant, *after, &staying, (AT_ONCE, &seal)).await?;
                 *after = passed.next.unwrap_or_default();
                 if passed.next.is_none() {
                     break;

@@ -8,10 +8,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::certificate::{self, Ends};
+use super::marks::Marker;
 use super::{Privacy, PrivacyError, receipt};
 use crate::audit::{Act, Action, Actor, Object};
 use crate::ids::{ContactId, ErasureId, MediaId, TenantId};
 use crate::keyring::KeyCheck;
+use crate::store::Removing;
 use crate::store::audit_entries::NewAuditEntry;
 use crate::store::erasing::{Fence, FenceEntries, Traces};
 use crate::store::erasures::{ErasureRow, Moving};
@@ -136,6 +138,8 @@ impl Privacy {
     /// Removes files and rows, day by day, and has everybody told who may know the person.
     async fn remove_rows(&self, tenant: TenantId, id: ErasureId, row: &ErasureRow) -> Result<Next, PrivacyError> {
         let (contacts, now) = (row.contact_ids.as_slice(), self.clock.now());
+        let seal = &Marker::of(&self.keyring, tenant).await?;
+        let removing = Removing { tenant, erasure: id, seal };
         self.remove_exports_of(tenant, contacts).await?;
         let files = self.store.doom_media_of(tenant, contacts, now).await?;
         self.remove_files_of(tenant, id, &files).await?;
@@ -144,12 +148,13 @@ impl Privacy {
         for day in self.store.days_of(tenant, contacts).await? {
             // Those that are still to be fetched: something of them may lie there already.
             self.remove_files_of(tenant, id, &self.store.media_of_day(tenant, contacts, day).await?).await?;
-            self.store.remove_day_of(tenant, id, contacts, day, now).await?;
+            self.store.remove_day_of(removing, contacts, day, now).await?;
         }
         for day in self.store.audit_days(now.date().saturating_add(time::Duration::days(2))).await? {
             self.store.remove_subjects_of(tenant, id, contacts, day).await?;
         }
-        self.store.remove_person(tenant, id, contacts).await?;
+        self.store.remove_person(removing, contacts).await?;
+        self.fold_removals(seal, tenant).await?;
         let telling = self.telling(tenant, id, row, now).await?;
         let told: Vec<Uuid> = telling.event.owed_to.iter().map(|(endpoint, _)| endpoint.uuid()).collect();
         self.store.ensure_partitions(now.date()).await?;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::erasing::count;
 use super::events::ENDED;
+use super::row_marks::{self, Counted, CountedRow, NO_DAY, SealRemoval, bare};
 use super::{Store, StoreError, Transaction};
 use crate::ids::{ErasureId, TenantId};
 
@@ -22,37 +23,60 @@ macro_rules! remove {
     }};
 }
 
+/// Which erasure removes, and how it tells that it did.
+#[derive(Debug, Clone, Copy)]
+pub struct Removing<'a> {
+    /// In whose data.
+    pub tenant: TenantId,
+    /// Counts what went.
+    pub erasure: ErasureId,
+    /// Tells of what went, so that it is not missed.
+    pub seal: &'a dyn SealRemoval,
+}
+
+impl Removing<'_> {
+    async fn note(
+        self,
+        transaction: &mut Transaction,
+        of: (Counted, Date),
+        rows: &[CountedRow],
+    ) -> Result<(), StoreError> {
+        row_marks::note_removed(transaction, self.tenant, of, rows, self.seal).await?;
+        count(transaction, self.tenant, self.erasure, of.0.table(), rows.len() as u64).await
+    }
+}
+
 impl Store {
     /// Removes what was said with a person on one day, and everything that hangs on it. What Meta may send again is remembered by its
     /// keyed hash, so that it is not stored anew.
     pub async fn remove_day_of(
         &self,
-        tenant: TenantId,
-        id: ErasureId,
+        removing: Removing<'_>,
         contacts: &[Uuid],
         day: Date,
         now: OffsetDateTime,
     ) -> Result<(), StoreError> {
+        let tenant = removing.tenant;
         let mut transaction = self.eraser.begin().await?;
+        // The same facts as in `row_marks::page`.
         let gone = sqlx::query!(
-            "DELETE FROM event WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3) AND status_rank IS NULL
-             RETURNING event_id, subject, variant",
+            r#"DELETE FROM event WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3) AND status_rank IS NULL
+               RETURNING event_id, subject, variant, jsonb_build_array(type, channel_id, contact_id, message_id, status_rank, error_code,
+                         extract(epoch FROM occurred_at))::text AS "facts!""#,
             tenant.uuid(),
             day,
             contacts,
         );
         let said = gone.fetch_all(&mut *transaction).await?;
         let gone = sqlx::query!(
-            "DELETE FROM event WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3) AND status_rank IS NOT NULL
-             RETURNING event_id, subject, variant",
+            r#"DELETE FROM event WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3) AND status_rank IS NOT NULL
+               RETURNING event_id, subject, variant, jsonb_build_array(type, channel_id, contact_id, message_id, status_rank, error_code,
+                         extract(epoch FROM occurred_at))::text AS "facts!""#,
             tenant.uuid(),
             day,
             contacts,
         );
         let statuses = gone.fetch_all(&mut *transaction).await?;
-        let mut events: Vec<Uuid> = said.iter().map(|row| row.event_id).collect();
-        events.extend(statuses.iter().map(|row| row.event_id));
-        count(&mut transaction, tenant, id, "event", events.len() as u64).await?;
         let mut keys: Vec<(&[u8], &[u8])> = said.iter().map(|row| (&*row.subject, &*row.variant)).collect();
         keys.extend(statuses.iter().map(|row| (&*row.subject, &*row.variant)));
         // And what Meta has still to say of the same messages: it would be about somebody new.
@@ -61,8 +85,13 @@ impl Store {
         keys.sort_unstable();
         keys.dedup();
         remember(&mut transaction, tenant, &keys, now.date()).await?;
-        remove_content(&mut transaction, (tenant, id), day, &events).await?;
-        remove_messages(&mut transaction, (tenant, id), contacts, day, now).await?;
+        let mut rows: Vec<CountedRow> =
+            said.into_iter().map(|row| CountedRow { id: row.event_id, facts: row.facts }).collect();
+        rows.extend(statuses.into_iter().map(|row| CountedRow { id: row.event_id, facts: row.facts }));
+        removing.note(&mut transaction, (Counted::Event, day), &rows).await?;
+        let events: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        remove_content(&mut transaction, removing, day, &events).await?;
+        remove_messages(&mut transaction, removing, contacts, day, now).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -102,7 +131,8 @@ impl Store {
     }
 
     /// Removes what is known of a person beside what was said.
-    pub async fn remove_person(&self, tenant: TenantId, id: ErasureId, contacts: &[Uuid]) -> Result<(), StoreError> {
+    pub async fn remove_person(&self, removing: Removing<'_>, contacts: &[Uuid]) -> Result<(), StoreError> {
+        let (tenant, id) = (removing.tenant, removing.erasure);
         let channels =
             sqlx::query_scalar!("SELECT owner_id FROM lane WHERE tenant_id = $1 AND kind = 2", tenant.uuid(),);
         let channels = channels.fetch_all(&self.data).await?;
@@ -126,7 +156,13 @@ impl Store {
         remove!(of, tenant, id, "in_chat", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "restriction", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "export", "contact_id = ANY($2)", contacts);
-        remove!(of, tenant, id, "contact", "contact_id = ANY($2)", contacts);
+        let gone = sqlx::query_scalar!(
+            "DELETE FROM contact WHERE tenant_id = $1 AND contact_id = ANY($2) RETURNING contact_id",
+            tenant.uuid(),
+            contacts,
+        );
+        let gone = bare(gone.fetch_all(&mut **of).await?);
+        removing.note(of, (Counted::Contact, NO_DAY), &gone).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -187,17 +223,25 @@ async fn remember(
 /// Content, deliveries, attempts and files of these events.
 async fn remove_content(
     transaction: &mut Transaction,
-    (tenant, id): (TenantId, ErasureId),
+    removing: Removing<'_>,
     day: Date,
     events: &[Uuid],
 ) -> Result<(), StoreError> {
+    let (tenant, id) = (removing.tenant, removing.erasure);
     if events.is_empty() {
         return Ok(());
     }
     let endpoints = sqlx::query_scalar!("SELECT endpoint_id FROM endpoint WHERE tenant_id = $1", tenant.uuid());
     let endpoints = endpoints.fetch_all(&mut **transaction).await?;
     let of = transaction;
-    remove!(of, tenant, id, "event_payload", "part_day = $2 AND event_id = ANY($3)", day, events);
+    let gone = sqlx::query_scalar!(
+        "DELETE FROM event_payload WHERE tenant_id = $1 AND part_day = $2 AND event_id = ANY($3) RETURNING event_id",
+        tenant.uuid(),
+        day,
+        events,
+    );
+    let gone = bare(gone.fetch_all(&mut **of).await?);
+    removing.note(of, (Counted::EventPayload, day), &gone).await?;
     remove!(
         of,
         tenant,
@@ -235,14 +279,15 @@ async fn remove_content(
 /// Messages to the person, and what is known of the requests that brought them.
 async fn remove_messages(
     transaction: &mut Transaction,
-    (tenant, id): (TenantId, ErasureId),
+    removing: Removing<'_>,
     contacts: &[Uuid],
     day: Date,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
+    let (tenant, id) = (removing.tenant, removing.erasure);
     let gone = sqlx::query!(
-        "DELETE FROM message WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3)
-         RETURNING message_id, channel_id, subject",
+        r#"DELETE FROM message WHERE tenant_id = $1 AND part_day = $2 AND contact_id = ANY($3)
+           RETURNING message_id, channel_id, subject, jsonb_build_array(channel_id, contact_id)::text AS "facts!""#,
         tenant.uuid(),
         day,
         contacts,
@@ -257,8 +302,10 @@ async fn remove_messages(
     remember(transaction, tenant, &ended, now.date()).await?;
     let messages: Vec<Uuid> = gone.iter().map(|row| row.message_id).collect();
     let channels: Vec<Uuid> = gone.iter().map(|row| row.channel_id).collect();
+    let rows: Vec<CountedRow> =
+        gone.into_iter().map(|row| CountedRow { id: row.message_id, facts: row.facts }).collect();
     let of = transaction;
-    count(of, tenant, id, "message", messages.len() as u64).await?;
+    removing.note(of, (Counted::Message, day), &rows).await?;
     remove!(of, tenant, id, "outbox", "channel_id = ANY($2) AND message_id = ANY($3)", &channels, &messages);
     if now.date() - day <= IDEMPOTENCY {
         remove!(of, tenant, id, "idempotency", "message_id = ANY($2)", &messages);

@@ -70,6 +70,7 @@ pub mod retention;
 mod rights;
 mod roles;
 pub mod rounds;
+pub mod row_marks;
 mod row_security;
 pub mod settings;
 pub mod settlements;
@@ -79,6 +80,7 @@ pub mod windows;
 mod wire;
 
 pub use connection::{Connection, Transaction};
+pub use erasing_rows::Removing;
 pub use error::StoreError;
 pub use pools::{Pools, Store};
 pub use row_security::RowSecurity;

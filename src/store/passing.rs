@@ -3,6 +3,7 @@
 use time::Date;
 use uuid::Uuid;
 
+use super::row_marks::{self, Counted, SealRemoval, bare};
 use super::{Store, StoreError};
 use crate::ids::TenantId;
 
@@ -17,14 +18,15 @@ pub struct Passed {
 
 impl Store {
     /// Removes the content of events behind `after` that nobody is owed any more, of people whose data need not stay. What is owed, was
-    /// given up and not acknowledged, or has a file that is still to be fetched, stays.
+    /// given up and not acknowledged, or has a file that is still to be fetched, stays. What went is told of by `seal`.
     pub async fn remove_passed(
         &self,
         tenant: TenantId,
         after: Uuid,
         staying: &[Uuid],
-        limit: i64,
+        (limit, seal): (i64, &dyn SealRemoval),
     ) -> Result<Passed, StoreError> {
+        let mut transaction = self.eraser.begin().await?;
         let row = sqlx::query!(
             r#"WITH looked AS MATERIALIZED (
                    SELECT event_id, part_day, contact_id FROM passing
@@ -48,18 +50,28 @@ impl Store {
                ), content AS (
                    DELETE FROM event_payload p USING passed
                    WHERE p.tenant_id = $1 AND p.part_day = passed.part_day AND p.event_id = passed.event_id
+                   RETURNING p.part_day, p.event_id
                ), gone AS (
                    DELETE FROM passing p USING passed WHERE p.tenant_id = $1 AND p.event_id = passed.event_id RETURNING 1
                )
                SELECT (SELECT count(*) FROM gone) AS "gone!", (SELECT count(*) FROM looked) AS "looked!",
-                      (SELECT event_id FROM looked ORDER BY event_id DESC LIMIT 1) AS last"#,
+                      (SELECT event_id FROM looked ORDER BY event_id DESC LIMIT 1) AS last,
+                      ARRAY(SELECT part_day FROM content ORDER BY part_day, event_id) AS "days!",
+                      ARRAY(SELECT event_id FROM content ORDER BY part_day, event_id) AS "events!""#,
             tenant.uuid(),
             after,
             staying,
             limit,
         )
-        .fetch_one(&self.eraser)
+        .fetch_one(&mut *transaction)
         .await?;
+        let content: Vec<(Date, Uuid)> = row.days.into_iter().zip(row.events).collect();
+        for of_day in content.chunk_by(|one, next| one.0 == next.0) {
+            let Some((day, _)) = of_day.first() else { continue };
+            let rows = bare(of_day.iter().map(|(_, event)| *event));
+            row_marks::note_removed(&mut transaction, tenant, (Counted::EventPayload, *day), &rows, seal).await?;
+        }
+        transaction.commit().await?;
         let next = row.last.filter(|_| row.looked == limit);
         Ok(Passed { next, gone: row.gone.unsigned_abs() })
     }

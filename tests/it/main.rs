@@ -75,6 +75,7 @@ mod sdk_receiving;
 mod sending;
 mod sending_reads;
 mod settings;
+mod stored_rows;
 mod templates;
 mod tls;
 mod waited;

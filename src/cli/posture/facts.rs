@@ -18,7 +18,7 @@ use crate::directory::{ApiKey, Snapshot};
 use crate::domain::endpoint::{Fields, State as EndpointState, is_encrypted};
 use crate::domain::field_class::FieldClass;
 use crate::ids::AuditEntryId;
-use crate::privacy::{Attested, ChannelRule};
+use crate::privacy::{Attested, ChannelRule, RowsFound};
 use crate::store::migrate::sealed_columns;
 use crate::store::posture::{ErasureCounts, HoldCounts, Reached};
 
@@ -146,6 +146,8 @@ pub(in crate::cli) struct Facts {
     /// What is older than is kept, and neither held nor waits to be sent.
     pub(super) overdue: Vec<Attested>,
     pub(super) attested_on: Option<Date>,
+    /// What a look at every row found.
+    pub(super) stored: RowsFound,
     pub(super) founded_on: Date,
     pub(super) erasures: ErasureCounts,
     pub(super) holds: HoldCounts,
@@ -168,7 +170,7 @@ pub(super) async fn gather(base: &Base, config: &Config) -> anyhow::Result<Facts
     let region = store.region(TENANT).await?.map(|name| (name, config.region.cloud.clone()));
     let used = store.uses_of_api_keys(TENANT).await?.into_iter().collect();
     let (pins, senders) = store.count_pins(TENANT).await?;
-    let stored = store.sealed_columns().await?;
+    let sealed = store.sealed_columns().await?;
     let columns = sealed_columns();
     let (founded, newest_checkpoint) = store.audit_times(TENANT).await?.unwrap_or((now, None));
     let today = now.date();
@@ -188,8 +190,8 @@ pub(super) async fn gather(base: &Base, config: &Config) -> anyhow::Result<Facts
         old_secrets: old_secrets(&snapshot),
         samples: samples::draw(base, today - MONTH * 3, now).await?,
         refuses_plaintext: store.refuses_plaintext().await?,
-        open_columns: columns.iter().filter(|column| !stored.contains(column)).cloned().collect(),
-        sealed_columns: stored.len(),
+        open_columns: columns.iter().filter(|column| !sealed.contains(column)).cloned().collect(),
+        sealed_columns: sealed.len(),
         top: top(base, config).await?,
         log: log(base, config, newest_checkpoint).await?,
         content_days: config.retention.content_days,
@@ -199,6 +201,7 @@ pub(super) async fn gather(base: &Base, config: &Config) -> anyhow::Result<Facts
         oldest: privacy.oldest(TENANT, today).await?,
         overdue: privacy.overdue(TENANT, today).await?,
         attested_on: store.last_attestation(TENANT, today - SOON).await?,
+        stored: privacy.check_rows(TENANT, today).await?,
         founded_on: founded.date(),
         erasures: store.count_erasures(TENANT, now - MONTH).await?,
         holds: store.count_holds(TENANT, now, (now + SOON, now - SOON)).await?,

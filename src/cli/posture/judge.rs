@@ -64,6 +64,7 @@ controls! {
     "separate-stores": "Decentralised storage", sealing::separate_stores;
     "region": "Decentralised storage", sealing::region;
     "minimisation": "Privacy-first integrations", keeping::minimisation;
+    "rows": "Records nobody rewrites", keeping::rows;
     "witnesses": "Records nobody rewrites", keeping::witnesses;
 }
 

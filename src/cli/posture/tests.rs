@@ -10,7 +10,7 @@ use super::{State, judge, show, stores};
 use crate::config::BackupConfig;
 use crate::domain::keeping::{ContentClass, Keep, RuleSource};
 use crate::ids::ChannelId;
-use crate::privacy::{Attested, ChannelRule};
+use crate::privacy::{Astray, Attested, ChannelRule, RowFault, RowsFound};
 use crate::store::posture::{ErasureCounts, HoldCounts, Reached};
 
 /// An installation in which everything is as it should be.
@@ -83,6 +83,7 @@ fn good() -> Facts {
         }],
         overdue: Vec::new(),
         attested_on: Some(now.date()),
+        stored: RowsFound { said_at: Some(now), rows: 7, places: 2, faults: Vec::new() },
         founded_on: now.date() - Duration::days(100),
         erasures: ErasureCounts::default(),
         holds: HoldCounts::default(),
@@ -168,6 +169,12 @@ const OFF: &[(&str, TurnOff)] = &[
     ("retention", |facts| facts.overdue = facts.oldest.clone()),
     ("retention", |facts| (facts.holds.in_force, facts.overdue) = (1, facts.oldest.clone())),
     ("attestation", |facts| facts.attested_on = None),
+    ("rows", |facts| facts.stored.said_at = Some(facts.now - Duration::days(3))),
+    ("rows", |facts| facts.stored.said_at = None),
+    ("rows", |facts| {
+        let fault = RowFault { table: "event".into(), day: None, id: None, what: Astray::Missing(1) };
+        facts.stored.faults.push(fault);
+    }),
     ("separate-stores", |facts| facts.key_store.server = 1),
     ("separate-stores", |facts| facts.top.beside_secret = true),
 ];

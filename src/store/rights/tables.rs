@@ -77,7 +77,11 @@ pub(super) const DATA: &[Table] = &[
             (Ingest, "SELECT (tenant_id, part_day, subject, variant, event_id, contact_id), INSERT"),
             (Worker, "SELECT, INSERT"),
             (Reader, "SELECT"),
-            (Eraser, "SELECT (tenant_id, part_day, subject, variant, event_id, contact_id, status_rank), DELETE"),
+            (
+                Eraser,
+                "SELECT (tenant_id, part_day, subject, variant, event_id, type, channel_id, contact_id, message_id, status_rank, \
+                 error_code, occurred_at), DELETE",
+            ),
         ],
     ),
     of_tenants(
@@ -283,6 +287,8 @@ pub(super) const DATA: &[Table] = &[
             (Eraser, "SELECT (tenant_id, contact_id, state, expires_at), DELETE"),
         ],
     ),
+    of_tenants("row_mark", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
+    of_tenants("row_removal", &[(Worker, "SELECT, DELETE"), (Eraser, "INSERT")]),
     of_nobody("_sqlx_migrations", &[(Worker, "SELECT")]),
 ];
 

@@ -28,6 +28,15 @@ pub async fn days_pass(app: &TestApp, clock: &ManualClock, days: i64) {
     cleaned(app, clock).await;
 }
 
+/// Whether everything that is stored is as the log says; keys of tests are made without an entry.
+pub async fn rows_are_right(app: &TestApp, clock: &ManualClock) {
+    let privacy = app.gateway.base().privacy(&app.config).unwrap();
+    let found = privacy.check_rows(waxseal::ids::TenantId::DEFAULT, clock.now().date()).await.unwrap();
+    let faults: Vec<String> =
+        found.faults.iter().filter(|fault| fault.table != "key").map(ToString::to_string).collect();
+    assert!(faults.is_empty() && found.said_at.is_some(), "{faults:?}");
+}
+
 async fn texts(app: &TestApp) -> String {
     database::settled(&app.database).await;
     app.get("/v1/events?limit=200").await.to_string()
@@ -108,6 +117,7 @@ async fn on_the_ninety_first_day_what_was_said_is_gone_and_a_while_later_its_key
     assert!(app.get(&format!("/v1/contacts/{ana}")).await["name"].is_string(), "the person stays");
     says(&app, ANA, "wamid.old.3", "Neue Worte").await;
     assert!(texts(&app).await.contains("Neue Worte"));
+    rows_are_right(&app, &clock).await;
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

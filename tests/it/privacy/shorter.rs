@@ -9,7 +9,7 @@ use waxseal::app::Base;
 use waxseal::clock::{Clock, ManualClock, SystemClock};
 
 use super::restoring::{DATA, KEYS, back_up, restore};
-use super::retiring::days_pass;
+use super::retiring::{days_pass, rows_are_right};
 use super::{ANA, BOB, contact_of, says, sends};
 use crate::support::app::{ACCESS_TOKEN, PHONE_NUMBER_ID, WABA_ID};
 use crate::support::estate::Folder;
@@ -82,6 +82,7 @@ async fn a_number_that_keeps_for_a_week_has_lost_it_on_the_ninth_day_in_every_ba
     let short = told["classes"].as_array().unwrap().iter().find(|class| class["class"] == "short_lived_key").unwrap();
     assert_eq!(short["overdue"], true, "of somebody whose data are held: {told}");
 
+    rows_are_right(&app, &clock).await;
     // A copy of the data opens nothing under the keys of now, and those of then do not open.
     app.gateway.base().keyring.step_epoch().await.unwrap();
     let (database, config) = (app.database.clone(), app.config.clone());
@@ -149,6 +150,7 @@ async fn what_is_passed_on_stays_until_every_endpoint_has_it_and_no_longer() {
     assert_eq!(keys(&app, &format!("scope = 6 AND subject_id = '{ana}'")).await, 0);
     assert_eq!(keys(&app, "scope = 6").await, 1);
     assert!(texts(&app).await.contains("Beweis"));
+    rows_are_right(&app, &clock).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

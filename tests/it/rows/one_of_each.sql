@@ -65,6 +65,8 @@ INSERT INTO notice SELECT a, id, '1', 'sent', id, at, 0, NULL FROM known;
 INSERT INTO restriction SELECT a, id, content, id, at FROM known;
 INSERT INTO export (tenant_id, export_id, contact_id, contact_ids, state, sealed_for, recipient, actor_id, created_at)
     SELECT a, id, id, ARRAY[id], 'requested', 'recipient', content, id, at FROM known;
+INSERT INTO row_mark SELECT a, 'event', today, content FROM known;
+INSERT INTO row_removal SELECT a, 'event', today, id, content FROM known;
 INSERT INTO waxseal_keys.tenant_kek SELECT a, id, 1, wrapped, true, at FROM known;
 INSERT INTO waxseal_keys.bucket_key SELECT a, 1, id, id, wrapped FROM known;
 INSERT INTO waxseal_keys.index_key SELECT a, 'x', 1, id, wrapped FROM known;

@@ -1,6 +1,6 @@
 //! What is kept, forgotten and recorded.
 
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use super::super::State;
 use super::super::facts::Facts;
@@ -131,6 +131,24 @@ pub(super) fn attestation(facts: &Facts) -> Verdict {
         }
         Some(day) => verdict(false, format!("the last is of {day}: does a gateway run?")),
         None => verdict(false, "none within a week: does a gateway run?".to_owned()),
+    }
+}
+
+pub(super) fn rows(facts: &Facts) -> Verdict {
+    let (found, today) = (&facts.stored, facts.now.date());
+    if !found.faults.is_empty() {
+        let faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
+        return verdict(false, format!("not what was stored: {}", some(&faults)));
+    }
+    match found.said_at.map(OffsetDateTime::date) {
+        Some(day) if today - day <= Duration::days(2) => {
+            verdict(true, format!("{} rows and all settings are as the log said on {day}", found.rows))
+        }
+        None if today - facts.founded_on <= Duration::days(2) => {
+            verdict(true, "the log is too young to say what is stored".to_owned())
+        }
+        Some(day) => verdict(false, format!("the log last said on {day} what is stored: does a gateway run?")),
+        None => verdict(false, "the log never said what is stored: does a gateway run?".to_owned()),
     }
 }
 
