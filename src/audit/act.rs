@@ -170,6 +170,8 @@ actions! {
     KeysStepped = "keys.stepped",
     /// Keys of the key tree are about to be replaced; `details` says of which level.
     KeysRotated = "keys.rotated",
+    /// Every identifier is found by another key; the count is of those that were brought forward, and `details` says from which version to which.
+    KeysIndexRotated = "keys.index_rotated",
     /// The root share is about to be wrapped under another KMS secret.
     KeysRewrapped = "keys.rewrapped",
     /// The database was marked as belonging to the region that the configuration names.

@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Subcommand, ValueEnum};
 use time::OffsetDateTime;
 
+use super::index_keys;
 use super::moment::shown;
 use super::settings::base;
 use super::table::Table;
@@ -28,8 +29,11 @@ pub(super) enum KeyTreeVerb {
     Step,
     /// Replace keys by new ones, while gateways run. What was broken off is taken up again.
     Rotate {
-        /// Which level, with those above it.
+        /// Which level, with those above it; `index` has none.
         level: Level,
+        /// Of `index`: seconds to wait for processes that do not know the next key yet. Nothing is changed before they do.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(..=3600))]
+        wait: u16,
     },
     /// Wrap the root under the KMS of the configuration, where it is still under the one of `keys.previous_secret_file` or `keys.previous_kms`.
     Rewrap {
@@ -48,6 +52,8 @@ pub(super) enum Level {
     Tenant,
     /// The keys of buckets, one after the other.
     Bucket,
+    /// The key of the hashes by which people are found.
+    Index,
 }
 
 impl Level {
@@ -56,6 +62,7 @@ impl Level {
             Self::Root => "root",
             Self::Tenant => "tenant",
             Self::Bucket => "bucket",
+            Self::Index => "index",
         }
     }
 }
@@ -66,9 +73,9 @@ pub(super) async fn run(config: &Config, verb: KeyTreeVerb, out: &mut (dyn Write
     match verb {
         KeyTreeVerb::Status => return status(&base, config, out).await,
         KeyTreeVerb::Step => tell(&base.keyring.step_epoch().await.context(refused)?, out)?,
-        KeyTreeVerb::Rotate { level } => {
+        KeyTreeVerb::Rotate { level, wait } => {
             note(&base, Action::KeysRotated, &[level.word()]).await?;
-            rotate(&base, level, out).await?;
+            rotate(&base, level, wait, out).await?;
         }
         KeyTreeVerb::Rewrap { wait } => {
             note(&base, Action::KeysRewrapped, &[]).await?;
@@ -85,7 +92,7 @@ pub(super) async fn run(config: &Config, verb: KeyTreeVerb, out: &mut (dyn Write
 }
 
 /// Processes look every few seconds whether something is proposed.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 async fn rewrap(base: &Base, wait: u16, out: &mut (dyn Write + Send)) -> anyhow::Result<Rewrap> {
     let (until, mut told) = (Instant::now() + Duration::from_secs(wait.into()), Vec::new());
@@ -98,8 +105,7 @@ async fn rewrap(base: &Base, wait: u16, out: &mut (dyn Write + Send)) -> anyhow:
             }
             result => return result.context("nothing was changed; try again when what it names is mended"),
         };
-        let names = |one: &Reader| format!("{}, running since {}", one.worker, shown(one.started_at));
-        let names = waits.iter().map(names).collect::<Vec<_>>().join("; ");
+        let names = names(&waits);
         ensure!(
             Instant::now() < until,
             "nothing was changed: it cannot be read there yet by {names}. Restart it with both, the present KMS and \
@@ -114,15 +120,22 @@ async fn rewrap(base: &Base, wait: u16, out: &mut (dyn Write + Send)) -> anyhow:
     }
 }
 
+/// Processes that are waited for.
+pub(super) fn names(waits: &[Reader]) -> String {
+    let name = |one: &Reader| format!("{}, running since {}", one.worker, shown(one.started_at));
+    waits.iter().map(name).collect::<Vec<_>>().join("; ")
+}
+
 async fn note(base: &Base, action: Action, words: &[&str]) -> anyhow::Result<()> {
     let act = Act::new(TENANT, Actor::OPERATOR, action, Object::several("key_epoch")).with(words);
     base.audit.record(act).await?;
     Ok(())
 }
 
-async fn rotate(base: &Base, level: Level, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+async fn rotate(base: &Base, level: Level, wait: u16, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let keyring = &base.keyring;
     let step = match level {
+        Level::Index => return index_keys::rotate(base, wait, out).await,
         Level::Root => keyring.step_epoch().await?,
         Level::Tenant => keyring.replace_tenant_keys().await?,
         Level::Bucket => {
@@ -169,7 +182,7 @@ async fn status(base: &Base, config: &Config, out: &mut (dyn Write + Send)) -> a
         (None, touched) => format!("{touched} to be replaced"),
     };
     table.row(["bucket".into(), counts.buckets.to_string(), age(counts.oldest_bucket), waiting]);
-    table.row(["index".into(), counts.index_keys.to_string(), "-".into(), String::new()]);
+    table.row(["index".into(), counts.index_keys.to_string(), "-".into(), index_keys::waiting(base).await?]);
     let month = counts.oldest_month.map_or_else(|| "-".to_owned(), |month| month.to_string());
     table.row(["data".into(), counts.deks.to_string(), month, String::new()]);
     table.write(out)?;

@@ -12,6 +12,7 @@ mod erase;
 mod export;
 mod health;
 mod hold;
+mod index_keys;
 mod key_tree;
 mod keys;
 mod media;

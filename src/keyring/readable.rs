@@ -1,5 +1,6 @@
 //! What a process can read is said before another writes it: in words beside its lease. The suites of envelopes; whether it knows places of
-//! the epoch cell; and a root share that was proposed, once it has unwrapped it. So nobody is left with keys that do not open.
+//! the epoch cell; the keys of identifiers that it has; and a root share that was proposed, once it has unwrapped it. So nobody is left with
+//! keys that do not open.
 
 use std::sync::Arc;
 
@@ -64,6 +65,7 @@ impl Keyring {
         if inner.top.cell.places() > 0 {
             words.push(CELL.to_owned());
         }
+        words.extend(self.index_words().await?);
         if let Some((present, Some(next))) = inner.store.shares().await?
             && inner.is_same_share(&present, &next).await
         {

@@ -11,14 +11,14 @@ use time::OffsetDateTime;
 
 use super::cell::HeldCell;
 use super::installation::{KeyringError, NewRoot, Root, waiting};
-use super::tenant::{context, purpose_id, unwrap_kek};
+use super::tenant::{context, index_context, unwrap_kek};
 use super::walk::{bucket_context, dek_context};
 use super::{CellState, DekName, Inner, Keyring};
 use crate::crypto::keys::{KeyBytes, WrappingKey, random_key, random_key_id};
 use crate::crypto::wrap;
 use crate::ids::TenantId;
 use crate::store::bucket_keys::NewBucket;
-use crate::store::epoch_steps::{BelowKek, EpochStepRow, TenantAtStep};
+use crate::store::epoch_steps::{BelowKek, EpochStepRow, IndexKeyAtStep, TenantAtStep};
 use crate::store::keys::{DekRow, WrappedKeyRow};
 use crate::store::{Store, StoreError, Transaction};
 
@@ -264,10 +264,11 @@ impl Inner {
                 Err(_) => tracing::error!(bucket = number, "a bucket key does not open, and is left behind"),
             }
         }
-        for (purpose, wrapped) in self.store.index_keys_at_step(transaction, tenant).await? {
-            let context = context("index", tenant, purpose_id(&purpose));
-            let key = wrap::unwrap(&old, &context, &wrapped).map_err(|_| KeyringError::Damaged { level: "index" })?;
-            below.index.push((purpose, wrap::wrap(&kek, &context, &key)));
+        for row in self.store.index_keys_at_step(transaction, tenant).await? {
+            let context = index_context(tenant, &row.purpose, row.version);
+            let key =
+                wrap::unwrap(&old, &context, &row.wrapped).map_err(|_| KeyringError::Damaged { level: "index" })?;
+            below.index.push(IndexKeyAtStep { wrapped: wrap::wrap(&kek, &context, &key), ..row });
         }
         let wrapped = wrap::wrap(&new.root.key, &context("tenant", tenant, id), &bytes);
         let kek = WrappedKeyRow { id, parent: uuid::Uuid::nil(), wrapped };

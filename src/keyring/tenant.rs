@@ -7,6 +7,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::Inner;
+use super::identifiers::IdentifierKeys;
 use super::installation::{KeyringError, Root};
 use crate::crypto::age::PASSPHRASE_LENGTH;
 use crate::crypto::keyed_hash::HashKey;
@@ -14,6 +15,7 @@ use crate::crypto::keys::{WrappingKey, random_key, random_key_id};
 use crate::crypto::wrap::{self, WrapContext};
 use crate::ids::{ApiKeyId, ContactId, TenantId};
 use crate::store::Store;
+use crate::store::index_keys::IndexKeyRow;
 use crate::store::keys::WrappedKeyRow;
 
 /// Held for the life of the process: there are few tenants, and ingest must go on while the KMS is away.
@@ -22,7 +24,7 @@ pub struct TenantKeys {
     pub(super) kek_id: Uuid,
     pub(super) kek: WrappingKey,
     /// Of phone numbers, user ids and usernames.
-    pub identifiers: HashKey,
+    pub identifiers: IdentifierKeys,
     /// Of what events are about.
     pub events: HashKey,
     /// Of profiles, to see that one did not change.
@@ -73,7 +75,7 @@ impl TenantKeys {
         Zeroizing::new(self.requests.hash(&[b"chat passphrase", id.as_bytes()]))
     }
 
-    /// The keyed hash under which the consent of somebody who was forgotten stays proven, by the hash that found them.
+    /// The keyed hash under which the consent of somebody who was forgotten stays proven, by the hash that found them at that time.
     #[must_use]
     pub fn consent_proof(&self, kind: i16, identifier: &[u8]) -> [u8; 16] {
         self.requests.hash(&[b"consent proof", &kind.to_be_bytes(), identifier])
@@ -103,19 +105,22 @@ impl TenantKeys {
             return Ok(None);
         }
         let kek = unwrap_kek(root, tenant, &row)?;
+        let Some(identifiers) = identifier_keys(store, (&kek, row.id), tenant).await? else { return Ok(None) };
         let mut index = Vec::with_capacity(PURPOSES.len());
         for purpose in PURPOSES {
-            let Some(key) = index_key(store, (&kek, row.id), tenant, purpose).await? else { return Ok(None) };
+            let Some(key) = first_key(store, (&kek, row.id), tenant, purpose).await? else { return Ok(None) };
             index.push(key);
         }
-        let Ok([identifiers, events, profiles, requests, pseudonyms, links]) = <[HashKey; 6]>::try_from(index) else {
+        let Ok([events, profiles, requests, pseudonyms, links]) = <[HashKey; 5]>::try_from(index) else {
             return Ok(None);
         };
         Ok(Some(Self { kek_id: row.id, kek, identifiers, events, profiles, requests, pseudonyms, links }))
     }
 }
 
-const PURPOSES: [&str; 6] = ["identifiers", "events", "profiles", "requests", "pseudonyms", "links"];
+/// The purpose of the keys of which there may be several versions.
+pub(super) const IDENTIFIERS: &str = "identifiers";
+const PURPOSES: [&str; 5] = ["events", "profiles", "requests", "pseudonyms", "links"];
 
 /// How often keys are read that are being replaced at the same moment.
 const TRIES: usize = 8;
@@ -145,14 +150,15 @@ impl Inner {
         }
     }
 
-    fn known_tenant(&self, tenant: TenantId) -> Option<Arc<TenantKeys>> {
+    pub(super) fn known_tenant(&self, tenant: TenantId) -> Option<Arc<TenantKeys>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
     }
 
-    async fn load_tenant(&self, tenant: TenantId) -> Result<Arc<TenantKeys>, KeyringError> {
+    pub(super) async fn load_tenant(&self, tenant: TenantId) -> Result<Arc<TenantKeys>, KeyringError> {
         for _ in 0..TRIES {
             let root = self.root_in_force().await?;
-            let loaded = TenantKeys::load_or_make(&self.store, &root, tenant, self.clock.now()).await?;
+            // Boxed: it is rare, and its future would lie within all that ask for keys.
+            let loaded = Box::pin(TenantKeys::load_or_make(&self.store, &root, tenant, self.clock.now())).await?;
             if let Some(keys) = loaded.map(Arc::new) {
                 self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, keys.clone());
                 return Ok(keys);
@@ -185,32 +191,60 @@ pub(super) fn context(level: &'static str, tenant: TenantId, key: Uuid) -> WrapC
     WrapContext { level, tenant: tenant.uuid(), key, name: &[] }
 }
 
-/// An index key is bound to its purpose through a name-based id, so that two of them cannot be exchanged.
-pub(super) fn purpose_id(purpose: &str) -> Uuid {
+/// An index key is bound to its purpose and version through a name-based id, so that two of them cannot be exchanged.
+pub(super) fn index_context(tenant: TenantId, purpose: &str, version: i16) -> WrapContext<'static> {
+    let name = if version == 1 { purpose.to_owned() } else { format!("{purpose}/{version}") };
     let mut bytes = [0; 16];
-    bytes.iter_mut().zip(purpose.as_bytes()).for_each(|(to, from)| *to = *from);
-    Uuid::from_bytes(bytes)
+    bytes.iter_mut().zip(name.as_bytes()).for_each(|(to, from)| *to = *from);
+    context("index", tenant, Uuid::from_bytes(bytes))
 }
 
-/// `None`: it hangs from another KEK than this one.
-async fn index_key(
+/// The first key of a purpose, made where there is none. `None`: it hangs from another KEK than this one.
+async fn first_key(
     store: &Store,
     (kek, kek_id): (&WrappingKey, Uuid),
     tenant: TenantId,
-    purpose: &'static str,
+    purpose: &str,
 ) -> Result<Option<HashKey>, KeyringError> {
-    let context = context("index", tenant, purpose_id(purpose));
-    let found = match store.find_index_key(tenant, purpose).await? {
-        Some(found) => Some(found),
-        None => {
-            store.insert_index_key(tenant, purpose, kek_id, &wrap::wrap(kek, &context, &random_key())).await?;
-            store.find_index_key(tenant, purpose).await?
-        }
-    };
-    let Some((parent, wrapped)) = found else { return Ok(None) };
-    if parent != kek_id {
+    let mut found = store.find_index_keys(tenant, purpose).await?;
+    if found.is_empty() {
+        let wrapped = wrap::wrap(kek, &index_context(tenant, purpose, 1), &random_key());
+        store.insert_index_key(tenant, (purpose, 1), kek_id, &wrapped).await?;
+        found = store.find_index_keys(tenant, purpose).await?;
+    }
+    let Some(row) = found.first().filter(|row| row.parent == kek_id) else { return Ok(None) };
+    unwrap_index(kek, tenant, purpose, row).map(Some)
+}
+
+/// All keys of identifiers. A first one is made for a new tenant alone: where people are stored, they would not be found by it.
+async fn identifier_keys(
+    store: &Store,
+    (kek, kek_id): (&WrappingKey, Uuid),
+    tenant: TenantId,
+) -> Result<Option<IdentifierKeys>, KeyringError> {
+    // Before the keys: what is in force then has one.
+    let versions = store.index_versions(tenant).await?;
+    let damaged = || KeyringError::Damaged { level: "index" };
+    let rows = store.find_index_keys(tenant, IDENTIFIERS).await?;
+    if rows.iter().zip(1..).any(|(row, version)| row.version != version) || (rows.is_empty() && versions.new > 1) {
+        return Err(damaged());
+    }
+    let Some(first) = first_key(store, (kek, kek_id), tenant, IDENTIFIERS).await? else { return Ok(None) };
+    if rows.iter().any(|row| row.parent != kek_id) {
         return Ok(None);
     }
-    let key = wrap::unwrap(kek, &context, &wrapped).map_err(|_| KeyringError::Damaged { level: "index" })?;
-    Ok(Some(HashKey::new(&key)))
+    let later = rows.iter().skip(1).map(|row| unwrap_index(kek, tenant, IDENTIFIERS, row));
+    let later = later.collect::<Result<Vec<_>, _>>()?;
+    IdentifierKeys::new(first, later, versions).ok_or_else(damaged).map(Some)
+}
+
+fn unwrap_index(
+    kek: &WrappingKey,
+    tenant: TenantId,
+    purpose: &str,
+    row: &IndexKeyRow,
+) -> Result<HashKey, KeyringError> {
+    wrap::unwrap(kek, &index_context(tenant, purpose, row.version), &row.wrapped)
+        .map(|key| HashKey::new(&key))
+        .map_err(|_| KeyringError::Damaged { level: "index" })
 }

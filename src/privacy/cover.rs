@@ -27,6 +27,7 @@ pub const TABLES: &[(&str, Cover)] = &[
     ("settings_version", Nobody),
     ("contact", Removed),
     ("contact_identifier", Removed),
+    ("index_version", Nobody),
     ("decoy", Traceless),
     ("event", Removed),
     ("event_payload", Removed),

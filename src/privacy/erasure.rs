@@ -201,10 +201,11 @@ impl Privacy {
         let tenant = act.tenant;
         let Named::Identifier(identifier) = named else { return Err(PrivacyError::Unknown) };
         let keys = self.keyring.tenant(tenant).await?;
-        let canonical = zeroize::Zeroizing::new(identifier.canonical());
-        let hash: [u8; 16] = keys.identifiers.hash(&[&identifier.kind().to_be_bytes(), canonical.as_bytes()]);
+        // By whichever key they were found when they were forgotten: nothing is left of them that could be hashed again.
+        let every = keys.identifiers.every(identifier);
+        let proofs: Vec<_> = every.iter().map(|hash| keys.consent_proof(identifier.kind(), hash)).collect();
         let receipt = self.audit.record(act).await?;
-        let proofs = self.store.consent_proofs(tenant, &keys.consent_proof(identifier.kind(), &hash)).await?;
+        let proofs = self.store.consent_proofs(tenant, &proofs).await?;
         Ok((proofs, receipt))
     }
 }

@@ -45,6 +45,7 @@ use futures_util::stream::BoxStream;
 
 use crate::audit::{Audit, AuditError};
 use crate::clock::SharedClock;
+use crate::directory::contacts::ResolveError;
 use crate::directory::{Bells, Contacts, Directory};
 use crate::ids::{AuditEntryId, ContactId, ErasureId, MediaId, TenantId};
 use crate::keyring::{Keyring, KeyringError, OwnedDek};
@@ -192,6 +193,15 @@ pub enum PrivacyError {
     /// An archive could not be written, or not for whom it was asked for.
     #[error("an archive could not be written")]
     Archive,
+}
+
+impl From<ResolveError> for PrivacyError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Store(error) => Self::Store(error),
+            ResolveError::Keys(error) => Self::Keys(error),
+        }
+    }
 }
 
 impl PrivacyError {

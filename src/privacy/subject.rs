@@ -9,7 +9,6 @@ use super::{Privacy, PrivacyError};
 use crate::domain::person::{Identifier, PhoneNumber};
 use crate::ids::{ContactId, TenantId};
 use crate::keyring::{DekName, KeyringError, OwnedDek};
-use crate::store::contacts;
 
 /// Begins what is hashed into a commitment.
 const LABEL: &[u8] = b"waxseal erasure subject v1\n";
@@ -96,12 +95,7 @@ impl Privacy {
         let contact = match named {
             Named::Contact(contact) => *contact,
             Named::Identifier(identifier) => {
-                let keys = self.keyring.tenant(tenant).await?;
-                let canonical = zeroize::Zeroizing::new(identifier.canonical());
-                let hash = keys.identifiers.hash(&[&identifier.kind().to_be_bytes(), canonical.as_bytes()]);
-                let mut connection = self.store.connection().await?;
-                let found = contacts::find_identifiers(&mut connection, tenant, &[(identifier.kind(), hash)]).await?;
-                found.first().map(|(_, contact)| *contact).ok_or(PrivacyError::Unknown)?
+                self.contacts.find(&self.store, tenant, identifier).await?.ok_or(PrivacyError::Unknown)?
             }
         };
         self.store.find_contact(tenant, contact).await?.map(|_| contact).ok_or(PrivacyError::Unknown)

@@ -43,45 +43,73 @@ pub async fn find_identifiers(
     Ok(rows.collect())
 }
 
-/// Claims identifiers for contacts, in the order of their hashes. Returns what was free; the rest belongs to somebody else
-/// by now, maybe of another process that committed while this one waited.
+/// Claims identifiers for contacts, in the order of their hashes, which are made by the version in force. Returns what was free; the rest
+/// belongs to somebody else by now, maybe of another process that committed while this one waited.
 pub async fn claim_identifiers(
     connection: &mut Connection,
     tenant: TenantId,
+    version: i16,
     claims: &[(IdentifierHash, ContactId)],
 ) -> Result<Vec<IdentifierHash>, StoreError> {
     let identifiers: Vec<IdentifierHash> = claims.iter().map(|(identifier, _)| *identifier).collect();
     let (kinds, hashes) = columns(&identifiers);
     let contacts: Vec<Uuid> = claims.iter().map(|(_, contact)| contact.uuid()).collect();
     let rows = sqlx::query!(
-        "INSERT INTO contact_identifier (tenant_id, kind, hash, contact_id)
-         SELECT $1, * FROM UNNEST($2::int2[], $3::bytea[], $4::uuid[])
+        "INSERT INTO contact_identifier (tenant_id, kind, hash, contact_id, version)
+         SELECT $1, *, $5 FROM UNNEST($2::int2[], $3::bytea[], $4::uuid[])
          ON CONFLICT DO NOTHING
          RETURNING kind, hash",
         tenant.uuid(),
         &kinds,
         &hashes as _,
         &contacts,
+        version,
     )
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().filter_map(|row| Some((row.kind, <[u8; 16]>::try_from(row.hash).ok()?))).collect())
 }
 
+/// One identifier by every hash that it may have: the last is made by the version in force.
+#[derive(Debug)]
+pub struct Name {
+    /// Its kind.
+    pub kind: i16,
+    /// The version in force.
+    pub version: i16,
+    /// The hash by that version.
+    pub hash: [u8; 16],
+    /// All of them, that one included.
+    pub every: Vec<[u8; 16]>,
+}
+
+impl Name {
+    fn hashes(&self) -> Vec<&[u8]> {
+        self.every.iter().map(<[u8; 16]>::as_slice).collect()
+    }
+}
+
 /// Gives one identifier to a contact, whoever had it before: a username that was taken over.
 pub async fn reassign_identifier(
     connection: &mut Connection,
     tenant: TenantId,
-    (kind, hash): IdentifierHash,
+    name: &Name,
     contact: ContactId,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "INSERT INTO contact_identifier (tenant_id, kind, hash, contact_id) VALUES ($1, $2, $3, $4)
+        "WITH found AS (
+             UPDATE contact_identifier SET contact_id = $5
+             WHERE tenant_id = $1 AND kind = $2 AND hash = ANY($3) RETURNING 1
+         )
+         INSERT INTO contact_identifier (tenant_id, kind, hash, contact_id, version)
+         SELECT $1, $2, $4, $5, $6 WHERE NOT EXISTS (SELECT 1 FROM found)
          ON CONFLICT (tenant_id, kind, hash) DO UPDATE SET contact_id = EXCLUDED.contact_id",
         tenant.uuid(),
-        kind,
-        hash.as_slice(),
+        name.kind,
+        &name.hashes() as _,
+        name.hash.as_slice(),
         contact.uuid(),
+        name.version,
     )
     .execute(connection)
     .await?;
@@ -92,14 +120,14 @@ pub async fn reassign_identifier(
 pub async fn release_identifier(
     connection: &mut Connection,
     tenant: TenantId,
-    (kind, hash): IdentifierHash,
+    name: &Name,
     contact: ContactId,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "DELETE FROM contact_identifier WHERE tenant_id = $1 AND kind = $2 AND hash = $3 AND contact_id = $4",
+        "DELETE FROM contact_identifier WHERE tenant_id = $1 AND kind = $2 AND hash = ANY($3) AND contact_id = $4",
         tenant.uuid(),
-        kind,
-        hash.as_slice(),
+        name.kind,
+        &name.hashes() as _,
         contact.uuid(),
     )
     .execute(connection)

@@ -18,13 +18,24 @@ pub struct TenantAtStep {
     pub touched: Option<i64>,
 }
 
+/// A key of keyed hashes.
+#[derive(Debug)]
+pub struct IndexKeyAtStep {
+    /// What for.
+    pub purpose: String,
+    /// Which of that purpose.
+    pub version: i16,
+    /// 60 bytes.
+    pub wrapped: Vec<u8>,
+}
+
 /// What a KEK wraps, wrapped anew.
 #[derive(Debug, Default)]
 pub struct BelowKek {
     /// Bucket keys by their numbers.
     pub buckets: Vec<(i16, Vec<u8>)>,
-    /// Index keys by their purposes.
-    pub index: Vec<(String, Vec<u8>)>,
+    /// Index keys.
+    pub index: Vec<IndexKeyAtStep>,
 }
 
 /// What a step came to, for those who look later.
@@ -95,19 +106,18 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.bucket, key(row.bucket_key_id, row.kek_id, row.wrapped))).collect())
     }
 
-    /// The index keys of a tenant, by their purposes.
+    /// The index keys of a tenant, in all their versions.
     pub async fn index_keys_at_step(
         &self,
         transaction: &mut Transaction,
         tenant: TenantId,
-    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let rows = sqlx::query!(
-            "SELECT purpose, wrapped FROM waxseal_keys.index_key WHERE tenant_id = $1 AND version = 1 ORDER BY purpose",
+    ) -> Result<Vec<IndexKeyAtStep>, StoreError> {
+        let rows = sqlx::query_as!(
+            IndexKeyAtStep,
+            "SELECT purpose, version, wrapped FROM waxseal_keys.index_key WHERE tenant_id = $1 ORDER BY purpose, version",
             tenant.uuid(),
-        )
-        .fetch_all(&mut **transaction)
-        .await?;
-        Ok(rows.into_iter().map(|row| (row.purpose, row.wrapped)).collect())
+        );
+        Ok(rows.fetch_all(&mut **transaction).await?)
     }
 
     /// A KEK that stays what it is, under the new root.
@@ -161,15 +171,18 @@ impl Store {
         )
         .execute(&mut **transaction)
         .await?;
-        let (purposes, wrapped): (Vec<String>, Vec<Vec<u8>>) = below.index.iter().cloned().unzip();
+        let purposes: Vec<&str> = below.index.iter().map(|key| key.purpose.as_str()).collect();
+        let versions: Vec<i16> = below.index.iter().map(|key| key.version).collect();
+        let wrapped: Vec<&[u8]> = below.index.iter().map(|key| key.wrapped.as_slice()).collect();
         sqlx::query!(
             "UPDATE waxseal_keys.index_key i SET kek_id = $2, wrapped = new.wrapped
-             FROM UNNEST($3::text[], $4::bytea[]) AS new (purpose, wrapped)
-             WHERE i.tenant_id = $1 AND i.purpose = new.purpose AND i.version = 1",
+             FROM UNNEST($3::text[], $4::int2[], $5::bytea[]) AS new (purpose, version, wrapped)
+             WHERE i.tenant_id = $1 AND i.purpose = new.purpose AND i.version = new.version",
             tenant.uuid(),
             kek.id,
-            &purposes,
-            &wrapped,
+            &purposes as _,
+            &versions,
+            &wrapped as _,
         )
         .execute(&mut **transaction)
         .await?;

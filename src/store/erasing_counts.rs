@@ -117,18 +117,19 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.kind, row.hash)).collect())
     }
 
-    /// Consent that stays proven under this hash, newest first.
+    /// Consent that stays proven under one of these hashes, newest first.
     pub async fn consent_proofs(
         &self,
         tenant: TenantId,
-        person: &[u8; 16],
+        person: &[[u8; 16]],
     ) -> Result<Vec<ConsentProofRow>, StoreError> {
+        let person: Vec<&[u8]> = person.iter().map(<[u8; 16]>::as_slice).collect();
         let rows = sqlx::query_as!(
             ConsentProofRow,
-            "SELECT purpose, state, source, wording_version, occurred_at FROM consent_proof WHERE tenant_id = $1 AND person = $2
+            "SELECT purpose, state, source, wording_version, occurred_at FROM consent_proof WHERE tenant_id = $1 AND person = ANY($2)
              ORDER BY occurred_at DESC LIMIT 200",
             tenant.uuid(),
-            person.as_slice(),
+            &person as _,
         );
         Ok(rows.fetch_all(self.reading(tenant)).await?)
     }

@@ -150,43 +150,6 @@ impl Store {
         Ok(())
     }
 
-    /// Index keys of the tenant by purpose. The id of an index key is its version, written as a UUID.
-    pub async fn find_index_key(&self, tenant: TenantId, purpose: &str) -> Result<Option<(Uuid, Vec<u8>)>, StoreError> {
-        let row = sqlx::query!(
-            "SELECT kek_id, wrapped FROM waxseal_keys.index_key WHERE tenant_id = $1 AND purpose = $2 AND version = 1",
-            tenant.uuid(),
-            purpose,
-        )
-        .fetch_optional(self.key_pool())
-        .await?;
-        Ok(row.map(|row| (row.kek_id, row.wrapped)))
-    }
-
-    /// Adds an index key unless another process was faster, or the KEK was replaced.
-    pub async fn insert_index_key(
-        &self,
-        tenant: TenantId,
-        purpose: &str,
-        kek: Uuid,
-        wrapped: &[u8],
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "WITH kek AS (
-                 SELECT kek_id FROM waxseal_keys.tenant_kek WHERE tenant_id = $1 AND kek_id = $3 AND current FOR SHARE
-             )
-             INSERT INTO waxseal_keys.index_key (tenant_id, purpose, version, kek_id, wrapped)
-             SELECT $1, $2, 1, kek.kek_id, $4 FROM kek
-             ON CONFLICT DO NOTHING",
-            tenant.uuid(),
-            purpose,
-            kek,
-            wrapped,
-        )
-        .execute(self.key_pool())
-        .await?;
-        Ok(())
-    }
-
     /// The keys of these buckets, as far as they exist.
     pub async fn find_buckets(
         &self,

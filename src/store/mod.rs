@@ -37,6 +37,8 @@ pub mod forgotten;
 pub mod holds;
 pub mod idempotency;
 pub mod in_chat;
+pub mod index_keys;
+pub mod index_versions;
 pub mod key_readers;
 pub mod key_status;
 pub mod keys;

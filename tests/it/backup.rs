@@ -44,7 +44,7 @@ impl From<Output> for Said {
 }
 
 impl Said {
-    fn ok(self) -> String {
+    pub fn ok(self) -> String {
         assert!(self.is_ok, "{}", self.text);
         self.text
     }

@@ -40,6 +40,7 @@ mod faults;
 mod handing_over;
 mod idempotency;
 mod identity;
+mod index_keys;
 mod key_epoch;
 mod key_readers;
 mod key_rotation;

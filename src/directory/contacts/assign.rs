@@ -134,6 +134,7 @@ fn may_merge(person: &Hashed<'_>, identifier: &IdentifierHash, other: ContactId,
 mod tests {
     use super::*;
     use crate::domain::person::Person;
+    use crate::store::index_versions::IndexVersions;
     use time::macros::datetime;
 
     const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
@@ -147,7 +148,8 @@ mod tests {
     }
 
     fn hashed<'p>(person: &'p Person, current: &[IdentifierHash], former: &[IdentifierHash]) -> Hashed<'p> {
-        Hashed { person, current: current.to_vec(), former: former.to_vec(), usernames: vec![], profile_mac: None }
+        let (current, former, finds) = (current.to_vec(), former.to_vec(), IndexVersions { new: 1, oldest: 1 });
+        Hashed { person, current, former, usernames: vec![], profile_mac: None, older: vec![], finds }
     }
 
     fn known(owners: &[(IdentifierHash, ContactId)]) -> Known {

@@ -2,6 +2,8 @@
 //! whole batch, inside the transaction that stores what they said.
 
 mod assign;
+mod names;
+mod rehash;
 mod resolve;
 
 use std::collections::HashSet;
@@ -12,13 +14,15 @@ use time::{Duration, OffsetDateTime};
 
 use super::{Snapshot, profile};
 use crate::clock::SharedClock;
-use crate::domain::person::Person;
+use crate::domain::person::{Identifier, Person};
 use crate::ids::{ContactId, TenantId};
 use crate::keyring::{Keyring, KeyringError, TenantKeys};
 use crate::store::StoreError;
 use crate::store::contacts::IdentifierHash;
+use crate::store::index_versions::IndexVersions;
 
 pub use assign::Merge;
+pub use rehash::{Rehash, Walked};
 
 /// People remembered in memory; about 100 bytes each.
 const REMEMBERED: usize = 50_000;
@@ -36,7 +40,8 @@ pub enum ResolveError {
     Keys(#[from] KeyringError),
 }
 
-/// A person with everything hashed that finds them.
+/// A person with everything hashed that finds them: by the newest key that this process has. Hashes of before are beside it while there may
+/// be some.
 #[derive(Debug)]
 pub struct Hashed<'p> {
     person: &'p Person,
@@ -48,6 +53,18 @@ pub struct Hashed<'p> {
     usernames: Vec<IdentifierHash>,
     /// Of name and identifiers, when the item shows the name.
     profile_mac: Option<[u8; 8]>,
+    /// The same names by keys of before.
+    older: Vec<Older>,
+    /// What is found by all of them.
+    finds: IndexVersions,
+}
+
+/// What a name was by the key of a version of before.
+#[derive(Debug)]
+struct Older {
+    newest: IdentifierHash,
+    version: i16,
+    hash: [u8; 16],
 }
 
 /// What became of the people of a batch.
@@ -97,9 +114,12 @@ impl Contacts {
     /// Hashes what finds a person.
     #[must_use]
     pub fn hash<'p>(keys: &TenantKeys, person: &'p Person) -> Hashed<'p> {
-        let hash = |identifier: &crate::domain::person::Identifier| {
-            let canonical = zeroize::Zeroizing::new(identifier.canonical());
-            (identifier.kind(), keys.identifiers.hash(&[&identifier.kind().to_be_bytes(), canonical.as_bytes()]))
+        let mut older = Vec::new();
+        let mut hash = |identifier: &Identifier| {
+            let (newest, before) = keys.identifiers.hash(identifier);
+            let newest = (identifier.kind(), newest);
+            older.extend(before.into_iter().map(|(version, hash)| Older { newest, version, hash }));
+            newest
         };
         let (known, handles): (Vec<_>, Vec<_>) = person.identifiers.iter().partition(|one| one.identifies());
         let profile_mac = person.name.as_ref().map(|name| {
@@ -110,10 +130,12 @@ impl Contacts {
         });
         Hashed {
             person,
-            current: known.into_iter().map(hash).collect(),
-            former: person.former.iter().filter(|one| one.identifies()).map(hash).collect(),
-            usernames: handles.into_iter().map(hash).collect(),
+            current: known.into_iter().map(&mut hash).collect(),
+            former: person.former.iter().filter(|one| one.identifies()).map(&mut hash).collect(),
+            usernames: handles.into_iter().map(&mut hash).collect(),
             profile_mac,
+            older,
+            finds: keys.identifiers.finds(),
         }
     }
 

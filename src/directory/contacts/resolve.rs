@@ -5,12 +5,15 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::assign::{Known, Plan, assign};
+use super::names::Names;
 use super::{Contacts, Hashed, Remembered, ResolveError, Resolved};
 use crate::crypto::envelope::Sealed;
 use crate::directory::profile::Profile;
+use crate::domain::person::Identifier;
 use crate::ids::{ContactId, TenantId};
-use crate::keyring::DekName;
+use crate::keyring::{DekName, KeyringError};
 use crate::store::contacts::{self, ContactRow, IdentifierHash, NewContact};
+use crate::store::index_versions::{self, IndexVersions};
 use crate::store::{Connection, Store, StoreError};
 
 /// Each round another process must have won a claim against us, so more than a few say that something else is wrong.
@@ -25,18 +28,77 @@ impl Contacts {
         tenant: TenantId,
         people: &[Hashed<'_>],
     ) -> Result<Resolved, ResolveError> {
+        // Before anybody is looked up: from here on nobody goes over to another version before this transaction is over.
+        let versions = index_versions::hold(connection, tenant).await?;
+        let again = self.hashed_again(tenant, &people.iter().collect::<Vec<_>>(), versions).await?;
+        let people = again.as_deref().unwrap_or(people);
+        let names = Names::of(people.iter());
         for _ in 0..ROUNDS {
-            let known = look_up(connection, tenant, people).await?;
-            let mut plan = assign(people, known, self.clock.now());
-            // In one order everywhere, so that two batches cannot wait for each other.
-            plan.claims.sort_unstable();
-            let won = contacts::claim_identifiers(connection, tenant, &plan.claims).await?;
-            if won.len() == plan.claims.len() {
-                self.write(connection, tenant, people, &plan).await?;
-                return Ok(self.resolved(people, plan));
+            let known = look_up(connection, tenant, people, &names).await?;
+            let plan = assign(people, known, self.clock.now());
+            let claims = names.claims(versions.new, &plan.claims);
+            let won = contacts::claim_identifiers(connection, tenant, versions.new, &claims).await?;
+            if won.len() == claims.len() {
+                self.write(connection, tenant, people, (&plan, &names, versions.new)).await?;
+                return Ok(self.resolved(people, plan, &names));
             }
         }
         Err(ResolveError::Store(StoreError::Unavailable))
+    }
+
+    /// The same people by the keys of now, where these do not find them: another process stepped the version, and this one did not hear of it
+    /// yet.
+    async fn hashed_again<'p>(
+        &self,
+        tenant: TenantId,
+        people: &[&Hashed<'p>],
+        versions: IndexVersions,
+    ) -> Result<Option<Vec<Hashed<'p>>>, KeyringError> {
+        if people.iter().all(|person| person.finds.covers(versions)) {
+            return Ok(None);
+        }
+        let keys = Box::pin(self.keyring.tenant_finding(tenant, versions)).await?;
+        Ok(Some(people.iter().map(|one| Self::hash(&keys, one.person)).collect()))
+    }
+
+    /// Whose the identifiers of these people are, for each in their order.
+    async fn owners_of(
+        &self,
+        store: &Store,
+        tenant: TenantId,
+        people: &[&Hashed<'_>],
+    ) -> Result<Vec<Vec<ContactId>>, ResolveError> {
+        let mut connection = store.connection().await?;
+        let found = owners_of_each(&mut connection, tenant, people).await?;
+        // Behind the look, because hashes go forward: what is stored by these versions now was stored by one of them then.
+        let versions = index_versions::find(&mut connection, tenant).await?;
+        drop(connection);
+        let Some(again) = self.hashed_again(tenant, people, versions).await? else { return Ok(found) };
+        let people: Vec<&Hashed<'_>> = again.iter().collect();
+        Ok(owners_of_each(&mut store.connection().await?, tenant, &people).await?)
+    }
+
+    /// The contact who is called this, a username included.
+    pub async fn find(
+        &self,
+        store: &Store,
+        tenant: TenantId,
+        identifier: &Identifier,
+    ) -> Result<Option<ContactId>, ResolveError> {
+        let mut keys = self.keyring.tenant(tenant).await?;
+        loop {
+            let (newest, before) = keys.identifiers.hash(identifier);
+            let hashes = before.into_iter().map(|(_, hash)| hash).chain([newest]);
+            let names: Vec<IdentifierHash> = hashes.map(|hash| (identifier.kind(), hash)).collect();
+            let mut connection = store.connection().await?;
+            let found = contacts::find_identifiers(&mut connection, tenant, &names).await?;
+            let versions = index_versions::find(&mut connection, tenant).await?;
+            drop(connection);
+            if keys.identifiers.finds().covers(versions) {
+                return Ok(found.first().map(|(_, contact)| *contact));
+            }
+            keys = self.keyring.tenant_finding(tenant, versions).await?;
+        }
     }
 
     /// The contacts of these people, in their order, as far as there are any already.
@@ -45,15 +107,14 @@ impl Contacts {
         store: &Store,
         tenant: TenantId,
         people: &[Hashed<'_>],
-    ) -> Result<Vec<Option<ContactId>>, StoreError> {
+    ) -> Result<Vec<Option<ContactId>>, ResolveError> {
         let mut known: Vec<_> = people.iter().map(|person| self.remembered(tenant, person)).collect();
         let unknown = people.iter().zip(&known).filter(|(_, contact)| contact.is_none());
-        let unknown: Vec<IdentifierHash> = unknown.flat_map(|(person, _)| &person.current).copied().collect();
+        let unknown: Vec<&Hashed<'_>> = unknown.map(|(person, _)| person).collect();
         if !unknown.is_empty() {
-            let owners = contacts::find_identifiers(&mut store.connection().await?, tenant, &unknown).await?;
-            let owners: HashMap<_, _> = owners.into_iter().collect();
-            for (contact, person) in known.iter_mut().zip(people).filter(|(contact, _)| contact.is_none()) {
-                *contact = person.current.iter().find_map(|identifier| owners.get(identifier)).copied();
+            let owners = self.owners_of(store, tenant, &unknown).await?;
+            for (contact, owners) in known.iter_mut().filter(|contact| contact.is_none()).zip(owners) {
+                *contact = owners.first().copied();
             }
         }
         Ok(known)
@@ -62,12 +123,11 @@ impl Contacts {
     /// Lets go of those among these people who were erased: this process forgets them, and where the database was restored from a copy
     /// of before, it forgets them again. Whoever writes then is somebody new.
     pub async fn let_go(&self, store: &Store, tenant: TenantId, people: &[Hashed<'_>]) -> Result<(), ResolveError> {
-        let names: Vec<IdentifierHash> = people.iter().flat_map(|person| &person.current).copied().collect();
-        for name in &names {
+        for name in people.iter().flat_map(|person| &person.current) {
             self.remembered.remove(&(tenant, *name));
         }
-        let owners = contacts::find_identifiers(&mut store.connection().await?, tenant, &names).await?;
-        let owners: Vec<ContactId> = owners.into_iter().map(|(_, contact)| contact).collect();
+        let people: Vec<&Hashed<'_>> = people.iter().collect();
+        let owners: Vec<ContactId> = self.owners_of(store, tenant, &people).await?.into_iter().flatten().collect();
         let forgotten = self.keyring.forgotten_among(tenant, &owners).await?;
         let forgotten: Vec<Uuid> = forgotten.into_iter().map(|(contact, _)| contact.uuid()).collect();
         if !forgotten.is_empty() {
@@ -85,14 +145,14 @@ impl Contacts {
         connection: &mut Connection,
         tenant: TenantId,
         people: &[Hashed<'_>],
-        plan: &Plan,
+        (plan, names, version): (&Plan, &Names, i16),
     ) -> Result<(), ResolveError> {
         let now = self.clock.now();
-        for (identifier, contact) in &plan.reassign {
-            contacts::reassign_identifier(connection, tenant, *identifier, *contact).await?;
+        for (name, contact) in &plan.reassign {
+            contacts::reassign_identifier(connection, tenant, &names.name(version, *name), *contact).await?;
         }
-        for (identifier, contact) in &plan.release {
-            contacts::release_identifier(connection, tenant, *identifier, *contact).await?;
+        for (name, contact) in &plan.release {
+            contacts::release_identifier(connection, tenant, &names.name(version, *name), *contact).await?;
         }
         for merge in &plan.merges {
             contacts::merge(connection, tenant, merge.gone, merge.kept, now).await?;
@@ -150,24 +210,50 @@ impl Contacts {
         Ok(profiles)
     }
 
-    fn resolved(&self, people: &[Hashed<'_>], plan: Plan) -> Resolved {
+    fn resolved(&self, people: &[Hashed<'_>], plan: Plan, names: &Names) -> Resolved {
         let since = self.clock.now();
         let remember = people.iter().zip(&plan.contacts).flat_map(|(person, contact)| {
             let remembered = Remembered { contact: *contact, profile_mac: person.profile_mac, since };
             person.current.iter().map(move |identifier| (*identifier, remembered))
         });
-        let forget = plan.release.iter().map(|(identifier, _)| *identifier).collect();
+        let forget = plan.release.iter().flat_map(|(name, _)| names.every(*name)).collect();
         Resolved { remember: remember.collect(), forget, merges: plan.merges, contacts: plan.contacts }
     }
 }
 
-async fn look_up(connection: &mut Connection, tenant: TenantId, people: &[Hashed<'_>]) -> Result<Known, StoreError> {
-    let all: HashSet<IdentifierHash> =
-        people.iter().flat_map(|person| person.current.iter().chain(&person.former)).copied().collect();
-    let all: Vec<IdentifierHash> = all.into_iter().collect();
-    let owners: HashMap<_, _> = contacts::find_identifiers(connection, tenant, &all).await?.into_iter().collect();
+async fn owners_of_each(
+    connection: &mut Connection,
+    tenant: TenantId,
+    people: &[&Hashed<'_>],
+) -> Result<Vec<Vec<ContactId>>, StoreError> {
+    let current = people.iter().flat_map(|person| &person.current).copied().collect();
+    let found = owners(connection, tenant, &current, &Names::of(people.iter().copied())).await?;
+    let of = |person: &&Hashed<'_>| person.current.iter().filter_map(|name| found.get(name)).copied().collect();
+    Ok(people.iter().map(of).collect())
+}
+
+async fn look_up(
+    connection: &mut Connection,
+    tenant: TenantId,
+    people: &[Hashed<'_>],
+    names: &Names,
+) -> Result<Known, StoreError> {
+    let named = people.iter().flat_map(|person| person.current.iter().chain(&person.former)).copied().collect();
+    let owners = owners(connection, tenant, &named, names).await?;
     let ids: HashSet<Uuid> = owners.values().map(|contact| contact.uuid()).collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
     let with_bsuid = contacts::with_bsuid(connection, tenant, &ids).await?.into_iter().collect();
     Ok(Known { owners, with_bsuid })
+}
+
+/// Whose these names are, by their newest hashes.
+async fn owners(
+    connection: &mut Connection,
+    tenant: TenantId,
+    named: &HashSet<IdentifierHash>,
+    names: &Names,
+) -> Result<HashMap<IdentifierHash, ContactId>, StoreError> {
+    let all: Vec<IdentifierHash> = named.iter().flat_map(|name| names.every(*name)).collect();
+    let found = contacts::find_identifiers(connection, tenant, &all).await?;
+    Ok(found.into_iter().map(|(name, contact)| (names.newest(name), contact)).collect())
 }

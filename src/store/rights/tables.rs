@@ -47,6 +47,10 @@ pub(super) const DATA: &[Table] = &[
         &[(Ingest, "SELECT, INSERT, UPDATE, DELETE"), (Worker, "SELECT, INSERT, UPDATE, DELETE")],
     ),
     of_tenants(
+        "index_version",
+        &[(Ingest, "SELECT (tenant_id, version, ended_at), UPDATE (tenant_id)"), (Worker, "SELECT, INSERT, UPDATE")],
+    ),
+    of_tenants(
         "service_window",
         &[
             (

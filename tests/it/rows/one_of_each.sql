@@ -15,6 +15,7 @@ INSERT INTO api_key (tenant_id, key_id, lookup, name, hash, scopes, field_class,
 INSERT INTO key_read SELECT a, id, hash, at FROM known;
 INSERT INTO contact SELECT a, id, content, short, NULL, at, at FROM known;
 INSERT INTO contact_identifier SELECT a, 1, hash, id FROM known;
+INSERT INTO index_version SELECT a, 2, 1, hash, 0, 0, at, NULL FROM known;
 INSERT INTO service_window SELECT a, id, id, at, at, NULL FROM known;
 INSERT INTO consent SELECT a, id, id, id, 'marketing', 'granted', 'api', content, at, at FROM known;
 INSERT INTO poll SELECT a, 'number', 'x', at, at, 0, 0 FROM known;
