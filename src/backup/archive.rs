@@ -3,14 +3,18 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 use zstd::stream::{read::Decoder, write::Encoder};
 
 use super::BackupError;
@@ -89,23 +93,51 @@ impl<T: Read> Read for Hashing<T> {
     }
 }
 
+/// How fast an archive is written, so that whoever else works with the database can go on.
+#[derive(Debug)]
+struct Pace {
+    began: Instant,
+    /// `None`: as fast as it goes.
+    bytes_per_second: Option<NonZeroU64>,
+    passed: AtomicU64,
+}
+
+impl Pace {
+    /// Waits until so many more bytes may have passed.
+    async fn keep(&self, bytes: usize) {
+        let Some(per_second) = self.bytes_per_second else { return };
+        let passed = self.passed.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        sleep_until(self.began + Duration::from_secs_f64(passed as f64 / per_second.get() as f64)).await;
+    }
+}
+
 /// An archive that is being written.
 #[derive(Debug)]
 pub(super) struct Packing {
     to: mpsc::Sender<Piece>,
+    pace: Pace,
     done: JoinHandle<Result<Stored, BackupError>>,
 }
 
 impl Packing {
     /// Begins a file that is not there yet.
-    pub(super) fn begin(path: PathBuf, recipients: Vec<Recipient>, at: i64) -> Self {
+    pub(super) fn begin(
+        path: PathBuf,
+        recipients: Vec<Recipient>,
+        at: i64,
+        bytes_per_second: Option<NonZeroU64>,
+    ) -> Self {
         let (to, pieces) = mpsc::channel(WAITING);
         let done =
             tokio::task::spawn_blocking(move || pack(&path, &recipients, at, pieces).map_err(BackupError::file(&path)));
-        Self { to, done }
+        let pace = Pace { began: Instant::now(), bytes_per_second, passed: AtomicU64::new(0) };
+        Self { to, pace, done }
     }
 
     pub(super) async fn push(&self, piece: Piece) -> Result<(), BackupError> {
+        if let Piece::Bytes(bytes) = &piece {
+            self.pace.keep(bytes.len()).await;
+        }
         self.to.send(piece).await.map_err(|_| BackupError::BrokenOff)
     }
 

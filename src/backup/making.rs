@@ -3,6 +3,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -63,6 +64,8 @@ pub struct Wanted {
     pub recipients: Vec<Recipient>,
     /// What.
     pub parts: Parts,
+    /// How much of what is stored is read in a second; `None`: as much as goes.
+    pub bytes_per_second: Option<NonZeroU64>,
 }
 
 /// What was made.
@@ -156,7 +159,9 @@ impl Making {
         };
         if wanted.parts.keys {
             manifest.key_schema = Some(keys.moment().await?.schema);
-            manifest.archives.push(tables(&mut keys, Side::Keys, keys_in, (&recipients, now), tell).await?);
+            manifest
+                .archives
+                .push(tables(&mut keys, Side::Keys, keys_in, (&recipients, now, wanted.bytes_per_second), tell).await?);
         }
         drop(keys);
         if let Some(data) = &mut data {
@@ -165,9 +170,13 @@ impl Making {
             let logs = data.logs().await?.into_iter();
             manifest.logs =
                 logs.map(|log| Log { tenant: log.tenant, size: log.size, checkpoint: log.checkpoint }).collect();
-            manifest.archives.push(tables(data, Side::Data, &folder.now, (&recipients, now), tell).await?);
+            manifest
+                .archives
+                .push(tables(data, Side::Data, &folder.now, (&recipients, now, wanted.bytes_per_second), tell).await?);
             if let Some(shelf) = &self.shelf {
-                manifest.archives.push(files(data, shelf, &folder.now, (&recipients, now), tell).await?);
+                manifest
+                    .archives
+                    .push(files(data, shelf, &folder.now, (&recipients, now, wanted.bytes_per_second), tell).await?);
             }
         }
         drop(data);
@@ -228,19 +237,19 @@ fn distinct(recipients: &[Recipient]) -> Result<Vec<Recipient>, BackupError> {
     if all.len() < LEAST_RECIPIENTS { Err(BackupError::FewRecipients) } else { Ok(all) }
 }
 
-/// For whom, and when.
-type Envelope<'a> = (&'a [Recipient], OffsetDateTime);
+/// For whom, when, and how fast.
+type Envelope<'a> = (&'a [Recipient], OffsetDateTime, Option<NonZeroU64>);
 
 /// The archive of a database.
 async fn tables(
     dump: &mut Dump,
     side: Side,
     folder: &Path,
-    (recipients, at): Envelope<'_>,
+    (recipients, at, pace): Envelope<'_>,
     tell: Tell<'_>,
 ) -> Result<Archive, BackupError> {
     let file = manifest::archive_of(side);
-    let packing = Packing::begin(folder.join(file), recipients.to_vec(), at.unix_timestamp());
+    let packing = Packing::begin(folder.join(file), recipients.to_vec(), at.unix_timestamp(), pace);
     let wanted = dump.tables.clone();
     let all: u64 = wanted.iter().map(|table| table.size.max(0).unsigned_abs()).sum();
     let (mut tables, mut done, mut result) = (Vec::with_capacity(wanted.len()), 0, Ok(()));
@@ -292,10 +301,10 @@ async fn files(
     dump: &mut Dump,
     shelf: &Shelf,
     folder: &Path,
-    (recipients, at): Envelope<'_>,
+    (recipients, at, pace): Envelope<'_>,
     tell: Tell<'_>,
 ) -> Result<Archive, BackupError> {
-    let packing = Packing::begin(folder.join(FILES), recipients.to_vec(), at.unix_timestamp());
+    let packing = Packing::begin(folder.join(FILES), recipients.to_vec(), at.unix_timestamp(), pace);
     let mut count = 0;
     let result = all_files(dump, shelf, &packing, &mut count, tell).await;
     let stored = packing.end(result).await?;

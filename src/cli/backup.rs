@@ -1,6 +1,7 @@
 //! `waxseal backup`: everything that is needed to go on elsewhere, but for the KMS secret and the epoch cell.
 
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
@@ -35,6 +36,9 @@ pub(super) struct BackupArgs {
     /// Leave out the files that people sent or that are to be sent.
     #[arg(long)]
     without_files: bool,
+    /// Megabytes of what is stored that are read in a second at most, so that webhooks and messages go on beside it; 0: as fast as it goes.
+    #[arg(long, value_name = "MB", default_value_t = 64)]
+    rate: u32,
 }
 
 /// A part of a backup.
@@ -66,7 +70,8 @@ pub(super) async fn run(config: &Config, args: BackupArgs, out: &mut (dyn Write 
     let parts = Parts { data: args.only != Some(Part::Keys), keys: args.only != Some(Part::Data) };
     let base = base(config).await?;
     let making = base.making(config, !args.without_files && parts.data)?;
-    let wanted = Wanted { to: args.to, keys_to: args.keys_to, recipients, parts };
+    let bytes_per_second = NonZeroU64::new(u64::from(args.rate) * 1_000_000);
+    let wanted = Wanted { to: args.to, keys_to: args.keys_to, recipients, parts, bytes_per_second };
     let made = {
         let mut steps = Steps::new();
         making.make(&wanted, &mut |what, done, all| steps.tell(what, done, all)).await?

@@ -153,6 +153,11 @@ impl Store {
         Ok(self.readers.lend(Some(tenant)).await?)
     }
 
+    /// Begins a transaction in which what is this tenant's is read.
+    pub(super) async fn begin_reading(&self, tenant: TenantId) -> Result<Transaction, StoreError> {
+        Ok(Transaction::begin(self.readers.lend(Some(tenant)).await?).await?)
+    }
+
     /// A connection on which each statement is its own transaction.
     pub async fn connection(&self) -> Result<Connection, StoreError> {
         Ok(self.data.acquire().await?)

@@ -163,8 +163,9 @@ pub(super) fn region(facts: &Facts) -> Verdict {
     match &facts.region {
         None => yours("no region is named (region.name): any process with the passwords may work on the data"),
         Some((name, cloud)) if cloud.is_empty() => verdict(true, format!("the data are marked as those of \"{name}\"")),
-        Some((name, cloud)) => {
-            verdict(true, format!("the data are marked as those of \"{name}\"; services of clouds may be in {}", some(cloud)))
-        }
+        Some((name, cloud)) => verdict(
+            true,
+            format!("the data are marked as those of \"{name}\"; services of clouds may be in {}", some(cloud)),
+        ),
     }
 }
