@@ -55,7 +55,7 @@ impl Privacy {
                 self.newest(tenant, settings.and_then(|mark| by.open_mark(SETTINGS, NO_DAY, mark)).as_ref()).await?;
             let again = row_marks::mark(&mut self.store.connection().await?, tenant, SETTINGS, NO_DAY).await?;
             if settings.map(Sealed::as_bytes) == again.as_ref().map(Sealed::as_bytes) {
-                return Ok(Anchor::of(by, said, &marks));
+                return Ok(Anchor::of(by, said.as_ref(), &marks));
             }
         }
         Err(StoreError::BrokenOff.into())
@@ -122,7 +122,7 @@ impl Privacy {
         let settings: Option<StatedSettings> = settings.and_then(|mark| by.open_mark(SETTINGS, NO_DAY, &mark.content));
         // Nothing was stated yet: the first time takes everything as it is.
         let Some(settings) = settings else { return Ok(()) };
-        let anchor = Anchor::of(by, self.newest(tenant, Some(&settings)).await?, &marks);
+        let anchor = Anchor::of(by, self.newest(tenant, Some(&settings)).await?.as_ref(), &marks);
         let (Some(settings), true) = (anchor.settings, anchor.faults.is_empty()) else { return Ok(()) };
         let mut removed: BTreeMap<(String, Date), Vec<(Uuid, Sealed)>> = BTreeMap::new();
         for one in row_marks::all_removals(&mut transaction, tenant).await? {
@@ -160,8 +160,8 @@ impl Anchor {
         RowsFound { said_at: self.said.map(AuditEntryId::made_at), ..RowsFound::default() }
     }
 
-    fn of(by: &Marker, said: Option<(AuditEntryId, String)>, marks: &[MarkRow]) -> Self {
-        let mut anchor = Self { said: said.as_ref().map(|(id, _)| *id), ..Self::default() };
+    fn of(by: &Marker, said: Option<&(AuditEntryId, String)>, marks: &[MarkRow]) -> Self {
+        let mut anchor = Self { said: said.map(|(id, _)| *id), ..Self::default() };
         let mut all: Vec<(&MarkRow, Option<Tally>)> = Vec::new();
         for mark in marks {
             if mark.counted == SETTINGS {
@@ -174,7 +174,7 @@ impl Anchor {
                 None => anchor.faults.push(fault_of_marks(Astray::Damaged)),
             }
         }
-        let is_said = match (&said, &anchor.settings) {
+        let is_said = match (said, &anchor.settings) {
             (Some((id, words)), Some(settings)) => {
                 settings.entry == id.uuid() && words.split(',').next() == Some(&committed(settings, all.into_iter()))
             }

@@ -56,8 +56,8 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d] = self.sum;
-        write!(f, "{} {a:016x}{b:016x}{c:016x}{d:016x}", self.rows)
+        write!(f, "{} ", self.rows)?;
+        self.sum.iter().try_for_each(|one| write!(f, "{one:016x}"))
     }
 }
 

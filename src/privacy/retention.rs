@@ -72,7 +72,7 @@ impl Privacy {
         ended.into_iter().collect::<Result<(), PrivacyError>>()?;
         for tenant in tenants {
             if self.store.owes_attestation(tenant, today).await? {
-                self.watch_rows(tenant, today).await;
+                Box::pin(self.watch_rows(tenant, today)).await;
                 self.attest(tenant, today).await?;
             }
         }

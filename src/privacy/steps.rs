@@ -154,7 +154,7 @@ impl Privacy {
             self.store.remove_subjects_of(tenant, id, contacts, day).await?;
         }
         self.store.remove_person(removing, contacts).await?;
-        self.fold_removals(seal, tenant).await?;
+        Box::pin(self.fold_removals(seal, tenant)).await?;
         let telling = self.telling(tenant, id, row, now).await?;
         let told: Vec<Uuid> = telling.event.owed_to.iter().map(|(endpoint, _)| endpoint.uuid()).collect();
         self.store.ensure_partitions(now.date()).await?;

@@ -80,7 +80,7 @@ pub struct Behind {
     variant: Vec<u8>,
 }
 
-/// Rows of a table and day, a page behind where the last one ended. Fewer than none is the end.
+/// Rows of a table and day, a page behind where the last one ended. None is the end.
 pub async fn page(
     connection: &mut Connection,
     tenant: TenantId,

@@ -201,7 +201,7 @@ pub(super) async fn gather(base: &Base, config: &Config) -> anyhow::Result<Facts
         oldest: privacy.oldest(TENANT, today).await?,
         overdue: privacy.overdue(TENANT, today).await?,
         attested_on: store.last_attestation(TENANT, today - SOON).await?,
-        stored: privacy.check_rows(TENANT, today).await?,
+        stored: Box::pin(privacy.check_rows(TENANT, today)).await?,
         founded_on: founded.date(),
         erasures: store.count_erasures(TENANT, now - MONTH).await?,
         holds: store.count_holds(TENANT, now, (now + SOON, now - SOON)).await?,
