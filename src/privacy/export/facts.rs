@@ -159,6 +159,10 @@ impl Privacy {
                 ContentClass::Statuses => "what became of what you were sent",
                 ContentClass::Sent => "what you were sent",
                 ContentClass::Files => "files that you sent",
+                ContentClass::Names => "what you call yourself, in what you wrote",
+                ContentClass::Locations => "places that you shared",
+                ContentClass::Contacts => "cards of others that you shared",
+                ContentClass::Referrals => "the advertisement that you came from",
             };
             let channel = snapshot.channel(tenant, rule.channel).map_or_else(String::new, |one| one.name.clone());
             let what = format!("of this, {what} through \u{201c}{channel}\u{201d}");

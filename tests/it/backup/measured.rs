@@ -34,7 +34,7 @@ async fn no_backup_an_old_one_keys_beside_data_and_no_drill_are_red_and_a_young_
     // Ten days ago, by the clock of then.
     let recipients = safe.recipients.iter().map(|one| waxseal::crypto::age::Recipient::parse(one).unwrap()).collect();
     let (to, keys_to) = (safe.path("old"), Some(safe.path("old-keys")));
-    let wanted = Wanted { to, keys_to, recipients, parts: Parts { data: true, keys: true } };
+    let wanted = Wanted { to, keys_to, recipients, parts: Parts { data: true, keys: true }, bytes_per_second: None };
     let making = app.gateway.base().making(&app.config, false).unwrap();
     making.make(&wanted, &mut |_, _, _| {}).await.unwrap();
     let old = clock.now().date().to_string();
