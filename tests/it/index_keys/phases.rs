@@ -1,6 +1,21 @@
 //! Every moment of a rotation, one after the other.
 
-use super::*;
+use std::sync::Arc;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use waxseal::app::Base;
+use waxseal::clock::SystemClock;
+use waxseal::domain::person::{Identifier, PhoneNumber};
+use waxseal::keyring::IndexKey;
+use waxseal::store::index_versions::IndexVersions;
+
+use super::{
+    ANA, ANA_ID, BOB, CONTACTS, OLD, TENANT, environment, events_of, hashes, is_stored, open, put_in_force, rotate,
+    said, says, status, walk,
+};
+use crate::support::wait::{PATIENCE, until};
+use crate::support::{TestApp, database, webhook};
 
 /// What must be so of Ana and Bob in every phase, after `rounds` messages of each.
 async fn everybody_is_found(app: &TestApp, phase: usize) {
