@@ -6,7 +6,6 @@ mod load;
 mod phases;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -16,7 +15,6 @@ use waxseal::directory::contacts::{Rehash, Walked};
 use waxseal::domain::person::{Identifier, PhoneNumber};
 use waxseal::ids::TenantId;
 use waxseal::keyring::IndexKey;
-use waxseal::store::index_versions::IndexVersions;
 
 use crate::support::app::variables;
 use crate::support::process::waxseal;

@@ -1,10 +1,19 @@
 //! Killed in the middle, and copied in the middle.
 
-use rustix::process::{Pid, Signal, kill_process};
-use waxseal::cli::postgres::PrivatePostgres;
+use std::sync::Arc;
 
-use super::*;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use waxseal::cli::postgres::PrivatePostgres;
+use waxseal::clock::SystemClock;
+use waxseal::directory::contacts::{Rehash, Walked};
+
+use super::{
+    ANA, ANA_ID, BOB, CONTACTS, OLD, TENANT, environment, events_of, open, put_in_force, rotate, said, says, status,
+};
 use crate::support::process::waxseal;
+use crate::support::wait::{PATIENCE, until};
+use crate::support::{TestApp, database};
 
 /// Identifiers of people who never say anything, so that a walk takes its time.
 async fn crowd(app: &TestApp, people: u32) {

@@ -1,6 +1,16 @@
 //! Under load, with several processes.
 
-use super::*;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use waxseal::clock::SystemClock;
+use waxseal::directory::contacts::{Rehash, Walked};
+use waxseal::keyring::IndexKey;
+
+use super::{ANA, BOB, CONTACTS, OLD, TENANT, environment, events_of, open, put_in_force, rotate, said, says, walk};
+use crate::support::wait::{PATIENCE, until};
+use crate::support::{TestApp, database};
 
 /// Who wrote how often, through both gateways.
 #[derive(Default)]
