@@ -29,6 +29,8 @@ pub struct ArchiveView {
     pub id: ExportId,
     /// Of whom.
     pub contact: ContactId,
+    /// Whether a passphrase opens it, and no key.
+    pub by_passphrase: bool,
     /// What became of it.
     pub state: ArchiveState,
 }
@@ -56,16 +58,17 @@ impl Door {
         if self.withholds(who, &row.contact_ids) {
             return Err(DoorError::Held);
         }
+        let by_passphrase = row.sealed_for == "passphrase";
         let Some(dek) = self.key_of(&row) else {
             let is_coming = matches!(row.state.as_str(), "requested" | "building");
             let state = if is_coming { ArchiveState::Waiting } else { ArchiveState::Gone };
-            return Ok(Some(ArchiveView { id, contact, state }));
+            return Ok(Some(ArchiveView { id, contact, by_passphrase, state }));
         };
         let reading = Reading::one(Action::ExportRead, Object::one("export", id.uuid()));
         let recorded = self.record(who, errand, reading.of(None, 1, row.contact_ids)).await?;
         let key = self.keyring.for_opening(recorded.tenant(), [dek]).await?.remove(&dek);
         let state = key.map_or(ArchiveState::Gone, ArchiveState::There);
-        Ok(Some(ArchiveView { id, contact, state }))
+        Ok(Some(ArchiveView { id, contact, by_passphrase, state }))
     }
 
     /// What an archive lies under, while it is there.

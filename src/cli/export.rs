@@ -9,6 +9,7 @@ use clap::Args;
 use futures_util::StreamExt;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
+use zeroize::Zeroizing;
 
 use super::erase::Person;
 use super::moment::shown;
@@ -19,6 +20,7 @@ use crate::access::exports::ArchiveState;
 use crate::access::{Caller, Errand, Permission};
 use crate::app::Base;
 use crate::config::Config;
+use crate::crypto::age::Passphrase;
 use crate::directory::Bells;
 use crate::ids::{ExportId, PrivacyRequestId, TenantId};
 use crate::media::{Place, ShelfError};
@@ -44,6 +46,9 @@ pub(super) struct ExportArgs {
     /// For whom the archive is encrypted: a public key of age, `age1…`. Without one, for a new key, which is printed.
     #[arg(long, value_name = "KEY")]
     recipient: Option<String>,
+    /// For a new passphrase, which is printed.
+    #[arg(long, conflicts_with = "recipient")]
+    passphrase: bool,
     /// You have made sure who asks, although their number, id or device changed of late.
     #[arg(long)]
     identity_confirmed: bool,
@@ -74,10 +79,7 @@ pub(super) async fn export(config: &Config, args: ExportArgs, out: Out<'_>) -> a
     let base = base(config).await?;
     let privacy = base.privacy(config)?;
     let named = args.person.or_asker(&privacy, args.request).await?;
-    let (sealed_for, identity) = match &args.recipient {
-        Some(text) => (SealedFor::recipient(text).context("--recipient is no public key of age: age1…")?, None),
-        None => SealedFor::new_key().map(|(made, identity)| (made, Some(identity)))?,
-    };
+    let (sealed_for, shown_once) = opening(&args).await?;
     let (contact, everyone) = privacy.person(TENANT, &named).await?;
     privacy.may_export(TENANT, &everyone, args.identity_confirmed).await.map_err(|error| match error {
         PrivacyError::IdentityChanged => anyhow!("{error}: make sure who asks, then say --identity-confirmed"),
@@ -92,13 +94,26 @@ pub(super) async fn export(config: &Config, args: ExportArgs, out: Out<'_>) -> a
     base.door().admit_export(&who, &Errand::operation(), id, &everyone).await?;
     privacy.export((TENANT, id, who.key.uuid()), (contact, &everyone), (&sealed_for, args.request)).await?;
     writeln!(out, "export  {id}")?;
-    if let Some(identity) = identity {
-        writeln!(out, "key     {}", identity.as_str())?;
+    if let Some((what, secret)) = shown_once {
+        writeln!(out, "{what}  {}", secret.as_str())?;
         writeln!(out, "it is shown this once and kept nowhere; give it to the person by another way than the archive")?;
     }
     watch(&base, &privacy, id, out).await?;
     let path = args.out.unwrap_or_else(|| format!("{id}.zip.age").into());
     fetch(&base, config, id, &path, out).await
+}
+
+/// For whom the archive is encrypted, and what is shown this once.
+async fn opening(args: &ExportArgs) -> anyhow::Result<(SealedFor, Option<(&'static str, Zeroizing<String>)>)> {
+    if let Some(text) = &args.recipient {
+        return Ok((SealedFor::recipient(text).context("--recipient is no public key of age: age1…")?, None));
+    }
+    if args.passphrase {
+        let (sealed_for, made) = SealedFor::passphrase(Passphrase::generate()).await?;
+        return Ok((sealed_for, Some(("passphrase", Zeroizing::new(made.show().to_owned())))));
+    }
+    let (sealed_for, identity) = SealedFor::new_key()?;
+    Ok((sealed_for, Some(("key   ", identity))))
 }
 
 /// Waits until the archive is there, and makes it where no gateway does.
@@ -160,7 +175,8 @@ async fn fetch(base: &Base, config: &Config, id: ExportId, path: &Path, out: Out
     file.sync_all().await?;
     drop(progress);
     writeln!(out, "wrote {} ({})", path.display(), progress::shown(bytes))?;
-    Ok(writeln!(out, "to open it: age --decrypt -i key.txt -o archive.zip {}", path.display())?)
+    let by = if view.by_passphrase { "" } else { " -i key.txt" };
+    Ok(writeln!(out, "to open it: age --decrypt{by} -o archive.zip {}", path.display())?)
 }
 
 pub(super) async fn exports(config: &Config, args: ExportsArgs, out: Out<'_>) -> anyhow::Result<()> {

@@ -19,9 +19,9 @@ pub struct NewExport<'a> {
     pub contact: ContactId,
     /// Every id of the person.
     pub contacts: &'a [Uuid],
-    /// `recipient` or `new_key`.
+    /// `recipient`, `new_key` or `passphrase`.
     pub sealed_for: &'static str,
-    /// Sealed: the public key.
+    /// Sealed: the public key, or the key of the file and how the passphrase wraps it.
     pub recipient: &'a [u8],
     /// The API key; nil: an operator.
     pub actor: Uuid,
@@ -51,7 +51,7 @@ pub struct ExportRow {
     pub contact_ids: Vec<Uuid>,
     /// `requested`, `building`, `ready`, `removed` or `failed`.
     pub state: String,
-    /// `recipient` or `new_key`.
+    /// `recipient`, `new_key` or `passphrase`.
     pub sealed_for: String,
     /// What the archive lies under.
     pub dek_id: Option<Uuid>,

@@ -14,6 +14,7 @@ mod notices;
 mod requests;
 mod restoring;
 mod restricting;
+mod passphrases;
 mod retiring;
 mod shorter;
 

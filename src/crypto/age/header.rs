@@ -65,11 +65,7 @@ impl Recipient {
         let ephemeral = PrivateKey::generate(&X25519).map_err(|_| AgeError::Key)?;
         let share = ephemeral.compute_public_key().map_err(|_| AgeError::Key)?;
         let key = wrap_key(&ephemeral, &self.0, share.as_ref(), &self.0)?;
-        // As long as it becomes: what grew would leave a copy behind.
-        let mut body = Zeroizing::new(Vec::with_capacity(FILE_KEY + TAG));
-        body.extend_from_slice(file_key.as_slice());
-        let (cipher, nonce) = (cipher(&key)?, Nonce::assume_unique_for_key([0; 12]));
-        cipher.seal_in_place_append_tag(nonce, Aad::empty(), &mut *body).map_err(|_| AgeError::Key)?;
+        let body = wrapped(&key, file_key)?;
         Ok(format!("-> X25519 {}\n{}\n", BASE64_NOPAD.encode(share.as_ref()), BASE64_NOPAD.encode(&body)))
     }
 }
@@ -168,9 +164,23 @@ fn code(file_key: &FileKey, text: &str) -> Result<Hmac<Sha256>, AgeError> {
     Ok(mac)
 }
 
+/// The file key under a key that wraps nothing else.
+pub(super) fn wrapped(key: &[u8; 32], file_key: &FileKey) -> Result<Zeroizing<Vec<u8>>, AgeError> {
+    // As long as it becomes: what grew would leave a copy behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(FILE_KEY + TAG));
+    body.extend_from_slice(file_key.as_slice());
+    let (cipher, nonce) = (cipher(key)?, Nonce::assume_unique_for_key([0; 12]));
+    cipher.seal_in_place_append_tag(nonce, Aad::empty(), &mut *body).map_err(|_| AgeError::Key)?;
+    Ok(body)
+}
+
+/// What holds the file key for each of the recipients.
+pub(super) fn stanzas(file_key: &FileKey, recipients: &[Recipient]) -> Result<String, AgeError> {
+    recipients.iter().map(|one| one.stanza(file_key)).collect()
+}
+
 /// The header of a new file.
-pub(super) fn write(file_key: &FileKey, recipients: &[Recipient]) -> Result<String, AgeError> {
-    let stanzas: String = recipients.iter().map(|one| one.stanza(file_key)).collect::<Result<_, _>>()?;
+pub(super) fn write(file_key: &FileKey, stanzas: &str) -> Result<String, AgeError> {
     let text = format!("{VERSION}\n{stanzas}---");
     let code = code(file_key, &text)?.finalize().into_bytes();
     Ok(format!("{text} {}\n", BASE64_NOPAD.encode(&code)))

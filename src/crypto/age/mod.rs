@@ -1,12 +1,14 @@
-//! Files for the holders of X25519 keys, in the format of age (`age-encryption.org/v1`), so that Debian's `age` opens them without us.
+//! Files for the holders of X25519 keys or of a passphrase, in the format of age (`age-encryption.org/v1`), so that Debian's `age` opens them without us.
 //! One file key, wrapped for every recipient; content in chunks of 64 KiB, each authenticated, the last one marked. Why this is
 //! written here and not taken from a crate: `docs/adr/0015-backups.md`.
 
 mod bech32;
 mod header;
+mod passphrase;
 mod stream;
 
 pub use header::{Identity, Recipient};
+pub use passphrase::{LENGTH as PASSPHRASE_LENGTH, Lock, Passphrase};
 pub use stream::{Reader, Writer};
 
 /// Why a file or a key was not taken.

@@ -6,7 +6,7 @@ use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::header::{self, FileKey};
-use super::{AgeError, Identity, Recipient};
+use super::{AgeError, Identity, Lock, Recipient};
 use crate::crypto::random;
 
 const CHUNK: usize = 64 * 1024;
@@ -67,12 +67,23 @@ pub struct Writer<W: Write> {
 
 impl<W: Write> Writer<W> {
     /// Begins a file that each of the recipients can open.
-    pub fn new(mut to: W, recipients: &[Recipient]) -> io::Result<Self> {
+    pub fn new(to: W, recipients: &[Recipient]) -> io::Result<Self> {
         let file_key = Zeroizing::new(random::bytes());
+        let stanzas = header::stanzas(&file_key, recipients).map_err(io::Error::other)?;
+        Self::begin(to, &file_key, &stanzas)
+    }
+
+    /// Begins a file that the passphrase of the lock opens, and nothing else. A file that is begun anew with the same lock has another key for its
+    /// content all the same.
+    pub fn locked(to: W, lock: &Lock) -> io::Result<Self> {
+        Self::begin(to, &lock.file_key, &lock.stanza)
+    }
+
+    fn begin(mut to: W, file_key: &FileKey, stanzas: &str) -> io::Result<Self> {
         let nonce = random::bytes::<NONCE>();
-        to.write_all(header::write(&file_key, recipients).map_err(io::Error::other)?.as_bytes())?;
+        to.write_all(header::write(file_key, stanzas).map_err(io::Error::other)?.as_bytes())?;
         to.write_all(&nonce)?;
-        let chunks = Chunks::new(&file_key, &nonce).map_err(io::Error::other)?;
+        let chunks = Chunks::new(file_key, &nonce).map_err(io::Error::other)?;
         Ok(Self { to, chunks, chunk: Zeroizing::new(Vec::with_capacity(CHUNK + TAG)), is_broken: false })
     }
 

@@ -6,16 +6,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::body::{self, Faults, Field, request};
-use super::fields::{text, value};
+use super::body::{self, Faults};
+use super::export_form::{NewExport, NewExportLink, Opening};
 use super::file_answer::serve_archive;
 use super::media_links::{answer_for, end_of_link};
-use super::named::{PhoneText, UserIdText, UsernameText, Whom};
+use super::named::Whom;
 use super::page::{self, ExportCursor, Page};
 use super::problem::{Code, Problem};
 use super::query::Params;
@@ -23,67 +22,13 @@ use super::target::Target;
 use crate::access::exports::{ArchiveState, ArchiveView};
 use crate::access::{Caller, Errand};
 use crate::http::state::AppState;
-use crate::ids::{ApiKeyId, ContactId, ExportId, PrivacyRequestId, TenantId};
-use crate::privacy::{Privacy, SealedFor};
+use crate::ids::{ApiKeyId, ContactId, ExportId, TenantId};
+use crate::privacy::Privacy;
 use crate::store::exports::ExportRow;
 use crate::store::privacy_deeds::Deed;
 
 /// How long a link is good for when nothing is said, in seconds.
 const USUAL: u32 = 86_400;
-/// The most, in seconds: a week. The archive may be gone before.
-const LONGEST: u32 = 604_800;
-
-/// A public key of age, `age1…`.
-#[derive(ToSchema)]
-#[schema(value_type = String, example = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudf5kelsv5qkss")]
-pub(super) struct RecipientText(SealedFor);
-
-impl Field for RecipientText {
-    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
-        let text = text(json, at, faults, 1..=200)?;
-        SealedFor::recipient(&text).map(Self).or_else(|| faults.note(at, "recipient", "a public key of age: age1…"))
-    }
-}
-
-/// 1 to 604800 seconds.
-#[derive(ToSchema)]
-#[schema(value_type = u32, minimum = 1, maximum = 604_800)]
-pub(super) struct LinkSeconds(u32);
-
-impl Field for LinkSeconds {
-    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
-        let seconds: u32 = value(json, at, faults, "a number of seconds")?;
-        if (1..=LONGEST).contains(&seconds) { Some(Self(seconds)) } else { faults.note(at, "range", "1 to 604800") }
-    }
-}
-
-request! {
-    /// Whose data: by one of `contact_id`, `phone`, `user_id` and `username`.
-    NewExport {
-        /// By our own id.
-        contact_id: Option<ContactId>,
-        /// By a number.
-        phone: Option<PhoneText>,
-        /// By Meta's id.
-        user_id: Option<UserIdText>,
-        /// By the handle.
-        username: Option<UsernameText>,
-        /// For whom the archive is encrypted. Absent: for whoever has the new key that stands in the answer.
-        recipient: Option<RecipientText>,
-        /// True: you have made sure who asks, although their number, id or device changed of late.
-        identity_confirmed: Option<bool>,
-        /// The request that it is made for (`/v1/privacy/requests`). Of whoever asked, where nobody else is named.
-        request_id: Option<PrivacyRequestId>,
-    }
-}
-
-request! {
-    /// How long the link is to be good for.
-    NewExportLink {
-        /// 86400 when absent: a day. The archive may be gone before.
-        expires_in_seconds: Option<LinkSeconds>,
-    }
-}
 
 /// An export, and how far it has come.
 #[derive(Serialize, ToSchema)]
@@ -93,7 +38,7 @@ pub(super) struct ExportJson {
     contact_id: ContactId,
     /// `requested`, `building`, `ready`, `removed`, or `failed`: it cannot be made.
     state: String,
-    /// `recipient` (a public key that was named) or `new_key` (one that was made for it).
+    /// `recipient` (a public key that was named), `new_key` (one that was made for it) or `passphrase` (one that was made for it).
     sealed_for: String,
     /// Messages and other events there are.
     messages: i64,
@@ -141,11 +86,15 @@ impl From<ExportRow> for ExportJson {
 #[schema(as = ExportBegun)]
 pub(super) struct BegunJson {
     id: ExportId,
-    /// What opens the archive, `AGE-SECRET-KEY-1…`: shown this once and kept nowhere; null where a recipient was named. Give it to the
-    /// person by another way than the archive.
+    /// What opens the archive, `AGE-SECRET-KEY-1…`: shown this once and kept nowhere; null where a recipient was named, or a passphrase opens it. Give it
+    /// to the person by another way than the archive.
     #[serde(serialize_with = "shown_once")]
     #[schema(value_type = Option<String>)]
     identity: Option<Zeroizing<String>>,
+    /// The same, where a passphrase was asked for: seven groups of four letters, with what stands between them.
+    #[serde(serialize_with = "shown_once")]
+    #[schema(value_type = Option<String>)]
+    passphrase: Option<Zeroizing<String>>,
 }
 
 #[expect(clippy::ref_option, reason = "serde hands a member over so")]
@@ -166,7 +115,7 @@ pub(super) struct ExportLink {
 /// Has everything that is known of a person written into one archive that is encrypted for them: what was said, files, what they are
 /// called, what they agreed to, who receives it, how long it is kept, and who looked at it; as JSON and as a page to read.
 ///
-/// The archive is a zip file inside of an age file (`age --decrypt -i key.txt`). It is removed after `privacy.export_days`, and with the person. Of
+/// The archive is a zip file inside of an age file (`age --decrypt -i key.txt`; without `-i` for a passphrase). It is removed after `privacy.export_days`, and with the person. Of
 /// somebody whose data are held it is made for keys with `held:read` alone.
 #[utoipa::path(
     post, path = "/v1/privacy/exports", tag = "Privacy", operation_id = "export_person",
@@ -188,6 +137,10 @@ pub(super) async fn create(
     who.require_unconfined()?;
     let mut faults = Faults::default();
     let whom = Whom::of((new.contact_id, new.phone, new.user_id, new.username), new.request_id, &mut faults);
+    let by_passphrase = new.protect.is_some_and(|protect| protect.0);
+    if by_passphrase && new.recipient.is_some() {
+        faults.note("/protect", "exclusive", "recipient, or protect: passphrase").unwrap_or(());
+    }
     faults.refuse()?;
     let privacy = &state.privacy;
     let named = whom.ok_or(Problem::new(Code::Internal))?.named(privacy, who.tenant).await?;
@@ -198,13 +151,10 @@ pub(super) async fn create(
     }
     let id = privacy.new_export();
     state.door.admit_export(&who, &errand, id, &everyone).await?;
-    let (sealed_for, identity) = match new.recipient {
-        Some(recipient) => (recipient.0, None),
-        None => SealedFor::new_key().map(|(made, identity)| (made, Some(identity)))?,
-    };
+    let Opening { sealed_for, identity, passphrase } = Opening::of(new.recipient, by_passphrase).await?;
     let asked = (&sealed_for, new.request_id);
     privacy.export((who.tenant, id, who.key.uuid()), (contact, &everyone), asked).await?;
-    Ok((StatusCode::ACCEPTED, Json(BegunJson { id, identity })))
+    Ok((StatusCode::ACCEPTED, Json(BegunJson { id, identity, passphrase })))
 }
 
 /// Exports, newest first.

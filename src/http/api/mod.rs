@@ -23,6 +23,7 @@ mod endpoints;
 mod erasures;
 mod event_query;
 mod events;
+mod export_form;
 mod exports;
 mod fields;
 mod file_answer;

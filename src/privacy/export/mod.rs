@@ -149,8 +149,8 @@ impl Privacy {
         };
         let place = places::setting(tenant.uuid(), "export", "recipient", id.uuid());
         let secret = self.store.recipient_of_export(lane).await?.ok_or(PrivacyError::Archive)?;
-        let recipient = self.open_text(tenant, &place, &secret).await?.unwrap_or_default();
-        let sealed_for = SealedFor::recipient(&recipient).ok_or(PrivacyError::Archive)?;
+        let recipient = zeroize::Zeroizing::new(self.open_text(tenant, &place, &secret).await?.unwrap_or_default());
+        let sealed_for = SealedFor::kept(&recipient).ok_or(PrivacyError::Archive)?;
         let (messages, files) = self.store.size_of_export(tenant, &row.contact_ids, row.export_id).await?;
         let so_far = ExportProgress { messages, files, ..ExportProgress::default() };
         if !self.store.note_export(lane, so_far).await? {
@@ -172,7 +172,7 @@ impl Privacy {
         let key = self.keyring.one_for_sealing(tenant, DekName::profile(tenant, contact)).await?;
         let dek = key.dek.id();
         let to = self.files.begin((tenant, object_of(id), Some(contact)), key).await.ok_or(PrivacyError::Files)?;
-        let mut archive = Archive::begin(sealed_for, Zip::new(self.clock.now()), to).await?;
+        let mut archive = Archive::begin(&sealed_for, Zip::new(self.clock.now()), to).await?;
         let bytes = match self.write(lane, row, &mut archive, so_far).await {
             Ok(true) => archive.finish().await?,
             Ok(false) => {

@@ -1,5 +1,5 @@
 //! What stands between the archive and where it is kept: an age file (age-encryption.org/v1), for a public key that was named, or one whose
-//! secret half whoever asked was shown once.
+//! secret half whoever asked was shown once, or for a passphrase that they were shown once.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,41 +8,71 @@ use zeroize::Zeroizing;
 
 use super::super::{PrivacyError, Writing};
 use super::zip::Zip;
-use crate::crypto::age::{Identity, Recipient, Writer};
+use crate::crypto::age::{Identity, Lock, Passphrase, Recipient, Writer};
 
 /// Bytes that are handed on at once.
 const PIECE: usize = 128 * 1024;
 
-/// For whom an archive is encrypted. The secret half of a key is never in it.
+/// For whom an archive is encrypted. The secret half of a key is never in it, nor a passphrase.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedFor {
-    recipient: Recipient,
-    is_new: bool,
+pub enum SealedFor {
+    /// Whoever has the identity of a public key that was named.
+    Recipient(Recipient),
+    /// Whoever was shown the identity that was made for it.
+    NewKey(Recipient),
+    /// Whoever was shown the passphrase.
+    Passphrase(Lock),
 }
 
 impl SealedFor {
     /// Whoever has the identity of this public key, `age1…`. `None`: it is none.
     #[must_use]
     pub fn recipient(text: &str) -> Option<Self> {
-        Recipient::parse(text).ok().map(|recipient| Self { recipient, is_new: false })
+        Recipient::parse(text).ok().map(Self::Recipient)
     }
 
     /// Whoever is given the identity that comes with it: it is stored nowhere.
     pub fn new_key() -> Result<(Self, Zeroizing<String>), PrivacyError> {
         let identity = Identity::generate();
         let recipient = identity.recipient().map_err(|_| PrivacyError::Archive)?;
-        Ok((Self { recipient, is_new: true }, identity.show()))
+        Ok((Self::NewKey(recipient), identity.show()))
+    }
+
+    /// Whoever has this passphrase: it is stored nowhere. Takes some hundredths of a second, and 16 MiB meanwhile.
+    pub async fn passphrase(passphrase: Passphrase) -> Result<(Self, Passphrase), PrivacyError> {
+        let locked = move || Lock::new(&passphrase).map(|lock| (Self::Passphrase(lock), passphrase));
+        let made = tokio::task::spawn_blocking(locked).await.map_err(|_| PrivacyError::Archive)?;
+        made.map_err(|_| PrivacyError::Archive)
     }
 
     /// The stable name.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
-        if self.is_new { "new_key" } else { "recipient" }
+        match self {
+            Self::Recipient(_) => "recipient",
+            Self::NewKey(_) => "new_key",
+            Self::Passphrase(_) => "passphrase",
+        }
     }
 
-    /// To be kept, sealed.
-    pub(super) fn text(&self) -> String {
-        self.recipient.to_string()
+    /// To be kept, sealed, until the archive is there.
+    pub(super) fn text(&self) -> Zeroizing<String> {
+        match self {
+            Self::Recipient(recipient) | Self::NewKey(recipient) => Zeroizing::new(recipient.to_string()),
+            Self::Passphrase(lock) => lock.to_text(),
+        }
+    }
+
+    /// From that text. `None`: it is none.
+    pub(super) fn kept(text: &str) -> Option<Self> {
+        Self::recipient(text).or_else(|| Lock::parse(text).map(Self::Passphrase))
+    }
+
+    fn begin(&self, to: Spool) -> io::Result<Writer<Spool>> {
+        match self {
+            Self::Recipient(recipient) | Self::NewKey(recipient) => Writer::new(to, std::slice::from_ref(recipient)),
+            Self::Passphrase(lock) => Writer::locked(to, lock),
+        }
     }
 }
 
@@ -79,9 +109,9 @@ pub(super) struct Archive {
 
 impl Archive {
     /// Begins it.
-    pub(super) async fn begin(sealed_for: SealedFor, zip: Zip, to: Box<dyn Writing>) -> Result<Self, PrivacyError> {
+    pub(super) async fn begin(sealed_for: &SealedFor, zip: Zip, to: Box<dyn Writing>) -> Result<Self, PrivacyError> {
         let spool = Spool::default();
-        let Ok(age) = Writer::new(spool.clone(), &[sealed_for.recipient]) else {
+        let Ok(age) = sealed_for.begin(spool.clone()) else {
             to.abort().await;
             return Err(PrivacyError::Archive);
         };
@@ -147,7 +177,7 @@ mod tests {
     fn a_recipient_is_a_public_key_of_age_and_a_new_key_is_shown_and_not_kept() {
         let (made, identity) = SealedFor::new_key().unwrap();
         let known = Identity::parse(&identity).unwrap().recipient().unwrap().to_string();
-        assert_eq!((made.kind(), made.text()), ("new_key", known.clone()));
+        assert_eq!((made.kind(), made.text()), ("new_key", Zeroizing::new(known.clone())));
         assert_eq!(SealedFor::recipient(&known).map(|one| one.kind()), Some("recipient"));
         assert_ne!(SealedFor::new_key().unwrap().0, made);
         for other in ["", "age1", "ssh-ed25519 AAAA", "AGE-SECRET-KEY-1", &identity] {
