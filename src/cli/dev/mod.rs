@@ -50,52 +50,83 @@ type Out<'a> = &'a mut (dyn Write + Send);
 /// Runs until SIGTERM or SIGINT.
 pub(super) async fn run(args: DevServerArgs, out: Out<'_>) -> anyhow::Result<ExitCode> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut stop = std::pin::pin!(async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
     telemetry::install_logs(if args.verbose { "info" } else { "error" }, false);
     std::fs::create_dir_all(&args.data).with_context(|| format!("{} cannot be made", args.data.display()))?;
     writeln!(out, "waxseal dev: starting; the first start takes a few seconds longer\n")?;
-    tokio::select! {
-        result = up(&args, out) => result?,
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    up(&args, out, stop.as_mut()).await?;
     writeln!(out, "\nstopped; the data stays in {}", args.data.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts everything and stays up. Dropping the future stops everything again: each part ends with its handle.
-async fn up(args: &DevServerArgs, out: Out<'_>) -> anyhow::Result<()> {
+/// Starts everything and stays up until told to stop. Then the gateway ends before its database; all others end with their handles.
+async fn up(args: &DevServerArgs, out: Out<'_>, mut stop: impl Future<Output = ()> + Unpin) -> anyhow::Result<()> {
     let clock: SharedClock = Arc::new(SystemClock);
     let estate = Estate::open_or_make(&args.data)?;
     step(out, "Postgres", "private server, fsync on")?;
-    let postgres = PrivatePostgres::start(&args.data.join("postgres"), Durability::Full).await?;
+    let folder = args.data.join("postgres");
+    let postgres = tokio::select! {
+        started = PrivatePostgres::start(&folder, Durability::Full) => started?,
+        () = &mut stop => return Ok(()),
+    };
 
     step(out, "Meta", "simulator")?;
     let simulator = Simulator::start(simulator_config(args, &estate)?, clock.clone()).await.context("the simulator")?;
 
     step(out, "gateway", "migrates, opens its keys, listens")?;
     let config = gateway_config(args, &estate, &postgres, &simulator)?;
-    let gateway = Box::pin(Gateway::start(&config, clock.clone())).await?;
-
-    step(out, "consumer", "a sample application that verifies every signature")?;
-    let api_key = demo::ensure_api_key(gateway.base(), &estate).await?;
-    let api = format!("http://{}", gateway.addresses.internal);
-    let consumer = Consumer::start(args.address(4)?, clock).await?;
-    demo::ensure_endpoint(&api, &api_key, &estate, &consumer).await?;
-    let database = postgres.dsn();
-    estate.write_env(&args.data.join("dev.env"), &gateway.addresses, simulator.base_url(), &api_key, database)?;
-
-    let scene = demo::Scene {
-        api: &api,
-        key: &api_key,
-        simulator: simulator.base_url(),
-        consumer: &consumer,
-        base: gateway.base(),
+    let gateway = tokio::select! {
+        started = Box::pin(Gateway::start(&config, clock.clone())) => started?,
+        () = &mut stop => return Ok(()),
     };
-    if let Err(error) = demo::round_trip(&scene, out).await {
-        writeln!(out, "  the round trip did not finish: {error:#}")?;
+    let parts = Parts { args, estate: &estate, postgres: &postgres, simulator: &simulator, gateway: &gateway };
+    let shown = tokio::select! {
+        shown = parts.show(clock, out) => shown,
+        () = &mut stop => Ok(()),
+    };
+    gateway.shutdown().await;
+    shown
+}
+
+/// What is up beside the sample application.
+struct Parts<'a> {
+    args: &'a DevServerArgs,
+    estate: &'a Estate,
+    postgres: &'a PrivatePostgres,
+    simulator: &'a Simulator,
+    gateway: &'a Gateway,
+}
+
+impl Parts<'_> {
+    /// Starts the sample application, shows one round trip, and stays up.
+    async fn show(&self, clock: SharedClock, out: Out<'_>) -> anyhow::Result<()> {
+        let Self { args, estate, postgres, simulator, gateway } = *self;
+        step(out, "consumer", "a sample application that verifies every signature")?;
+        let api_key = demo::ensure_api_key(gateway.base(), estate).await?;
+        let api = format!("http://{}", gateway.addresses.internal);
+        let consumer = Consumer::start(args.address(4)?, clock).await?;
+        demo::ensure_endpoint(&api, &api_key, estate, &consumer).await?;
+        let database = postgres.dsn();
+        estate.write_env(&args.data.join("dev.env"), &gateway.addresses, simulator.base_url(), &api_key, database)?;
+
+        let scene = demo::Scene {
+            api: &api,
+            key: &api_key,
+            simulator: simulator.base_url(),
+            consumer: &consumer,
+            base: gateway.base(),
+        };
+        if let Err(error) = demo::round_trip(&scene, out).await {
+            writeln!(out, "  the round trip did not finish: {error:#}")?;
+        }
+        farewell(args, gateway, simulator, out)?;
+        std::future::pending().await
     }
-    farewell(args, &gateway, &simulator, out)?;
-    std::future::pending().await
 }
 
 fn step(out: Out<'_>, what: &str, how: &str) -> anyhow::Result<()> {
