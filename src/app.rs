@@ -1,5 +1,6 @@
 //! The composition root: puts the rooms together, starts them in order, and stops them in the other order.
 
+mod archives;
 mod backup;
 mod bootstrap;
 mod database;
@@ -141,6 +142,7 @@ impl Base {
             busy: Busy::default(),
             notice: notice(config),
             in_chat: config.privacy.in_chat.is_some(),
+            links: archives::links(self, config),
         })
     }
 

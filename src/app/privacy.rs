@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 
 use super::Base;
+use super::archives::links_at;
 use crate::config::{Config, PrivacyConfig};
 use crate::directory::{Bells, Contacts};
 use crate::ids::{ContactId, MediaId, TenantId};
@@ -129,6 +130,7 @@ impl Base {
                 audit_days: config.audit.retention_days,
                 controller: answering(&config.privacy),
                 purposes: config.privacy.purposes.clone(),
+                in_chat: links_at(config).is_some(),
             }),
             clock: self.clock.clone(),
         }

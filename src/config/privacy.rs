@@ -1,5 +1,7 @@
 //! `[privacy]`: who answers for the data, what the record of processing says that no measurement can, and what people are told.
 
+use url::Url;
+
 use super::reader::Reader;
 
 /// What stands in the record of processing beside what is measured, and what people are told of it.
@@ -34,6 +36,8 @@ pub struct InChatConfig {
     pub access_words: Vec<String>,
     /// Whose clock their requests have.
     pub law: String,
+    /// Begins the links by which people get their data in the chat, without a slash at its end; `None`: they get none there.
+    pub links_at: Option<String>,
 }
 
 /// Letters of a text message, at most.
@@ -77,8 +81,33 @@ fn in_chat(reader: &mut Reader) -> Option<Option<InChatConfig>> {
         reader.fault("privacy.in_chat_law", "must be gdpr, ccpa or lgpd");
         return None;
     }
+    let links_at = links_at(reader)?;
     let (erasure_words, export_words, access_words) = (erasure?, export?, access?);
-    Some(is_on?.then_some(InChatConfig { erasure_words, export_words, access_words, law }))
+    Some(is_on?.then_some(InChatConfig { erasure_words, export_words, access_words, law, links_at }))
+}
+
+#[expect(clippy::option_option, reason = "outside: read without a fault; inside: links are given")]
+fn links_at(reader: &mut Reader) -> Option<Option<String>> {
+    let how: Option<String> = reader.parsed("privacy.in_chat_exports", "request or link");
+    let url: Option<String> = reader.parsed("privacy.public_url", "a URL");
+    let (how, url) = (how?, url?);
+    if !["request", "link"].contains(&how.as_str()) {
+        reader.fault("privacy.in_chat_exports", "must be request or link");
+        return None;
+    }
+    if how == "request" {
+        return Some(None);
+    }
+    let known = Url::parse(&url).ok().filter(|url| url.scheme() == "https" && url.has_host());
+    let bare = known.filter(|url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty());
+    if bare.is_none() {
+        reader.fault(
+            "privacy.public_url",
+            "must be an https URL without user, query and fragment, for privacy.in_chat_exports = link",
+        );
+        return None;
+    }
+    Some(Some(url.trim_end_matches('/').to_owned()))
 }
 
 #[expect(clippy::option_option, reason = "outside: read without a fault; inside: asked for")]

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use time::Date;
+
 use super::consent::LONGEST_WORD;
 
 /// Digits of the code by which somebody says that they mean it.
@@ -186,6 +188,25 @@ pub const fn promise(wish: Wish, language: Language) -> &'static str {
         (Language::Pt, Wish::Portability | Wish::Access) => {
             "Obrigado. Recebemos o seu pedido e responderemos dentro do prazo legal."
         }
+    }
+}
+
+/// What somebody is told whose archive is there: where, what opens it, and until when.
+#[must_use]
+pub fn here_it_is(language: Language, link: &str, passphrase: &str, until: Date) -> String {
+    match language {
+        Language::De => format!(
+            "Ihre Daten liegen bis {until} hier: {link}\n\nDie Datei ist verschlüsselt. Das Programm age (https://age-encryption.org) öffnet sie mit diesem Kennwort: {passphrase}\n\nWer diese Nachricht liest, kann Ihre Daten lesen. Geben Sie sie nicht weiter."
+        ),
+        Language::En => format!(
+            "Your data are here until {until}: {link}\n\nThe file is encrypted. The program age (https://age-encryption.org) opens it with this passphrase: {passphrase}\n\nWhoever reads this message can read your data. Do not pass it on."
+        ),
+        Language::Es => format!(
+            "Sus datos están aquí hasta el {until}: {link}\n\nEl archivo está cifrado. El programa age (https://age-encryption.org) lo abre con esta contraseña: {passphrase}\n\nQuien lea este mensaje puede leer sus datos. No lo reenvíe."
+        ),
+        Language::Pt => format!(
+            "Os seus dados estão aqui até {until}: {link}\n\nO ficheiro está cifrado. O programa age (https://age-encryption.org) abre-o com esta senha: {passphrase}\n\nQuem lê esta mensagem pode ler os seus dados. Não a reencaminhe."
+        ),
     }
 }
 

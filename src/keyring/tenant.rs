@@ -4,9 +4,11 @@ use std::sync::{Arc, PoisonError};
 
 use time::OffsetDateTime;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::Inner;
 use super::installation::{KeyringError, Root};
+use crate::crypto::age::PASSPHRASE_LENGTH;
 use crate::crypto::keyed_hash::HashKey;
 use crate::crypto::keys::{WrappingKey, random_key, random_key_id};
 use crate::crypto::wrap::{self, WrapContext};
@@ -63,6 +65,12 @@ impl TenantKeys {
     pub fn chat_code(&self, id: Uuid) -> String {
         let number = u32::from_be_bytes(self.requests.hash(&[b"chat code", id.as_bytes()]));
         format!("{:06}", number % 1_000_000)
+    }
+
+    /// What the passphrase of an archive is made of that somebody asked for in the chat: it stands nowhere, and whoever is killed on the way makes it again.
+    #[must_use]
+    pub fn chat_passphrase(&self, id: Uuid) -> Zeroizing<[u8; PASSPHRASE_LENGTH]> {
+        Zeroizing::new(self.requests.hash(&[b"chat passphrase", id.as_bytes()]))
     }
 
     /// The keyed hash under which the consent of somebody who was forgotten stays proven, by the hash that found them.

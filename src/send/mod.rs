@@ -87,4 +87,6 @@ pub struct Sender {
     pub notice: Option<Arc<notice::Notice>>,
     /// Whether people can ask about their data in the chat.
     pub in_chat: bool,
+    /// Where people get the data that they asked for there; `None`: nowhere.
+    pub links: Option<Arc<dyn in_chat::ArchiveLinks>>,
 }

@@ -21,7 +21,7 @@ pub struct InChatRow {
     pub wish: String,
     /// In which language.
     pub language: String,
-    /// `asked`, `told`, `confirmed`, `answered` or `done`.
+    /// `asked`, `told`, `confirmed`, `answered`, `making`, `ready` or `done`.
     pub state: String,
     /// What they are called, sealed.
     pub profile: Vec<u8>,
@@ -130,7 +130,7 @@ impl Store {
                FROM in_chat i
                JOIN contact c ON c.tenant_id = i.tenant_id AND c.contact_id = i.contact_id
                JOIN contact k ON k.tenant_id = i.tenant_id AND k.contact_id = COALESCE(c.merged_into, c.contact_id)
-               WHERE i.state IN ('asked', 'confirmed', 'answered') AND i.state = ANY($1)
+               WHERE i.state NOT IN ('told', 'done') AND i.state = ANY($1)
                  AND (i.state <> 'asked' OR i.expires_at > $2)
                ORDER BY i.changed_at LIMIT $3"#,
             &states,

@@ -10,6 +10,7 @@ mod holding;
 mod in_chat;
 mod joined;
 mod kills;
+mod in_chat_links;
 mod notices;
 mod requests;
 mod restoring;

@@ -45,6 +45,8 @@ pub struct ExportTerms {
     pub controller: String,
     /// What the data are used for.
     pub purposes: Vec<String>,
+    /// Whether who asks for their data in the chat has them made by that.
+    pub in_chat: bool,
 }
 
 /// The object that an archive is.

@@ -19,14 +19,14 @@ async fn asking() -> (TestApp, Arc<ManualClock>) {
 }
 
 /// What somebody was told, the newest first.
-async fn told(app: &TestApp, whom: &str) -> Vec<String> {
+pub(super) async fn told(app: &TestApp, whom: &str) -> Vec<String> {
     let sent = app.get("/v1/messages").await["data"].as_array().unwrap().clone();
     let to = sent.iter().filter(|one| one["request"]["to"] == whom);
     to.filter_map(|one| Some(one["request"]["text"]["body"].as_str()?.to_owned())).collect()
 }
 
 /// The code in the newest message to somebody.
-async fn code(app: &TestApp, whom: &str, messages: usize) -> String {
+pub(super) async fn code(app: &TestApp, whom: &str, messages: usize) -> String {
     until("somebody is asked", PATIENCE, async || told(app, whom).await.len() == messages).await;
     let text = told(app, whom).await[0].clone();
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
@@ -34,7 +34,7 @@ async fn code(app: &TestApp, whom: &str, messages: usize) -> String {
     digits
 }
 
-async fn requests(app: &TestApp) -> Vec<Value> {
+pub(super) async fn requests(app: &TestApp) -> Vec<Value> {
     app.get("/v1/privacy/requests").await["data"].as_array().unwrap().clone()
 }
 
