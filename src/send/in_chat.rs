@@ -62,6 +62,11 @@ impl Sender {
             let to = Untold { tenant, contact, channel, profile };
             let message = match self.say_to(&to, &text, &key).await {
                 Err(QueueError::InProgress) => continue,
+                // Each try makes a link, which is an entry: whoever answers requests goes on.
+                Err(error) if may_pass(&error) && state == "ready" => {
+                    tracing::warn!(%error, "somebody cannot be told now where their data are; their request waits for you");
+                    None
+                }
                 // Until what they asked is too old.
                 Err(error) if may_pass(&error) => continue,
                 result => result?,
@@ -74,6 +79,7 @@ impl Sender {
     /// Where their archive is, and what opens it. `None`: not now.
     async fn link_for(&self, one: &InChatRow, language: Language) -> Result<Answer, QueueError> {
         let Some(links) = &self.links else { return Ok(None) };
+        let passphrase = Passphrase::of(&self.keyring.tenant(one.tenant).await?.chat_passphrase(one.id));
         match links.link(one.tenant, ExportId::from_uuid(one.id)).await {
             Err(NoLink) => Ok(None),
             Ok(None) => {
@@ -85,7 +91,6 @@ impl Sender {
                 Ok(None)
             }
             Ok(Some((link, until))) => {
-                let passphrase = Passphrase::of(&self.keyring.tenant(one.tenant).await?.chat_passphrase(one.id));
                 let said = here_it_is(language, &link, passphrase.show(), until.date());
                 Ok(Some((Zeroizing::new(said), "done")))
             }
