@@ -386,3 +386,14 @@ fn a_quorum_is_of_the_witnesses_that_there_are() {
     let both = [("WAXSEAL_AUDIT__WITNESSES", two), ("WAXSEAL_AUDIT__QUORUM", "2")];
     assert_eq!(Config::load(None, env(&both)).unwrap().audit.witnesses[1].url.path(), "/deep");
 }
+
+#[test]
+fn links_in_the_chat_need_an_address_that_the_internet_reaches() {
+    let of = |how: &str, url: &str| {
+        faults(&[("WAXSEAL_PRIVACY__IN_CHAT_EXPORTS", how), ("WAXSEAL_PRIVACY__PUBLIC_URL", url)])
+    };
+    assert_eq!(of("mail", ""), ["privacy.in_chat_exports"]);
+    for wrong in ["", "http://a.example.com", "https://a.example.com/?b", "https://b@a.example.com"] {
+        assert_eq!(of("link", wrong), ["privacy.public_url"], "{wrong}");
+    }
+}

@@ -8,7 +8,7 @@ use waxseal::clock::SystemClock;
 
 use super::in_chat::{code, requests, told};
 use super::passphrases::opened_by_age;
-use super::{ANA, BOB, has_entries, says};
+use super::{ANA, BOB, says};
 use crate::support::folder::Folder;
 use crate::support::sweep;
 use crate::support::wait::{PATIENCE, until};
@@ -62,7 +62,11 @@ async fn who_asks_for_their_data_gets_a_link_and_what_opens_it_and_their_request
     let has = |text: &str| memchr::memmem::find(&plain, text.as_bytes()).is_some();
     assert!(has("meine daten") && !has("qcanaryOther"));
     assert_eq!(requests(&app).await[0]["state"], "done", "she has them");
-    has_entries(&app, &["export.requested", "export.linked", "privacy_request.closed"]).await;
+    until("the log says so", PATIENCE, async || {
+        let entries = app.get("/v1/audit?limit=200").await.to_string();
+        ["export.requested", "export.linked", "privacy_request.closed"].iter().all(|action| entries.contains(action))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
