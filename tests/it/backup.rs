@@ -23,13 +23,13 @@ const BOB: &str = "4915199900022";
 const SECRET: &str = "qcanaryBackup Treffpunkt am Kanal";
 
 /// Two people who can open backups, and a folder for these.
-struct Safe {
+pub struct Safe {
     folder: Folder,
     recipients: [String; 2],
 }
 
 /// What a verb said, and whether it succeeded.
-struct Said {
+pub struct Said {
     is_ok: bool,
     code: Option<i32>,
     text: String,
@@ -54,7 +54,7 @@ impl Said {
 }
 
 impl Safe {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let folder = Folder::new(name);
         let recipients = ["one", "two"].map(|who| {
             let identity = Identity::generate();
@@ -66,16 +66,16 @@ impl Safe {
         Self { folder, recipients }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.0.join(name)
     }
 
-    fn identity(&self) -> String {
+    pub fn identity(&self) -> String {
         self.path("one").display().to_string()
     }
 
     /// `waxseal backup`, with both recipients. Its folder, and the key that it is signed with.
-    async fn back_up(&self, environment: &[(String, String)], more: &[&str]) -> (PathBuf, String) {
+    pub async fn back_up(&self, environment: &[(String, String)], more: &[&str]) -> (PathBuf, String) {
         let to = self.path("backups").display().to_string();
         let [one, two] = &self.recipients;
         let words = ["backup", "--to", &to, "--recipient", one, "--recipient", two];
@@ -84,7 +84,7 @@ impl Safe {
         (PathBuf::from(folder.split(':').next().unwrap()), said.lines().last().unwrap().to_owned())
     }
 
-    async fn restore(&self, environment: &[(String, String)], from: &Path, key: &str, more: &[&str]) -> Said {
+    pub async fn restore(&self, environment: &[(String, String)], from: &Path, key: &str, more: &[&str]) -> Said {
         let (from, identity) = (from.display().to_string(), self.identity());
         let words = ["restore", &from, "--identity", &identity, "--key", key];
         run(&[&words, more].concat(), environment).await
@@ -96,7 +96,7 @@ async fn run(words: &[&str], environment: &[(String, String)]) -> Said {
 }
 
 /// The environment of an installation.
-fn environment(database: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
+pub fn environment(database: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
     let mut all = variables(database, "http://127.0.0.1:9");
     all.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     all.push(("PATH".to_owned(), std::env::var("PATH").unwrap()));

@@ -1,21 +1,23 @@
 //! Promise: a person is forgotten with everything that is stored about them, provably; what is held stays; what is old goes.
 
 mod attacked;
+mod attacked_backup;
 mod certificates;
 mod concurrent;
-mod erasing;
 mod deeds;
+mod erasing;
+mod export_buckets;
 mod exporting;
 mod holding;
 mod in_chat;
+mod in_chat_links;
 mod joined;
 mod kills;
-mod in_chat_links;
 mod notices;
+mod passphrases;
 mod requests;
 mod restoring;
 mod restricting;
-mod passphrases;
 mod retiring;
 mod shorter;
 

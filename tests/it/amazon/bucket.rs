@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 
 use super::{AccessKey, Moto, REGION};
+use crate::support::gate::Gate;
 
 pub const NAME: &str = "waxseal-files";
 
@@ -42,6 +43,19 @@ impl Bucket {
             ("WAXSEAL_MEDIA__S3_SECRET_ACCESS_KEY", self.key.secret.clone()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
+    }
+
+    /// The same, for one that reaches it through a gate.
+    pub fn settings_through(&self, gate: &Gate, prefix: &str) -> [(String, String); 5] {
+        self.settings(prefix).map(|(name, value)| {
+            let value = if name.ends_with("S3_ENDPOINT") { gate.url.clone() } else { value };
+            (name, value)
+        })
+    }
+
+    /// A gate before it.
+    pub async fn gate(&self) -> Gate {
+        Gate::before(&self.moto.url).await
     }
 
     /// As whoever owns the bucket: what the gateway asks at the same moment is signed all the same.

@@ -24,12 +24,12 @@ use crate::support::wait::{PATIENCE, until};
 use crate::support::{Receiver, TestApp, database};
 
 /// Stands in everything of hers.
-const HERS: &[&str] = &["qcanaryAna", ANA];
+pub(super) const HERS: &[&str] = &["qcanaryAna", ANA];
 /// Stands in something of his.
-const HIS: &[&str] = &["qcanaryBob"];
+pub(super) const HIS: &[&str] = &["qcanaryBob"];
 
 /// Every sealed place in which something of hers is before, as `docs/envelope.md` names them.
-const EVERYWHERE: &[&str] = &[
+pub(super) const EVERYWHERE: &[&str] = &[
     "consent.wording",
     "contact.profile",
     "erasure.reference",
@@ -48,11 +48,11 @@ const BURY: &str = "WITH gone AS (DELETE FROM delivery_retry RETURNING *)
     INSERT INTO delivery_dead (tenant_id, endpoint_id, event_id, part_day, event_xid, contact_id, attempts, reason, died_at)
     SELECT tenant_id, endpoint_id, event_id, part_day, event_xid, contact_id, 12, 'exhausted', now() FROM gone";
 
-struct Scene {
-    app: TestApp,
+pub(super) struct Scene {
+    pub(super) app: TestApp,
     server: PathBuf,
-    files: Folder,
-    cell: PathBuf,
+    pub(super) files: Folder,
+    pub(super) cell: PathBuf,
     _receiver: Receiver,
     _folder: estate::Folder,
 }
@@ -119,7 +119,7 @@ async fn everything_of_hers(app: &TestApp) -> Receiver {
 }
 
 impl Scene {
-    async fn set(name: &str) -> (waxseal::cli::postgres::PrivatePostgres, Self) {
+    pub(super) async fn set(name: &str) -> (waxseal::cli::postgres::PrivatePostgres, Self) {
         let (server, database) = database::own_server().await;
         let (files, folder) = (Folder::new(), estate::Folder::new(name));
         let (place, cell) = (files.url(), folder.0.join("cell"));
@@ -134,7 +134,7 @@ impl Scene {
         (server, Self { app, server: dir, files, cell, _receiver: receiver, _folder: folder })
     }
 
-    fn spoils(&self, attacker: &Attacker, files: &Path) -> crate::support::attacker::Spoils {
+    pub(super) fn spoils(&self, attacker: &Attacker, files: &Path) -> crate::support::attacker::Spoils {
         let mut secret = KeyBytes::default();
         secret.copy_from_slice(&HEXLOWER.decode(KMS_SECRET.as_bytes()).unwrap());
         attacker.open(&secret, &self.cell, files)

@@ -72,6 +72,12 @@ impl Spoils {
 impl Attacker {
     /// Copies data and keys as they are.
     pub async fn copy(&mut self, database: &str) {
+        self.copy_data(database).await;
+        self.copy_keys(database).await;
+    }
+
+    /// Copies the data.
+    pub async fn copy_data(&mut self, database: &str) {
         let mut connection = PgConnection::connect(database).await.unwrap();
         for (table, column, row, contact) in PLACES {
             let statement = format!(
@@ -95,6 +101,11 @@ impl Attacker {
             let contact: Option<Uuid> = found.get(2);
             self.files.insert((found.get(0), found.get(1), contact.unwrap_or_default()));
         }
+    }
+
+    /// Copies the keys.
+    pub async fn copy_keys(&mut self, database: &str) {
+        let mut connection = PgConnection::connect(database).await.unwrap();
         let installation = "SELECT installation_id, epoch, root_share, root_check FROM waxseal_keys.installation";
         for found in sqlx::query(installation).fetch_all(&mut connection).await.unwrap() {
             self.installations.push((found.get(0), found.get(1), found.get(2), found.get(3)));

@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod estate;
 pub mod events;
 pub mod folder;
+pub mod gate;
 pub mod load;
 pub mod process;
 pub mod receiver;
