@@ -56,6 +56,7 @@ async fn who_asks_for_their_data_gets_a_link_and_what_opens_it_and_their_request
     let got = app.without_key(Method::GET, path).send().await.unwrap();
     assert_eq!(got.status(), StatusCode::OK);
     let away = Folder::new();
+    std::fs::create_dir_all(away.path()).unwrap();
     let file = away.path().join("ana.zip.age");
     std::fs::write(&file, got.bytes().await.unwrap()).unwrap();
     let plain = opened_by_age(&file, passphrase).expect("it opens");

@@ -54,6 +54,7 @@ pub(super) fn opened_by_age(archive: &Path, passphrase: &str) -> Option<Vec<u8>>
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_for_a_passphrase_opens_with_it_and_the_passphrase_is_kept_nowhere() {
     let (folder, away) = (Folder::new(), Folder::new());
+    std::fs::create_dir_all(away.path()).unwrap();
     let app = TestApp::spawn_with(Arc::new(SystemClock), &[("WAXSEAL_MEDIA__URL", &folder.url())]).await;
     says(&app, ANA, "wamid.pass.1", "Moin").await;
     let body = json!({ "phone": ANA, "protect": "passphrase" });
@@ -87,6 +88,7 @@ async fn an_archive_for_a_passphrase_opens_with_it_and_the_passphrase_is_kept_no
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_for_a_passphrase_whose_process_is_killed_is_made_by_the_next_and_opens_with_it() {
     let (folder, away) = (Folder::new(), Folder::new());
+    std::fs::create_dir_all(away.path()).unwrap();
     let mut estate = Estate::start(database::fresh().await, &[("WAXSEAL_MEDIA__URL", &folder.url())]).await;
     let body = webhook::text(ANA, "wamid.pass.killed", "Moin");
     let signature = webhook::signature(app::APP_SECRET, &body);
