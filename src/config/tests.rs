@@ -1,5 +1,7 @@
 //! What an operator may rely on when writing a configuration.
 
+mod privacy;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -371,17 +373,6 @@ fn the_log_keeps_its_entries_for_half_a_year_at_least() {
 }
 
 #[test]
-fn rules_for_every_number_are_no_shorter_than_endpoints_are_tried_and_no_longer_than_content_and_all_faults_are_told() {
-    let keys = ["RECEIVED", "STATUSES", "SENT", "FILES"].map(|class| format!("WAXSEAL_RETENTION__{class}"));
-    let [received, statuses, sent, files] = keys.each_ref().map(String::as_str);
-    let config = Config::load(None, env(&[(received, "delivered"), (sent, "1")]));
-    let rules: Vec<_> = config.unwrap().retention.rules().collect();
-    assert_eq!(rules, [("received", KeptFor::Delivered), ("sent", KeptFor::Days(1))]);
-    let told = faults(&[(received, "3"), (statuses, "91"), (sent, "delivered"), (files, "soon")]);
-    assert_eq!(told, ["retention.received", "retention.statuses", "retention.sent", "retention.files"]);
-}
-
-#[test]
 fn a_quorum_is_of_the_witnesses_that_there_are() {
     let of = |witnesses: &str, quorum: &str| {
         faults(&[("WAXSEAL_AUDIT__WITNESSES", witnesses), ("WAXSEAL_AUDIT__QUORUM", quorum)])
@@ -396,15 +387,4 @@ fn a_quorum_is_of_the_witnesses_that_there_are() {
     }
     let both = [("WAXSEAL_AUDIT__WITNESSES", two), ("WAXSEAL_AUDIT__QUORUM", "2")];
     assert_eq!(Config::load(None, env(&both)).unwrap().audit.witnesses[1].url.path(), "/deep");
-}
-
-#[test]
-fn links_in_the_chat_need_an_address_that_the_internet_reaches() {
-    let of = |how: &str, url: &str| {
-        faults(&[("WAXSEAL_PRIVACY__IN_CHAT_EXPORTS", how), ("WAXSEAL_PRIVACY__PUBLIC_URL", url)])
-    };
-    assert_eq!(of("mail", ""), ["privacy.in_chat_exports"]);
-    for wrong in ["", "http://a.example.com", "https://a.example.com/?b", "https://b@a.example.com"] {
-        assert_eq!(of("link", wrong), ["privacy.public_url"], "{wrong}");
-    }
 }

@@ -25,6 +25,9 @@ const SEALED: &str = "SELECT string_agg(c.relname || '.' || a.attname, ' ' ORDER
 
 const NOBODY: &str = "NULL";
 
+/// A mark is of a table and day, and has no id.
+const MARK: &str = "encode(substring(sha256((counted || ' ' || part_day)::bytea) FOR 16), 'hex')::uuid";
+
 /// Every place of the table in `docs/envelope.md` that is a column, as expressions for its row and for its contact.
 const PLACES: &[(&str, &str, &str, &str)] = &[
     ("audit_log", "signing_key", "tenant_id", NOBODY),
@@ -54,6 +57,8 @@ const PLACES: &[(&str, &str, &str, &str)] = &[
     ("privacy_request", "reason", "request_id", NOBODY),
     ("privacy_request", "reference", "request_id", NOBODY),
     ("restriction", "reason", "contact_id", NOBODY),
+    ("row_mark", "content", MARK, NOBODY),
+    ("row_removal", "content", "removal_id", NOBODY),
     ("template", "content", "lpad(to_hex(template_id::bigint), 32, '0')::uuid", NOBODY),
 ];
 /// A tenant has one: there is no other row to take its value from.
@@ -106,8 +111,11 @@ impl Reader {
     /// Seals something in columns that hold too little yet, as the gateway would.
     async fn fill(&mut self, place: Place) {
         let table = place.0;
-        if table == "channel_state" {
-            self.second_state(place).await;
+        match table {
+            "channel_state" => self.second_state(place).await,
+            "row_mark" => self.two_of(place, "'event', '2020-01-01'::date + n").await,
+            "row_removal" => self.two_of(place, "'event', '2020-01-01'::date, gen_random_uuid()").await,
+            _ => {}
         }
         let lacking = 2_usize.saturating_sub(self.column(place, false).await.len());
         for empty in self.column(place, true).await.into_iter().take(lacking) {
@@ -132,6 +140,18 @@ impl Reader {
             self.seal(place, &one.context).await;
         }
         assert_eq!(lying.len(), 2);
+    }
+
+    /// Two rows that the daily look, or a removal, would write.
+    async fn two_of(&mut self, place: Place, columns: &str) {
+        let table = place.0;
+        let statement = format!(
+            "INSERT INTO {table} SELECT tenant_id, {columns}, profile FROM (SELECT * FROM contact LIMIT 1) c, generate_series(1, 2) n"
+        );
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut self.connection).await.unwrap();
+        for one in self.column(place, false).await {
+            self.seal(place, &one.context).await;
+        }
     }
 
     /// Whether this opens here.

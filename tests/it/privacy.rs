@@ -34,6 +34,17 @@ use crate::support::{TestApp, database, webhook};
 const ANA: &str = "4915199900011";
 const BOB: &str = "4915199900022";
 
+/// The endpoint has failed for days, and is tried no more.
+async fn turned_off(app: &TestApp, endpoint: &Value) {
+    let off = format!(
+        "UPDATE endpoint SET state = 'disabled', disabled_reason = 'failing' WHERE endpoint_id = '{}';
+         UPDATE settings_version SET version = version + 1",
+        endpoint["id"].as_str().unwrap()
+    );
+    database::sabotage(&app.database, &off).await;
+    app.directory_is_read().await;
+}
+
 /// Every table that has a column for a contact, and what is stored there about this one.
 const NAMING: &str = "SELECT string_agg(format('SELECT %L AS t, count(*) AS c FROM %s WHERE %I = ''CONTACT''', c.table_name, c.table_name, c.column_name), ' UNION ALL ')
      FROM information_schema.columns c JOIN pg_class p ON p.relname = c.table_name AND NOT p.relispartition AND p.relkind IN ('r', 'p')

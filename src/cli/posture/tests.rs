@@ -13,6 +13,19 @@ use crate::ids::ChannelId;
 use crate::privacy::{Astray, Attested, ChannelRule, RowFault, RowsFound};
 use crate::store::posture::{ErasureCounts, HoldCounts, Reached};
 
+fn good_key() -> Key {
+    Key {
+        name: "crm".into(),
+        admin: true,
+        personal: true,
+        unmasked: true,
+        confined: true,
+        budget: true,
+        life: Duration::days(365),
+        idle: false,
+    }
+}
+
 /// An installation in which everything is as it should be.
 fn good() -> Facts {
     let now = datetime!(2026-11-24 12:00 UTC);
@@ -30,16 +43,7 @@ fn good() -> Facts {
         data: reached(1),
         key_store: reached(2),
         rows_kept: Ok(()),
-        keys: vec![Key {
-            name: "crm".into(),
-            admin: true,
-            personal: true,
-            unmasked: true,
-            confined: true,
-            budget: true,
-            life: Duration::days(365),
-            idle: false,
-        }],
+        keys: vec![good_key()],
         receivers: vec![Receiver { name: "crm".into(), encrypted: true, fields: "masked", full: false }],
         numbers: vec![Number {
             name: "shop".into(),

@@ -39,8 +39,8 @@ impl Names {
     /// The hash by this version; the newest where it is that.
     pub(super) fn by(&self, version: i16, name: IdentifierHash) -> IdentifierHash {
         let older = self.older.get(&name).into_iter().flatten();
-        let by_version = older.filter(|(of, _)| *of == version).map(|(_, hash)| (name.0, *hash));
-        by_version.last().unwrap_or(name)
+        let mut by_version = older.filter(|(of, _)| *of == version).map(|(_, hash)| (name.0, *hash));
+        by_version.next().unwrap_or(name)
     }
 
     /// What is claimed, as it is written by this version. In one order everywhere, so that two batches cannot wait for each other.

@@ -49,8 +49,8 @@ CREATE TEMPORARY TABLE known AS
 INSERT INTO in_chat SELECT t, gen_random_uuid(), c, n, 'erasure', 'de', 'done', NULL, at, at, at FROM known;
 INSERT INTO passing SELECT t, e, day, c, day FROM known;
 INSERT INTO notice SELECT t, c, '1', 'sent', n, at, 0, NULL FROM known;
-INSERT INTO replay (tenant_id, replay_id, endpoint_id, state, contact_id, event_types, channel_ids, end_xid, created_at, ended_at)
-    SELECT t, gen_random_uuid(), p, 'done', c, '{}', '{}', '1', at, at FROM known;
+INSERT INTO replay (tenant_id, replay_id, endpoint_id, state, event_ids, contact_id, event_types, channel_ids, end_xid, created_at, ended_at)
+    SELECT t, gen_random_uuid(), p, 'done', ARRAY[e], c, '{}', '{}', '1', at, at FROM known;
 INSERT INTO media_fetch (tenant_id, media_id, part_day, channel_id, next_at) SELECT t, e, day, n, later FROM known;
 INSERT INTO media SELECT t, gen_random_uuid(), n, c, 'lost', 'gone', NULL, NULL, at FROM known;
 INSERT INTO export (tenant_id, export_id, contact_id, contact_ids, state, sealed_for, recipient, actor_id, created_at)

@@ -86,6 +86,38 @@ async fn says_much(app: &TestApp, person: &str, count: usize) {
     assert_eq!(app.webhook(webhook::messages(value)).await, StatusCode::OK);
 }
 
+/// The page says what the data say, asks nobody for anything, and tells of nobody else.
+fn reads_well(page: &str, data: &Value) {
+    assert!(
+        page.contains("qcanaryExport &lt;script&gt;alert(1)&lt;/script&gt; &amp; Tee") && !page.contains("<script")
+    );
+    assert!(
+        page.contains("qcanaryAnswer")
+            && page.contains("Satz 0<")
+            && page.contains("Beispiel GmbH &lt;dpo@example.org&gt;")
+    );
+    assert!(page.contains("qversion"), "which notice she was told");
+    assert!(page.contains("until every application that receives it has it"));
+    assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("src="), "it asks for nothing");
+    for content in [page, &data.to_string()] {
+        assert!(!content.contains("qcanaryOther") && !content.contains(BOB), "others are not in it");
+    }
+}
+
+/// An endpoint that knows her and is told no more, a number that keeps less, and a notice that she was told.
+async fn grown_older(app: &TestApp, ana: &str, channel: &str) {
+    let off = app.endpoint(&Receiver::start().await, "standard").await;
+    super::turned_off(app, &off).await;
+    let change = json!({ "retention": { "received": 7, "statuses": "delivered" } });
+    let changed = app.api(Method::PATCH, &format!("/v1/channels/{channel}")).json(&change).send().await.unwrap();
+    assert!(changed.status().is_success(), "{}", changed.text().await.unwrap());
+    app.directory_is_read().await;
+    let notice = format!(
+        "INSERT INTO notice SELECT tenant_id, contact_id, 'qversion', 'sent', contact_id, now(), 0, NULL FROM contact WHERE contact_id = '{ana}'"
+    );
+    database::sabotage(&app.database, &notice).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_gets_everything_that_is_known_of_them_and_nobody_else_opens_it() {
     let (folder, app) = with_files().await;
@@ -106,21 +138,7 @@ async fn a_person_gets_everything_that_is_known_of_them_and_nobody_else_opens_it
     let file: Value = file.body(pixels.clone()).send().await.unwrap().json().await.unwrap();
     let file = file["id"].as_str().unwrap();
 
-    // An endpoint that knows her and is told no more, a number that keeps less, and a notice that she was told.
-    let off = app.endpoint(&Receiver::start().await, "standard").await;
-    for (path, change) in [
-        (format!("/v1/endpoints/{}", off["id"].as_str().unwrap()), json!({ "state": "disabled" })),
-        (format!("/v1/channels/{channel}"), json!({ "retention": { "received": 7, "statuses": "delivered" } })),
-    ] {
-        let changed = app.api(Method::PATCH, &path).json(&change).send().await.unwrap();
-        assert!(changed.status().is_success(), "{}", changed.text().await.unwrap());
-    }
-    app.directory_is_read().await;
-    let notice = format!(
-        "INSERT INTO notice SELECT tenant_id, contact_id, 'qversion', 'sent', contact_id, now(), 0, NULL FROM contact WHERE contact_id = '{ana}'"
-    );
-    database::sabotage(&app.database, &notice).await;
-
+    grown_older(&app, &ana, &channel).await;
     let identity = Identity::generate();
     let (status, problem) = asked(&app, &app.key, json!({ "phone": ANA, "recipient": "age1canary" })).await;
     assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("/recipient")));
@@ -173,21 +191,7 @@ async fn a_person_gets_everything_that_is_known_of_them_and_nobody_else_opens_it
     for what in ["message.sent", "messages.read", "contacts.read", "export.requested"] {
         assert!(history.iter().any(|one| one["what"] == what && one["who"].is_string()), "{what}: {history:?}");
     }
-    let page = String::from_utf8(files["index.html"].clone()).unwrap();
-    assert!(
-        page.contains("qcanaryExport &lt;script&gt;alert(1)&lt;/script&gt; &amp; Tee") && !page.contains("<script")
-    );
-    assert!(
-        page.contains("qcanaryAnswer")
-            && page.contains("Satz 0<")
-            && page.contains("Beispiel GmbH &lt;dpo@example.org&gt;")
-    );
-    assert!(page.contains("qversion"), "which notice she was told");
-    assert!(page.contains("until every application that receives it has it"));
-    assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("src="), "it asks for nothing");
-    for content in [&page, &data.to_string()] {
-        assert!(!content.contains("qcanaryOther") && !content.contains(BOB), "others are not in it");
-    }
+    reads_well(std::str::from_utf8(&files["index.html"]).unwrap(), &data);
     let needles =
         ["qcanaryExport", "qcanaryAnswer", ANA, "Beispiel"].map(|text| Needle::in_every_form("content", text));
     let (found, read) = sweep::in_files(&needles, folder.path());
