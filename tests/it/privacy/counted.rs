@@ -53,8 +53,8 @@ INSERT INTO replay (tenant_id, replay_id, endpoint_id, state, event_ids, contact
     SELECT t, gen_random_uuid(), p, 'done', ARRAY[e], c, '{}', '{}', '1', at, at FROM known;
 INSERT INTO media_fetch (tenant_id, media_id, part_day, channel_id, next_at) SELECT t, e, day, n, later FROM known;
 INSERT INTO media SELECT t, gen_random_uuid(), n, c, 'lost', 'gone', NULL, NULL, at FROM known;
-INSERT INTO export (tenant_id, export_id, contact_id, contact_ids, state, sealed_for, recipient, actor_id, created_at)
-    SELECT t, gen_random_uuid(), c, ARRAY[c], 'removed', 'recipient', content, c, at FROM known;
+INSERT INTO export (tenant_id, export_id, contact_id, contact_ids, state, sealed_for, recipient, actor_id, created_at, expires_at)
+    SELECT t, gen_random_uuid(), c, ARRAY[c], 'failed', 'recipient', content, c, at, later FROM known;
 INSERT INTO hold (tenant_id, hold_id, contact_id, state, reason, owner_id, created_at, expires_at)
     SELECT t, gen_random_uuid(), c, 'requested', content, c, at, later FROM known;
 INSERT INTO restriction SELECT t, c, content, c, at FROM known;

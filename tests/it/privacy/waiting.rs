@@ -68,7 +68,7 @@ async fn endpoints_have_thirty_days_from_when_they_are_told_however_long_the_dat
 async fn a_key_that_was_made_in_the_place_of_another_does_not_approve_what_that_one_asked_for() {
     let app = TestApp::spawn().await;
     says(&app, ANA, "wamid.waiting.2", "Moin").await;
-    let body = json!({ "name": "legal", "role": "admin" });
+    let body = json!({ "name": "legal", "role": "privacy_officer" });
     let (status, first) = done(&app, &app.key, Method::POST, "/v1/keys", body).await;
     assert_eq!(status, StatusCode::CREATED, "{first}");
     let rotated = async |key: &Value| {
@@ -135,11 +135,14 @@ async fn a_message_that_cannot_leave_keeps_its_own_key_and_nobody_elses() {
     let sent = sends(&app, text(BOB)).await;
     let is_sent = async || app.get(&format!("/v1/messages/{sent}")).await["state"] != "queued";
     until("it is sent", PATIENCE, is_sent).await;
+    // Handed over in time, and due when there is no token any more.
+    let mut later = text(ANA);
+    later["send_at"] = json!((clock.now() + Duration::minutes(10)).format(&Rfc3339).unwrap());
+    sends(&app, later).await;
     let path = format!("/v1/channels/{channel}");
     let (status, answer) = done(&app, &app.key, Method::PATCH, &path, json!({ "access_token": null })).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     app.directory_is_read().await;
-    sends(&app, text(ANA)).await;
 
     days_pass(&app, &clock, 91).await;
     let rows = |contact: &str| format!("SELECT count(*) FROM message WHERE contact_id = '{contact}'");
