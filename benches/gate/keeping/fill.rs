@@ -29,6 +29,9 @@ pub(super) async fn fill(bench: &Bench, site: &Site, base: &Base, amounts: Amoun
     progress::say("keys: ");
     make_keys(&base.keyring, amounts.contacts).await?;
     let mut connection = site.database.connect().await?;
+    // The log of all this would be as long as what it is about.
+    execute(&mut connection, "ALTER SYSTEM SET max_wal_size = '4GB'".to_owned()).await?;
+    execute(&mut connection, "SELECT pg_reload_conf()".to_owned()).await?;
     progress::say("people: ");
     execute(&mut connection, people()).await?;
     let days = u64::try_from(DAYS - 1)?;
