@@ -85,7 +85,9 @@ async fn killed_between_the_rows_and_the_files_a_restore_goes_on_and_all_of_it_i
     app.gateway.shutdown().await;
 
     // The first file passes, and the second is on its way for ever.
-    let there = database::bare(None).await;
+    // A server of its own: transactions of others keep a restore from its end.
+    let server = PrivatePostgres::throwaway().await.unwrap();
+    let there = server.dsn().expose().to_owned();
     let new = environment(&there, &words(&second));
     let put = Arc::new(AtomicUsize::new(0));
     gate.rule(move |method, _| {
@@ -108,6 +110,7 @@ async fn killed_between_the_rows_and_the_files_a_restore_goes_on_and_all_of_it_i
     assert_eq!(files_of(&app).await, expected);
     assert!(app.get("/v1/events?limit=200").await["data"].as_array().unwrap().len() >= 2);
     app.gateway.shutdown().await;
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
