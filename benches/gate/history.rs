@@ -19,8 +19,9 @@ use super::progress;
 use super::server::execute;
 use super::webhook::{Business, Kind, Webhook};
 
-/// Contents of each kind; a row takes one of them. They are random to Postgres, which does not compress them.
-const SAMPLES: u64 = 64;
+/// Contents of each kind; a row takes one of them. They are random to Postgres, which does not compress them, and so many that none
+/// comes again within the 2 MiB in which zstd looks back: a backup is as long as one of real contents.
+const SAMPLES: u64 = 4_096;
 /// Strangers that a history is about.
 const STRANGERS: u64 = 100_000;
 /// Days that are filled at the same time.

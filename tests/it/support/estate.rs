@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -90,10 +91,13 @@ impl Estate {
 pub struct Folder(pub PathBuf);
 
 impl Folder {
+    /// Two tests that give one name have a folder each.
     pub fn new(name: &str) -> Self {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
         // Below /tmp, because the server's account may not reach root's own temporary folder.
-        let path = PathBuf::from(format!("/tmp/waxseal-it-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
+        let path = PathBuf::from(format!("/tmp/waxseal-it-{}-{number}-{name}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
         Self(path)
     }
 }
