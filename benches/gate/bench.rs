@@ -188,7 +188,7 @@ impl Bench {
 
     async fn end(&self, database: &Database, before: u64, load: (Tally, Option<Usage>)) -> anyhow::Result<Outcome> {
         progress::tick();
-        let stored = database.stored_today().await?.saturating_sub(before);
+        let stored = database.stored_lately().await?.saturating_sub(before);
         let outcome = Outcome::new(load, self.sizes.window);
         Ok(Outcome { lost: outcome.tally.acknowledged.saturating_sub(stored), ..outcome })
     }
@@ -196,5 +196,5 @@ impl Bench {
 
 async fn begin(database: &Database) -> anyhow::Result<u64> {
     database.reset().await?;
-    database.stored_today().await
+    database.stored_lately().await
 }

@@ -74,10 +74,10 @@ impl Database {
         execute(&mut connection, "CHECKPOINT".to_owned()).await
     }
 
-    /// Events of today that have their content.
-    pub(crate) async fn stored_today(&self) -> anyhow::Result<u64> {
+    /// Events that have their content, of this day and the two before: midnight may fall between two looks.
+    pub(crate) async fn stored_lately(&self) -> anyhow::Result<u64> {
         let question = "SELECT count(*)::text FROM event e JOIN event_payload p USING (tenant_id, part_day, event_id)
-                        WHERE e.part_day >= current_date";
+                        WHERE e.part_day >= current_date - 2";
         let mut connection = self.connect().await?;
         execute(&mut connection, "SET TIME ZONE 'UTC'".to_owned()).await?;
         Ok(ask(&mut connection, question).await?.parse()?)

@@ -160,7 +160,7 @@ impl Packing {
 
 fn pack(path: &Path, recipients: &[Recipient], at: i64, mut pieces: mpsc::Receiver<Piece>) -> io::Result<Stored> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let mut to = Encoder::new(Writer::new(Hashing::new(file), recipients)?, LEVEL)?;
+    let mut to = Encoder::new(Writer::new(Hashing::new(Settling { file, waiting: 0 }), recipients)?, LEVEL)?;
     to.include_checksum(true)?;
     let (mut padding, mut rest) = (0, 0);
     while let Some(piece) = pieces.blocking_recv() {
@@ -179,9 +179,35 @@ fn pack(path: &Path, recipients: &[Recipient], at: i64, mut pieces: mpsc::Receiv
     }
     whole(rest)?;
     to.write_all(&vec![0; padding + 2 * BLOCK])?;
-    let (file, stored) = to.finish()?.finish()?.stored();
-    file.sync_all()?;
+    let (settling, stored) = to.finish()?.finish()?.stored();
+    settling.file.sync_all()?;
     Ok(stored)
+}
+
+/// So many bytes wait in memory for the disk at most, since Postgres's next commit may have to wait for them too (ext4 writes what is
+/// new in any file before it ends a transaction of its journal).
+const UNSETTLED: usize = 4 << 20;
+
+/// A file that is brought to the disk bit by bit.
+struct Settling {
+    file: File,
+    waiting: usize,
+}
+
+impl Write for Settling {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.waiting += written;
+        if self.waiting >= UNSETTLED {
+            self.file.sync_data()?;
+            self.waiting = 0;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 fn whole(rest: u64) -> io::Result<()> {
@@ -255,5 +281,23 @@ pub(super) fn stored(path: &Path, mut tell: impl FnMut(u64)) -> io::Result<Store
             return Ok(hashing.stored().1);
         }
         tell(hashing.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_bytes_pass_than_the_pace_lets_and_without_one_nothing_waits() {
+        let pace = |bytes_per_second| Pace { began: Instant::now(), bytes_per_second, passed: AtomicU64::new(0) };
+        let (slow, free) = (pace(NonZeroU64::new(1_000)), pace(None));
+        for half_seconds in 1..=4 {
+            slow.keep(500).await;
+            assert!(slow.began.elapsed() >= Duration::from_millis(500) * half_seconds);
+        }
+        let now = Instant::now();
+        free.keep(usize::MAX).await;
+        assert_eq!(Instant::now(), now);
     }
 }

@@ -118,8 +118,8 @@ fn categories(snapshot: &Snapshot, config: &Config) -> Section {
         let kept = |mode| snapshot.channels_of(TENANT).into_iter().filter(|channel| channel.media == mode).count();
         let [store, proxy, never] = [MediaMode::Store, MediaMode::Proxy, MediaMode::Never].map(kept);
         format!(
-            "kept on {store} numbers, passed on from Meta on {proxy}, left at Meta on {never}; what JPEG, PNG and WebP pictures say beside the \
-             picture is removed from those that come in and those that are handed over, and of no other type (films, sound, PDF, Office)"
+            "kept on {store} numbers, passed on from Meta on {proxy}, left at Meta on {never}; what pictures, films and sound say beside \
+             their content is removed from those that come in and those that are handed over, and from no other type (PDF, Office, AMR)"
         )
     };
     let left = |channel: &Channel| Some(format!("{}: {}", channel.name, channel.door.told()?));

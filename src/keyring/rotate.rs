@@ -7,8 +7,8 @@ use super::step::EpochStep;
 use super::{Keyring, KeyringError};
 use crate::ids::TenantId;
 
-/// After each bucket it rests for so many times as long as that took: with 5, a sixth of the time is worked.
-const RESTS: u32 = 5;
+/// After each bucket it rests for so many times as long as that took: with 9, a tenth of the time is worked.
+const RESTS: u32 = 9;
 
 impl Keyring {
     /// Replaces every bucket key of the tenant, then its KEK and the root. Goes on with a rotation that was broken off. Returns how many bucket keys were replaced, by this call and those before it.

@@ -19,8 +19,8 @@ use crate::store::media::{DueMedia, MediaEnd};
 
 /// Meta's limit for what people send.
 pub(super) const LARGEST: u64 = 100 * 1024 * 1024;
-/// Pictures up to this size are held in memory to be stripped; Meta takes 5 MB.
-const LARGEST_PICTURE: u64 = 16 * 1024 * 1024;
+/// Pictures, films and sound up to this size are held in memory to be stripped. Meta takes pictures of 5 MB and the others of 16 MB.
+const LARGEST_STRIPPED: u64 = 16 * 1024 * 1024;
 /// Meta keeps inbound files for seven days; a little more, so that its word counts and not our clock.
 pub(super) const KEPT_BY_META: Duration = Duration::hours(7 * 24 + 12);
 /// Files that came broken so many times are given up.
@@ -129,10 +129,10 @@ async fn keep(
     named: &NamedFile,
 ) -> Result<(u64, bool), Failure> {
     let expected = Expected::of(facts, named);
-    if let Some(mime_type) = picture(facts, named) {
-        let (picture, stripped) = gather(&mut download, &expected, &mime_type).await?;
+    if let Some(mime_type) = stripped_type(facts, named) {
+        let (file, stripped) = gather(&mut download, &expected, &mime_type).await?;
         let mut writing = shelf.begin(place, &dek.dek).await?;
-        writing.push(&picture).await?;
+        writing.push(&file).await?;
         return Ok((writing.finish().await?, stripped));
     }
     let mut writing = shelf.begin(place, &dek.dek).await?;
@@ -145,31 +145,31 @@ async fn keep(
     }
 }
 
-/// The type of a picture that is small enough to be stripped.
-pub(super) fn picture(facts: &MediaFacts, named: &NamedFile) -> Option<String> {
+/// The type of a file that is to be stripped and small enough for it.
+pub(super) fn stripped_type(facts: &MediaFacts, named: &NamedFile) -> Option<String> {
     let mime_type = named.mime_type.as_deref().map(essence).unwrap_or_default();
-    (strip::is_picture(&mime_type) && facts.bytes.is_some_and(|bytes| bytes <= LARGEST_PICTURE)).then_some(mime_type)
+    (strip::is_stripped(&mime_type) && facts.bytes.is_some_and(|bytes| bytes <= LARGEST_STRIPPED)).then_some(mime_type)
 }
 
-/// A picture, checked, without what it says beside the picture. Its length was promised to be small, and is held to it.
+/// A file, checked, without what it says beside its content. Its length was promised to be small, and is held to it.
 pub(super) async fn gather(
     download: &mut Pieces,
     expected: &Expected,
     mime_type: &str,
 ) -> Result<(Vec<u8>, bool), Failure> {
-    let mut picture = Vec::new();
+    let mut file = Vec::new();
     while let Some(piece) = download.next().await? {
-        picture.extend_from_slice(&piece);
-        if picture.len() as u64 > LARGEST_PICTURE {
+        file.extend_from_slice(&piece);
+        if file.len() as u64 > LARGEST_STRIPPED {
             return Err(Failure::Damaged);
         }
     }
-    if !expected.holds(&Sha256::digest(&picture), picture.len() as u64) {
+    if !expected.holds(&Sha256::digest(&file), file.len() as u64) {
         return Err(Failure::Damaged);
     }
-    Ok(match strip::strip(mime_type, &picture) {
+    Ok(match strip::strip(mime_type, &file) {
         Some(stripped) => (stripped, true),
-        None => (picture, false),
+        None => (file, false),
     })
 }
 

@@ -1,5 +1,5 @@
-//! A file that an application hands over: a picture is stripped as those are that people send, all else is sealed as it comes. It is known
-//! before any of it lies in the object store.
+//! A file that an application hands over: pictures, films and sound are stripped as those are that people send, all else is sealed as it comes.
+//! It is known before any of it lies in the object store.
 
 use std::io;
 
@@ -75,7 +75,7 @@ pub enum NotKept {
 }
 
 impl Fetcher {
-    /// Keeps a file, with two chunks of it in memory, or the whole of a picture: 5 MiB at most. When this returns `Ok`, it may be sent and
+    /// Keeps a file, with two chunks of it in memory, or the whole of one that is stripped: 16 MiB at most. When this returns `Ok`, it may be sent and
     /// read.
     pub async fn keep(&self, offer: &Offer, content: Content<'_>) -> Result<Handed, NotKept> {
         let shelf = self.shelf.as_ref().ok_or(NotKept::NoPlace)?;
@@ -117,10 +117,10 @@ impl Fetcher {
         offer: &Offer,
         content: Content<'_>,
     ) -> Result<(u64, bool), NotKept> {
-        let (picture, mut content) = whole_picture(offer, content).await?;
-        let stripped = picture.is_some();
-        if let Some(picture) = picture {
-            content = stream::iter([Ok(picture)]).boxed();
+        let (bare, mut content) = whole_file(offer, content).await?;
+        let stripped = bare.is_some();
+        if let Some(bare) = bare {
+            content = stream::iter([Ok(bare)]).boxed();
         }
         let mut writing = shelf.begin(place, &dek.dek).await?;
         let bytes = match pour(content, offer.kind.largest(), &mut writing).await {
@@ -139,23 +139,23 @@ impl Fetcher {
     }
 }
 
-/// A picture without what it says beside itself, as whoever is sent it need not know where it was taken. `None`: it is none, or has not the
-/// form of its type; then the content is as it came.
-async fn whole_picture<'c>(offer: &Offer, mut content: Content<'c>) -> Result<(Option<Bytes>, Content<'c>), NotKept> {
+/// A file without what it says beside its content, as whoever is sent it need not know where it was taken. `None`: none of its type is
+/// stripped, or it has not the form of its type; then the content is as it came.
+async fn whole_file<'c>(offer: &Offer, mut content: Content<'c>) -> Result<(Option<Bytes>, Content<'c>), NotKept> {
     let mime_type = essence(&offer.mime_type);
-    if !strip::is_picture(&mime_type) {
+    if !strip::is_stripped(&mime_type) {
         return Ok((None, content));
     }
-    let (mut picture, most) = (Vec::new(), offer.kind.largest());
+    let (mut file, most) = (Vec::new(), offer.kind.largest());
     while let Some(piece) = content.next().await {
-        picture.extend_from_slice(&piece.map_err(|_| NotKept::BrokenOff)?);
-        if picture.len() as u64 > most {
+        file.extend_from_slice(&piece.map_err(|_| NotKept::BrokenOff)?);
+        if file.len() as u64 > most {
             return Err(NotKept::TooLarge);
         }
     }
-    Ok(match strip::strip(&mime_type, &picture) {
+    Ok(match strip::strip(&mime_type, &file) {
         Some(stripped) => (Some(stripped.into()), content),
-        None => (None, stream::iter([Ok(picture.into())]).boxed()),
+        None => (None, stream::iter([Ok(file.into())]).boxed()),
     })
 }
 

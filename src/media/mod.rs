@@ -60,7 +60,7 @@ pub struct Details {
     pub mime_type: Option<String>,
     /// The name that the sender gave it.
     pub filename: Option<String>,
-    /// Whether it is a picture out of which everything was taken but the picture.
+    /// Whether everything was taken out of it but its content.
     #[serde(default)]
     pub stripped: bool,
 }

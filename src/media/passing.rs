@@ -5,7 +5,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use sha2::{Digest, Sha256};
 
 use super::Fetcher;
-use super::fetch::{Expected, Failure, KEPT_BY_META, LARGEST, gather, picture};
+use super::fetch::{Expected, Failure, KEPT_BY_META, LARGEST, gather, stripped_type};
 use crate::domain::channel::Channel;
 use crate::ids::MediaId;
 use crate::meta::client::media::{FetchError, NamedFile, Pieces};
@@ -76,9 +76,9 @@ impl Fetcher {
         }
         let mut download = self.graph.file(token, &facts).await?;
         let expected = Expected::of(&facts, named);
-        if let Some(mime_type) = picture(&facts, named) {
-            let (picture, _) = gather(&mut download, &expected, &mime_type).await?;
-            return Ok(Through::Whole(picture.into()));
+        if let Some(mime_type) = stripped_type(&facts, named) {
+            let (file, _) = gather(&mut download, &expected, &mime_type).await?;
+            return Ok(Through::Whole(file.into()));
         }
         let flowing = Flowing { download, expected, hash: Sha256::new(), bytes: 0, held: None, over: false };
         let content = stream::try_unfold(flowing, async |mut flowing| {

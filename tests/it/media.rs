@@ -161,6 +161,31 @@ async fn a_picture_loses_what_it_says_beside_the_picture() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn films_and_sound_lose_what_they_say_beside_themselves() {
+    let folder = Folder::new();
+    let app = app(&folder).await;
+    let boxed = |kind: &[u8], content: &[u8]| {
+        let size = u32::try_from(content.len() + 8).unwrap().to_be_bytes();
+        [&size[..], kind, content].concat()
+    };
+    let film = |kind: &[u8], told: &[u8]| {
+        [boxed(b"ftyp", b"isom"), boxed(b"moov", &boxed(kind, told)), boxed(b"mdat", b"moving pictures")].concat()
+    };
+    let place = b"+53.55+009.99/";
+    let sound = [&[0xff, 0xfb, 0x90, 0][..], &[7; 100]].concat();
+    let tagged = [&b"ID3\x03\0\0\0\0\0\x0e"[..], place, &sound].concat();
+    for (kind, mime_type, file, bare) in
+        [("video", "video/mp4", film(b"udta", place), film(b"free", &[0; 14])), ("audio", "audio/mpeg", tagged, sound)]
+    {
+        let id = sent(&app, kind, mime_type, &file).await;
+        let known = becomes(&app, &id, "stored").await;
+        assert_eq!((&known["stripped"], &known["bytes"]), (&json!(true), &json!(bare.len())), "{kind}");
+        let read = app.api(Method::GET, &format!("/v1/media/{id}")).send().await.unwrap();
+        assert_eq!(read.bytes().await.unwrap(), bare, "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_comes_broken_is_fetched_again_until_it_is_what_meta_said() {
     let (folder, meta) = (Folder::new(), FakeMeta::start(b"the right bytes").await);
     meta.answers(&[Answer::Other, Answer::Cut, Answer::Missing, Answer::Right]);

@@ -1,19 +1,36 @@
-//! Takes out of pictures what they say beside the picture: where and when it was taken, with which device, by whom. How a JPEG is to be
-//! turned stays, alone. JPEG, PNG and WebP, whose parts stand one behind the other, each behind its length; what does not have that form is left as it is.
+//! Takes out of pictures, films and sound what they say beside these: where and when they were made, with which device, by whom. How a JPEG is
+//! to be turned stays, alone. All consist of parts, each behind its length; what does not have that form is left as it is.
 
-/// Whether pictures of this type are stripped.
+mod film;
+mod sound;
+
+/// Whether files of this type are stripped.
 #[must_use]
-pub fn is_picture(mime_type: &str) -> bool {
-    matches!(mime_type, "image/jpeg" | "image/png" | "image/webp")
+pub fn is_stripped(mime_type: &str) -> bool {
+    matches!(
+        mime_type,
+        "image/jpeg"
+            | "image/png"
+            | "image/webp"
+            | "video/mp4"
+            | "video/3gpp"
+            | "audio/mp4"
+            | "audio/ogg"
+            | "audio/mpeg"
+            | "audio/aac"
+    )
 }
 
-/// A picture without what it says beside itself; `None`: it has not the form of its type.
+/// A file without what it says beside its content; `None`: it has not the form of its type.
 #[must_use]
 pub fn strip(mime_type: &str, file: &[u8]) -> Option<Vec<u8>> {
     match mime_type {
         "image/jpeg" => jpeg(file),
         "image/png" => png(file),
         "image/webp" => webp(file),
+        "video/mp4" | "video/3gpp" | "audio/mp4" => film::film(file),
+        "audio/ogg" => sound::voice(file),
+        "audio/mpeg" | "audio/aac" => sound::tagged(file),
         _ => None,
     }
 }
