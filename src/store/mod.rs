@@ -43,6 +43,7 @@ pub mod key_readers;
 pub mod key_status;
 pub mod keys;
 pub mod lanes;
+pub mod marked_settings;
 pub mod media;
 pub mod message_lists;
 pub mod messages;
