@@ -27,6 +27,7 @@ pub mod epoch_steps;
 pub mod erasing;
 pub mod erasing_counts;
 mod erasing_rows;
+pub mod erasure_proofs;
 pub mod erasures;
 mod error;
 pub mod event_scan;
@@ -83,7 +84,7 @@ pub mod windows;
 mod wire;
 
 pub use connection::{Connection, Transaction};
-pub use erasing_rows::Removing;
+pub use erasing_rows::{REQUESTS_KEPT, Removing};
 pub use error::StoreError;
 pub use pools::{Pools, Store};
 pub use row_security::RowSecurity;
