@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod audit_check;
 pub mod audit_checkpoints;
 pub mod audit_entries;
+pub mod audit_reach;
 pub mod audit_reads;
 pub mod audit_retention;
 pub mod audit_scope;
