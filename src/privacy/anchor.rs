@@ -208,7 +208,9 @@ fn fold_settings(
     for (id, sealed) in removals.iter().filter(|_| NOTED.contains(&table)) {
         let Some(rows) = by.open_removal(*id, sealed) else { continue };
         let mut noted = Noted::default();
-        rows.iter().for_each(|(row, hash)| noted.take(table, *row, hash));
+        for (row, hash) in &rows {
+            noted.take(table, *row, hash);
+        }
         let before = settings.rows.len();
         settings.rows.retain(|name, hash| !noted.tells_of(name, hash));
         let taken = before - settings.rows.len();

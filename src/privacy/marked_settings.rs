@@ -43,7 +43,7 @@ pub(super) const ACTIONS: [Action; 23] = [
 ];
 const REMOVALS: [Action; 4] =
     [Action::AppRemoved, Action::ChannelRemoved, Action::EndpointRemoved, Action::RestrictionLifted];
-/// What a hold is after each of its entries.
+/// What a hold is after each of its entries, in the one order in which they come: clocks of processes differ.
 const HOLD_STATES: [(Action, &str); 3] =
     [(Action::HoldRequested, "requested"), (Action::HoldApproved, "active"), (Action::HoldReleased, "released")];
 /// Compared since a later release than the rest: what was stated says from when on, so that none appears that was always there.
@@ -105,8 +105,10 @@ pub(super) struct Told {
     revoked: HashSet<Uuid>,
     /// Whether the newest entry of a thing is its removal, and whether that is over.
     removed: HashMap<Uuid, (bool, bool)>,
-    /// What the newest entry says of a hold; `None`: it may still be on its way.
-    holds: HashMap<Uuid, Option<&'static str>>,
+    /// When a restriction was last lifted.
+    lifted: HashMap<Uuid, OffsetDateTime>,
+    /// How far a hold has come, as a place in [`HOLD_STATES`], and whether all of it is over.
+    holds: HashMap<Uuid, (usize, bool)>,
     /// Which rows were removed with a note.
     pub(super) noted: Noted,
 }
@@ -126,8 +128,21 @@ impl Told {
             self.revoked.insert(id);
         }
         self.removed.entry(id).or_insert((is(entry, &REMOVALS), is_over));
-        if let Some((_, state)) = HOLD_STATES.iter().find(|(action, _)| is(entry, &[*action])) {
-            self.holds.entry(id).or_insert(is_over.then_some(*state));
+        if is(entry, &[Action::RestrictionLifted]) {
+            self.lifted.entry(id).or_insert(entry.at);
+        }
+        let lifted = self.lifted.get(&id).copied();
+        if is(entry, &[Action::ContactRestricted])
+            && lifted.is_some_and(|lifted| lifted - entry.at < UNDER_WAY)
+            && let Some((_, is_over)) = self.removed.get_mut(&id)
+        {
+            // By clocks that differ, nobody can say which of both was last.
+            *is_over = false;
+        }
+        if let Some(place) = HOLD_STATES.iter().position(|(action, _)| is(entry, &[*action])) {
+            let (furthest, all_over) = self.holds.entry(id).or_insert((place, true));
+            *furthest = (*furthest).max(place);
+            *all_over &= is_over;
         }
     }
 
@@ -163,8 +178,9 @@ impl Told {
         } else if self.removed.get(&row.id) == Some(&(true, true)) {
             Some(Astray::Back)
         } else {
-            let said = self.holds.get(&row.id).copied().flatten();
-            said.is_some_and(|said| row.state.as_deref() != Some(said)).then_some(Astray::Undone)
+            let said = self.holds.get(&row.id).filter(|(_, all_over)| *all_over);
+            let said = said.and_then(|(furthest, _)| HOLD_STATES.get(*furthest));
+            said.is_some_and(|(_, state)| row.state.as_deref() != Some(*state)).then_some(Astray::Undone)
         }
     }
 }

@@ -234,7 +234,9 @@ impl Privacy {
                     round.found.faults.push(RowFault { table: table.to_owned(), day: None, id: None, what });
                     continue;
                 };
-                removed.iter().for_each(|(row, hash)| told.noted.take(table, *row, hash));
+                for (row, hash) in &removed {
+                    told.noted.take(table, *row, hash);
+                }
                 right.push((id, removed));
             }
             noted.push((table, right));

@@ -145,7 +145,7 @@ impl Scene {
         self.done(put, &format!("/v1/contacts/{contact}/restriction"), &restriction).await;
         let forget = json!({
             "phone": gone, "reference": canary(number, "reference"), "when": "next_step",
-            "identity": "document", "identity_note": canary(number, "identity"),
+            "identity": "document", "identity_note": canary(number, "identity_note"),
         });
         let erasure = id(&self.done(post, "/v1/privacy/erasures", &forget).await);
         let path = format!("/v1/privacy/erasures/{erasure}");

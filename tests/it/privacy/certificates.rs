@@ -189,7 +189,7 @@ async fn how_somebody_was_known_stands_in_the_certificate_and_what_it_rests_on_d
     let listed = app.get("/v1/privacy/erasures").await;
     assert_eq!(listed["data"][0]["identity"], Value::Null, "{listed}");
     let log = app.get("/v1/audit?action=erasure.requested").await;
-    assert_eq!(log["data"][0]["details"], json!(["identity=document"]), "{log}");
+    assert_eq!(log["data"][0]["said"]["details"], json!(["identity=document"]), "{log}");
     assert!(!app.get("/v1/audit?action=erasure.read").await["data"].as_array().unwrap().is_empty());
     let open = format!("SELECT count(*) FROM erasure WHERE position('{note}'::bytea in identity_note::bytea) > 0");
     assert_eq!(database::count(&app.database, &open).await, 0, "it is sealed");
