@@ -115,6 +115,7 @@ impl Base {
             Terms {
                 key_cache: config.keys.cache_ttl,
                 backups: time::Duration::days(config.retention.backup_days.into()),
+                audit: time::Duration::days(config.audit.retention_days.into()),
             },
         );
         Privacy {

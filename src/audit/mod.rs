@@ -5,6 +5,7 @@
 
 mod act;
 mod check;
+mod classes;
 mod cosigning;
 mod encoding;
 mod entry;
@@ -12,6 +13,7 @@ mod founding;
 mod key_steps;
 mod pruning;
 mod queue;
+mod reach;
 mod reader;
 mod recorder;
 mod sequencer;
@@ -23,8 +25,10 @@ mod witnessing;
 
 pub use act::{Act, Action, Actor, ActorKind, Decision, Object};
 pub use check::{CheckError, Checked, Damage};
+pub use classes::DataClass;
 pub use entry::{Entry, SALT, commitment};
 pub use founding::FoundingError;
+pub use reach::ClassSum;
 pub use reader::{Logged, ProofError, Which};
 pub use recorder::{Audit, AuditError};
 pub use sequencer::run_lane;

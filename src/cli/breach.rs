@@ -1,5 +1,6 @@
 //! `waxseal breach`: how far a breach went.
 
+use std::collections::HashMap;
 use std::io::Write;
 
 use clap::Args;
@@ -8,9 +9,10 @@ use uuid::Uuid;
 
 use super::moment::{Moment, shown};
 use super::table::Table;
-use crate::audit::{Act, Action, Actor, Object};
+use crate::audit::{Act, Action, Actor, ClassSum, Object};
 use crate::config::Config;
-use crate::ids::{AuditEntryId, TenantId};
+use crate::ids::{AuditEntryId, EndpointId, TenantId};
+use crate::store::audit_reach::SentRow;
 use crate::store::audit_scope::{Scope, ScopeRow};
 
 const TENANT: TenantId = TenantId::DEFAULT;
@@ -53,10 +55,38 @@ pub(super) async fn run(config: &Config, args: BreachArgs, out: &mut (dyn Write 
         }
     }
     let rows = base.audit.scope(TENANT, scope).await?;
-    tell(&rows, base.audit.pruned(TENANT).await?, now, out)
+    let classes = base.audit.scope_classes(TENANT, scope, &rows).await?;
+    let sent = base.audit.scope_endpoints(TENANT, scope).await?;
+    let endpoints =
+        base.directory.snapshot().endpoints_of(TENANT).into_iter().map(|one| (one.id, one.name.clone())).collect();
+    tell_actions(&rows, out)?;
+    tell_data(&classes, &sent, &endpoints, out)?;
+    tell_limits(base.audit.pruned(TENANT).await?, now, out)
 }
 
-fn tell(rows: &[ScopeRow], pruned: u64, now: OffsetDateTime, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+/// What somebody has to write into the report: classes of data, and who else has some of them.
+fn tell_data(
+    classes: &[ClassSum],
+    sent: &[SentRow],
+    names: &HashMap<EndpointId, String>,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
+    let mut table = Table::new(["data", "entries", "contacts"]);
+    for one in classes {
+        table.row([one.class.as_str().to_owned(), one.entries.to_string(), one.contacts.to_string()]);
+    }
+    writeln!(out)?;
+    table.write(out)?;
+    let mut table = Table::new(["endpoint", "name", "events sent"]);
+    for one in sent {
+        let name = names.get(&one.endpoint).map_or("(removed)", String::as_str);
+        table.row([one.endpoint.to_string(), name.to_owned(), one.events.to_string()]);
+    }
+    writeln!(out)?;
+    Ok(table.write(out)?)
+}
+
+fn tell_actions(rows: &[ScopeRow], out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let mut table = Table::new(["action", "entries", "contacts", "first", "last"]);
     for row in rows.iter().filter(|row| row.action.is_some()).chain(rows.iter().filter(|row| row.action.is_none())) {
         table.row([
@@ -67,13 +97,17 @@ fn tell(rows: &[ScopeRow], pruned: u64, now: OffsetDateTime, out: &mut (dyn Writ
             shown(row.last.made_at()),
         ]);
     }
-    table.write(out)?;
+    Ok(table.write(out)?)
+}
+
+fn tell_limits(pruned: u64, now: OffsetDateTime, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     if pruned > 0 {
         writeln!(out, "\nentries below index {pruned} may have been dropped with age and are not counted")?;
     }
     writeln!(
         out,
-        "\nPeople who were erased since are not counted, and whoever read the database itself left no entry."
+        "\nPeople who were erased since are not counted, and whoever read the database itself left no entry. What endpoints \
+         were sent is counted of everybody's doing."
     )?;
     writeln!(out, "72 hours from now end at {}.", shown(now + TO_NOTIFY))?;
     Ok(())

@@ -15,7 +15,7 @@ use crate::app::Base;
 use crate::audit::{Act, Action, Actor, Object, Which};
 use crate::config::Config;
 use crate::ids::{AuditEntryId, ContactId, ErasureId, PrivacyRequestId, TenantId};
-use crate::privacy::{Asked, Basis, Named, Next, Privacy, Progress};
+use crate::privacy::{Asked, Basis, Identity, IdentityMethod, Named, Next, Privacy, Progress};
 
 type Out<'a> = &'a mut (dyn Write + Send);
 
@@ -111,6 +111,12 @@ pub(super) struct EraseArgs {
     /// The request that it is made for (`waxseal request`): it ends with the certificate.
     #[arg(long, value_name = "ID")]
     request: Option<PrivacyRequestId>,
+    /// How you know that they are who they say: method and day stand in the certificate.
+    #[arg(long, value_name = "METHOD", value_parser = identity)]
+    identity: Option<IdentityMethod>,
+    /// What that rests on; stored sealed, in no certificate, and gone with it.
+    #[arg(long, value_name = "TEXT", requires = "identity")]
+    identity_note: Option<String>,
     /// Leave the step of the epoch, which takes the worth from copies of the keys, to the next of every day.
     #[arg(long)]
     next_step: bool,
@@ -120,6 +126,11 @@ pub(super) struct EraseArgs {
     /// Do not ask.
     #[arg(long)]
     yes: bool,
+}
+
+fn identity(text: &str) -> Result<IdentityMethod, String> {
+    let known = || IdentityMethod::ALL.map(IdentityMethod::as_str).join(", ");
+    IdentityMethod::parse(text).ok_or_else(|| format!("there are {}", known()))
 }
 
 /// `waxseal erasures …`
@@ -155,6 +166,7 @@ pub(super) async fn erase(config: &Config, args: EraseArgs, out: Out<'_>) -> any
         reference: args.reference.as_deref(),
         step_now: !args.next_step,
         request: args.request,
+        identity: args.identity.map(|method| Identity { method, note: args.identity_note.as_deref() }),
     };
     let act = Act::new(TENANT, Actor::OPERATOR, Action::ErasureRequested, Object::one("erasure", id.uuid()));
     let (salt, _) = privacy.erase(id, &asked, act).await?;
@@ -235,6 +247,10 @@ pub(super) async fn erasures(config: &Config, args: ErasuresArgs, out: Out<'_>) 
     let progress = privacy.erasure(TENANT, id).await?.context("no such erasure")?;
     let Some(file) = args.certificate else {
         writeln!(out, "{}", progress.row.state)?;
+        match privacy.identity_of(TENANT, id, false).await?.map(|one| one.row) {
+            Some(row) => writeln!(out, "identity checked: {}, {}", row.method, shown(row.checked_at))?,
+            None => writeln!(out, "nobody said how the identity was checked")?,
+        }
         return show(&progress, out);
     };
     let text = certificate(&base, &progress).await?;

@@ -8,13 +8,14 @@ use time::{Date, Duration};
 use uuid::Uuid;
 
 use super::astray::{Astray, RowFault, RowsFound};
-use super::marked_settings::{SETTINGS, StatedSettings};
+use super::marked_settings::{Noted, SETTINGS, StatedSettings};
 use super::marks::{Marker, Tally, Totals};
 use super::{Privacy, PrivacyError};
 use crate::audit::{Act, Action, Actor, Object};
 use crate::crypto::envelope::Sealed;
 use crate::ids::{AuditEntryId, TenantId};
 use crate::store::audit_reads::AuditFilter;
+use crate::store::marked_settings::NOTED;
 use crate::store::row_marks::{self, MarkRow, NO_DAY};
 use crate::store::{Store, StoreError, Transaction, audit_entries};
 
@@ -123,7 +124,7 @@ impl Privacy {
         // Nothing was stated yet: the first time takes everything as it is.
         let Some(settings) = settings else { return Ok(()) };
         let anchor = Anchor::of(by, self.newest(tenant, Some(&settings)).await?.as_ref(), &marks);
-        let (Some(settings), true) = (anchor.settings, anchor.faults.is_empty()) else { return Ok(()) };
+        let (Some(mut settings), true) = (anchor.settings, anchor.faults.is_empty()) else { return Ok(()) };
         let mut removed: BTreeMap<(String, Date), Vec<(Uuid, Sealed)>> = BTreeMap::new();
         for one in row_marks::all_removals(&mut transaction, tenant).await? {
             removed.entry((one.counted, one.day)).or_default().push((one.id, one.content));
@@ -131,7 +132,7 @@ impl Privacy {
         if removed.is_empty() {
             return Ok(());
         }
-        let mut rows = 0;
+        let (mut rows, mut gone) = (0, Vec::new());
         for mark in &marks {
             let Some(removals) = removed.remove(&(mark.counted.clone(), mark.day)) else { continue };
             let Some(mut totals) = by.open_mark::<Totals>(&mark.counted, mark.day, &mark.content) else { continue };
@@ -144,6 +145,11 @@ impl Privacy {
             row_marks::save_mark(&mut transaction, tenant, &by.seal_mark(&mark.counted, mark.day, &totals)).await?;
             let ids: Vec<Uuid> = removals.iter().map(|(id, _)| *id).collect();
             row_marks::drop_removals(&mut transaction, tenant, (&mark.counted, mark.day), &ids).await?;
+        }
+        for ((table, day), removals) in removed {
+            rows += fold_settings(by, &mut settings, &table, &removals, &mut gone);
+            row_marks::drop_removals(&mut transaction, tenant, (&table, day), &gone).await?;
+            gone.clear();
         }
         let words = vec![format!("removed={rows}")];
         let next = Statement { below: settings.below, settings: settings.rows, words };
@@ -187,6 +193,33 @@ impl Anchor {
         }
         anchor
     }
+}
+
+/// Takes holds and restrictions that were removed as they were stated out of what is stated: how many. `gone`: the removals that are in it
+/// then. What was changed since it was stated, or made, stays for the next look.
+fn fold_settings(
+    by: &Marker,
+    settings: &mut StatedSettings,
+    table: &str,
+    removals: &[(Uuid, Sealed)],
+    gone: &mut Vec<Uuid>,
+) -> usize {
+    let mut folded = 0;
+    for (id, sealed) in removals.iter().filter(|_| NOTED.contains(&table)) {
+        let Some(rows) = by.open_removal(*id, sealed) else { continue };
+        let mut noted = Noted::default();
+        for (row, hash) in &rows {
+            noted.take(table, *row, hash);
+        }
+        let before = settings.rows.len();
+        settings.rows.retain(|name, hash| !noted.tells_of(name, hash));
+        let taken = before - settings.rows.len();
+        folded += taken;
+        if taken == rows.len() {
+            gone.push(*id);
+        }
+    }
+    folded
 }
 
 /// What an entry says of the marks, by its own id, in their order. It tells nobody anything who cannot open them.

@@ -28,6 +28,8 @@ pub enum Astray {
     InForce,
     /// A setting is there that was removed.
     Back,
+    /// It stands as it did before its newest entry.
+    Undone,
 }
 
 impl fmt::Display for Astray {
@@ -43,6 +45,7 @@ impl fmt::Display for Astray {
             Self::Gone => "it is gone, and no entry tells of it",
             Self::InForce => "it was revoked, and is in force",
             Self::Back => "it was removed, and is there",
+            Self::Undone => "it is not as its newest entry says",
         };
         f.write_str(words)
     }

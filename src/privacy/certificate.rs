@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::cover;
+use super::cover::{self, Kept};
 use crate::ids::{ErasureId, TenantId};
+use crate::store::erasure_proofs::IdentityRow;
 use crate::store::erasures::{ErasureRow, ReceiptRow};
 use crate::tlog::merkle::{Hash, fold, leaf_hash, perfect, subtrees};
 
@@ -41,8 +42,14 @@ pub struct Ends<'a> {
     pub counts: &'a [(String, i64)],
     /// Who was told.
     pub receipts: &'a [ReceiptRow],
+    /// How the person was known to be who they said.
+    pub identity: Option<&'a IdentityRow>,
     /// Files that Meta did not delete.
     pub left_at_meta: i64,
+    /// When Meta has forgotten the last of them by itself.
+    pub left_at_meta_until: OffsetDateTime,
+    /// From when what stays is kept.
+    pub kept: Kept,
     /// Until when something may be left that is not in reach from here.
     pub residual_until: OffsetDateTime,
 }
@@ -58,13 +65,21 @@ pub fn write(tenant: TenantId, row: &ErasureRow, ends: &Ends<'_>, now: OffsetDat
     let has_cell = row.places.is_some_and(|places| places > 0);
     let proves = [PROVES, if has_cell { PROVES_WITH_CELL } else { "" }].concat();
     let does_not_prove = [DOES_NOT_PROVE, if has_cell { "" } else { WITHOUT_CELL }].concat();
-    let kept = cover::kept().map(|(what, why)| json!({ "what": what, "why": why }));
+    let until = |what: &str| ends.kept.until(what).map(|day| day.to_string());
+    let kept = cover::kept().map(|(what, why)| json!({ "what": what, "why": why, "until": until(what) }));
+    // What it rests on is in no certificate.
+    let identity = ends.identity.map_or_else(
+        || json!({ "method": null, "checked_on": null }),
+        |one| json!({ "method": one.method, "checked_on": one.checked_at.to_offset(time::UtcOffset::UTC).date().to_string() }),
+    );
+    let left_until = (ends.left_at_meta > 0).then(|| shown(ends.left_at_meta_until));
     let document = json!({
         "waxseal_erasure_certificate": VERSION,
         "tenant_id": tenant,
         "erasure_id": ErasureId::from_uuid(row.erasure_id),
         "subject": { "commitment": HEXLOWER.encode(&row.commitment), "named_by": row.asked_by },
         "basis": row.basis,
+        "identity": identity,
         "requested_at": shown(row.created_at),
         "nothing_stored_since": row.fenced_at.map(shown),
         "removed": removed,
@@ -83,7 +98,7 @@ pub fn write(tenant: TenantId, row: &ErasureRow, ends: &Ends<'_>, now: OffsetDat
         },
         "told": told.collect::<Vec<_>>(),
         "kept": kept.collect::<Vec<_>>(),
-        "left_at_meta": { "files": ends.left_at_meta, "why": LEFT_AT_META },
+        "left_at_meta": { "files": ends.left_at_meta, "why": LEFT_AT_META, "until": left_until },
         "residual_until": shown(ends.residual_until),
         "certified_at": shown(now),
         "proves": proves,

@@ -3,6 +3,7 @@
 use data_encoding::HEXLOWER;
 use uuid::Uuid;
 
+use super::identity::Identity;
 use super::subject::{Named, SALT};
 use super::{Privacy, PrivacyError};
 use crate::audit::Act;
@@ -10,6 +11,7 @@ use crate::crypto::{envelope, random};
 use crate::ids::{AuditEntryId, ErasureId, PrivacyRequestId, TenantId};
 use crate::keyring::places;
 use crate::store::erasing_counts::ConsentProofRow;
+use crate::store::erasure_proofs::NewIdentity;
 use crate::store::erasures::{ErasureRow, Inserted, NewErasure, ReceiptRow};
 
 /// Why somebody is to be forgotten.
@@ -67,6 +69,8 @@ pub struct Asked<'a> {
     pub step_now: bool,
     /// The request that it is made for, which ends with it.
     pub request: Option<PrivacyRequestId>,
+    /// How they were known to be who they said; `None`: nobody says.
+    pub identity: Option<Identity<'a>>,
 }
 
 /// What is known of an erasure that was asked for.
@@ -112,7 +116,7 @@ impl Privacy {
         &self,
         id: ErasureId,
         asked: &Asked<'_>,
-        act: Act,
+        mut act: Act,
     ) -> Result<(String, AuditEntryId), PrivacyError> {
         let (tenant, actor) = (act.tenant, act.actor.id);
         let contact = self.find(tenant, asked.named).await?;
@@ -122,6 +126,16 @@ impl Privacy {
             Some(text) => Some(self.seal_reference(tenant, id, text).await?),
             None => None,
         };
+        let note = match asked.identity.and_then(|identity| identity.note) {
+            Some(text) => Some(self.seal_note(tenant, id, text).await?),
+            None => None,
+        };
+        let identity =
+            asked.identity.map(|identity| NewIdentity { method: identity.method.as_str(), note: note.as_deref() });
+        if let Some(identity) = &identity {
+            // Who says so is the actor of the entry.
+            act = act.with(&[&format!("identity={}", identity.method)]);
+        }
         let new = NewErasure {
             id,
             contacts: &everyone,
@@ -132,6 +146,7 @@ impl Privacy {
             actor,
             step_now: asked.step_now,
             request: asked.request,
+            identity,
         };
         let entry = self.audit.prepare(act, Vec::new()).await?;
         let receipt = entry.id;
@@ -156,17 +171,26 @@ impl Privacy {
         Ok(Some(Progress { row, counts, receipts }))
     }
 
-    /// Which case an erasure belongs to; `None`: none, or it does not open. That somebody looked is recorded where there is one.
+    /// Which case an erasure belongs to; `None`: none, or it does not open. That somebody looked is recorded where there is one, or a note
+    /// on the identity (`identity_of`).
     pub async fn reference_of(
         &self,
         row: &ErasureRow,
         act: Act,
     ) -> Result<(Option<String>, Option<AuditEntryId>), PrivacyError> {
-        let Some(sealed) = &row.reference else { return Ok((None, None)) };
-        let tenant = act.tenant;
+        let (tenant, id) = (act.tenant, ErasureId::from_uuid(row.erasure_id));
+        let has_note =
+            self.store.identity_of_erasure(tenant, id).await?.is_some_and(|identity| identity.note.is_some());
+        if row.reference.is_none() && !has_note {
+            return Ok((None, None));
+        }
         let receipt = self.audit.record(act).await?;
         let place = places::setting(tenant.uuid(), "erasure", "reference", row.erasure_id);
-        Ok((self.open_text(tenant, &place, sealed).await?, Some(receipt)))
+        let reference = match &row.reference {
+            Some(sealed) => self.open_text(tenant, &place, sealed).await?,
+            None => None,
+        };
+        Ok((reference, Some(receipt)))
     }
 
     /// Erasures, newest first, asked for before `before`.

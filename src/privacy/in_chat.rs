@@ -5,6 +5,7 @@ use time::Duration;
 
 use uuid::Uuid;
 
+use super::identity::{Identity, Method};
 use super::{Asked, Basis, Law, Named, NewRequest, Privacy, PrivacyError, RequestKind, SealedFor};
 use crate::audit::{Act, Action, Actor, Object};
 use crate::crypto::age::Passphrase;
@@ -63,7 +64,8 @@ impl Privacy {
         if self.store.find_erasure(tenant, erasure).await?.is_none() {
             // With the step of every day: nobody can have the epoch stepped by writing.
             let (basis, request) = (Basis::Request, Some(id));
-            let asked = Asked { named: &named, basis, reference: None, step_now: false, request };
+            let identity = Some(Identity { method: Method::Chat, note: None });
+            let asked = Asked { named: &named, basis, reference: None, step_now: false, request, identity };
             self.erase(erasure, &asked, act(Action::ErasureRequested, "erasure")).await?;
         }
         Ok(Some("done"))

@@ -15,7 +15,7 @@ use crate::crypto::envelope::{self, Sealed};
 use crate::crypto::keyed_hash::HashKey;
 use crate::ids::TenantId;
 use crate::keyring::{DekName, Keyring, KeyringError, OwnedDek, places};
-use crate::store::row_marks::{Counted, CountedRow, MarkRow, SealRemoval};
+use crate::store::row_marks::{CountedRow, MarkRow, SealRemoval};
 
 /// Purpose of the hash key that the tenant's system key gives.
 const PURPOSE: &str = "row marks";
@@ -120,9 +120,9 @@ impl Marker {
 }
 
 impl SealRemoval for Marker {
-    fn seal(&self, removal: Uuid, counted: Counted, rows: &[CountedRow]) -> Sealed {
+    fn seal(&self, removal: Uuid, table: &str, rows: &[CountedRow]) -> Sealed {
         let told = |row: &CountedRow| {
-            let hash = self.hash(counted.table(), row.id, &row.facts);
+            let hash = self.hash(table, row.id, &row.facts);
             row.id.as_bytes().iter().copied().chain(hash).collect::<Vec<u8>>()
         };
         let bytes: Vec<u8> = rows.iter().flat_map(told).collect();

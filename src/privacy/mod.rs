@@ -10,6 +10,7 @@ pub mod cover;
 mod erasure;
 mod export;
 mod holds;
+mod identity;
 mod in_chat;
 mod lane;
 mod marked_settings;
@@ -28,6 +29,7 @@ pub use astray::{Astray, RowFault, RowsFound};
 pub use erasure::{Asked, Basis, Found, Progress};
 pub use export::{ExportTerms, SealedFor, object_of as object_of_export, run_export};
 pub use holds::{HoldChange, HoldView, LONGEST as LONGEST_HOLD, NewHold};
+pub use identity::{Identity, IdentityView, Method as IdentityMethod};
 pub use lane::run as run_lane;
 pub use requests::{DUE_SOON, Law, NewRequest, Outcome, RequestKind, RequestView};
 pub use restrictions::RestrictionView;
@@ -101,6 +103,8 @@ pub struct Terms {
     pub key_cache: Duration,
     /// Backups of the database, by what the operator says.
     pub backups: time::Duration,
+    /// Entries of the audit log.
+    pub audit: time::Duration,
 }
 
 /// A page of what was recorded and then opened.

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::marks::Marker;
 use super::{Privacy, PrivacyError, Shown, cut, one_more};
 use crate::audit::Act;
 use crate::crypto::envelope;
@@ -27,10 +28,12 @@ impl Privacy {
         &self,
         contact: ContactId,
         (reason, request): (&str, Option<PrivacyRequestId>),
-        act: Act,
+        mut act: Act,
     ) -> Result<AuditEntryId, PrivacyError> {
         let (tenant, actor_id, created_at) = (act.tenant, act.actor.id, self.clock.now());
         let (kept, everyone) = self.person(tenant, &super::Named::Contact(contact)).await?;
+        // As in the row: the entry tells of it.
+        act.object.id = kept.uuid();
         let key = self.key_about(tenant, Some(kept.uuid())).await?;
         let place = places::setting(tenant.uuid(), "restriction", "reason", kept.uuid());
         let reason = envelope::seal(&key.dek, &place, reason.as_bytes()).into_bytes();
@@ -47,12 +50,14 @@ impl Privacy {
     }
 
     /// Lifts it.
-    pub async fn lift_restriction(&self, contact: ContactId, act: Act) -> Result<AuditEntryId, PrivacyError> {
+    pub async fn lift_restriction(&self, contact: ContactId, mut act: Act) -> Result<AuditEntryId, PrivacyError> {
         let tenant = act.tenant;
         let (kept, everyone) = self.person(tenant, &super::Named::Contact(contact)).await?;
+        act.object.id = kept.uuid();
+        let by = Marker::of(&self.keyring, tenant).await?;
         let entry = self.audit.prepare(act, vec![kept.uuid()]).await?;
         let receipt = entry.id;
-        let lifted = self.store.lift_restriction(tenant, &everyone, entry).await?;
+        let lifted = self.store.lift_restriction(tenant, (&everyone, &by), entry).await?;
         if lifted { Ok(receipt) } else { Err(PrivacyError::Unknown) }
     }
 

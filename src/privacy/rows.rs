@@ -14,6 +14,7 @@ use super::marks::{Marker, Tally, Totals};
 use super::{Privacy, PrivacyError};
 use crate::ids::{AuditEntryId, TenantId};
 use crate::store::audit_reads::AuditFilter;
+use crate::store::marked_settings::{NOTED, settings};
 use crate::store::row_marks::{self, Behind, Counted, NO_DAY};
 use crate::store::{Store, partitions};
 use crate::telemetry;
@@ -57,7 +58,9 @@ struct Round<'a> {
 impl Round<'_> {
     /// Up to where a day was counted: of one that gets no more rows, as far as all.
     fn counted_below(&self, day: Date, known: Option<&Totals>) -> Uuid {
-        let below = known.map_or(self.since, |totals| totals.below);
+        // What is not cut by day has a mark from the first look at it: it is new to the release.
+        let unknown = if day == NO_DAY { Uuid::nil() } else { self.since };
+        let below = known.map_or(unknown, |totals| totals.below);
         let is_open = day == NO_DAY || day >= self.today - OPEN;
         if is_open { below } else { below.max(self.since) }
     }
@@ -105,7 +108,7 @@ impl Privacy {
                 self.settle(&mut round, place).await?;
             }
         }
-        let settings = self.compare_settings(&mut round, anchor.settings.as_ref()).await?;
+        let (settings, noted) = self.compare_settings(&mut round, anchor.settings.as_ref()).await?;
         let mut transaction = self.store.begin().await?;
         // In the order in which everybody locks them.
         row_marks::marks(&mut transaction, tenant, true).await?;
@@ -113,6 +116,9 @@ impl Privacy {
             if let Some(first) = self.retention.horizon(counted.table(), today) {
                 row_marks::drop_before(&mut transaction, tenant, counted.table(), first).await?;
             }
+        }
+        for (table, ids) in &noted {
+            row_marks::drop_removals(&mut transaction, tenant, (table, NO_DAY), ids).await?;
         }
         let found = round.found;
         let words = vec![
@@ -200,7 +206,7 @@ impl Privacy {
             return Ok(());
         }
         let after = Totals { stated: known.and_then(|totals| totals.stated), tally: old.and(new), below };
-        if round.how == How::Look || (mark.is_none() && removals.is_empty() && after.tally.rows == 0) {
+        if round.how == How::Look || (mark.is_none() && removals.is_empty() && after.tally.rows == 0 && day != NO_DAY) {
             return Ok(());
         }
         row_marks::save_mark(&mut moment, tenant, &by.seal_mark(table, day, &after)).await?;
@@ -209,33 +215,68 @@ impl Privacy {
         Ok(Store::commit(moment).await?)
     }
 
-    /// What is to be stated of the settings.
+    /// What is to be stated of the settings, and the removals that are in it then.
     async fn compare_settings(
         &self,
         round: &mut Round<'_>,
         stated: Option<&StatedSettings>,
-    ) -> Result<BTreeMap<String, String>, PrivacyError> {
-        // Before the entries: whoever changes a setting leaves its entry first.
-        let rows = row_marks::settings(&mut self.store.connection().await?, round.tenant).await?;
-        let mut told = Told::default();
-        if let Some(stated) = stated {
-            let since = AuditEntryId::from_uuid(stated.entry).made_at() - YOUNG;
-            let filter = AuditFilter {
-                actions: Some(ACTIONS.iter().map(|action| action.as_str().to_owned()).collect()),
-                from: Some(AuditEntryId::lowest_of(since).uuid()),
-                ..AuditFilter::default()
-            };
-            let (mut before, now) = (None, self.clock.now());
-            loop {
-                let page = self.audit.entries(round.tenant, before, &filter, PAGE).await?;
-                page.iter().filter_map(|one| one.entry.as_ref()).for_each(|entry| told.take(entry, now));
-                let Some(last) = page.last() else { break };
-                before = Some(last.id.uuid());
+    ) -> Result<(BTreeMap<String, String>, Vec<(&'static str, Vec<Uuid>)>), PrivacyError> {
+        let (by, tenant) = (round.by, round.tenant);
+        // Of one moment, and before the entries: whoever changes a setting leaves its entry first.
+        let mut moment = self.store.begin_snapshot().await?;
+        let rows = settings(&mut moment, tenant).await?;
+        let (mut told, mut noted) = (Told::default(), Vec::new());
+        for table in NOTED {
+            let mut right = Vec::new();
+            for (id, sealed) in row_marks::removals(&mut moment, tenant, table, NO_DAY).await? {
+                let Some(removed) = by.open_removal(id, &sealed) else {
+                    let what = Astray::Damaged;
+                    round.found.faults.push(RowFault { table: table.to_owned(), day: None, id: None, what });
+                    continue;
+                };
+                for (row, hash) in &removed {
+                    told.noted.take(table, *row, hash);
+                }
+                right.push((id, removed));
             }
+            noted.push((table, right));
         }
-        let (next, faults) = marked_settings::compare(round.by, stated, &rows, &told);
+        drop(moment);
+        if let Some(stated) = stated {
+            self.read_entries(tenant, stated, &mut told).await?;
+        }
+        let (next, faults) = marked_settings::compare(by, stated, &rows, &told);
+        // A removal of what is there again stays, and it is told until it is put right.
+        let is_told = |(row, _): &(Uuid, _)| faults.iter().any(|fault| fault.id == Some(*row));
+        let settled = |(table, all): (&'static str, Vec<(Uuid, Vec<_>)>)| {
+            let settled = all.into_iter().filter(|(_, rows)| round.how == How::Accept || !rows.iter().any(is_told));
+            (table, settled.map(|(id, _)| id).collect())
+        };
+        let noted = noted.into_iter().map(settled).collect();
         round.found.faults.extend(faults);
-        Ok(next)
+        Ok((next, noted))
+    }
+
+    /// What the log tells of settings since they were stated.
+    async fn read_entries(
+        &self,
+        tenant: TenantId,
+        stated: &StatedSettings,
+        told: &mut Told,
+    ) -> Result<(), PrivacyError> {
+        let since = AuditEntryId::from_uuid(stated.entry).made_at() - YOUNG;
+        let filter = AuditFilter {
+            actions: Some(ACTIONS.iter().map(|action| action.as_str().to_owned()).collect()),
+            from: Some(AuditEntryId::lowest_of(since).uuid()),
+            ..AuditFilter::default()
+        };
+        let (mut before, now) = (None, self.clock.now());
+        loop {
+            let page = self.audit.entries(tenant, before, &filter, PAGE).await?;
+            page.iter().filter_map(|one| one.entry.as_ref()).for_each(|entry| told.take(entry, now));
+            let Some(last) = page.last() else { return Ok(()) };
+            before = Some(last.id.uuid());
+        }
     }
 }
 

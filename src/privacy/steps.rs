@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::certificate::{self, Ends};
+use super::cover::Kept;
 use super::marks::Marker;
 use super::{Privacy, PrivacyError, receipt};
 use crate::audit::{Act, Action, Actor, Object};
@@ -253,12 +254,21 @@ impl Privacy {
         let now = self.clock.now();
         let counts = self.store.counts_of_erasure(tenant, id).await?;
         let receipts = self.store.receipts_of_erasure(tenant, id).await?;
-        if row.reference.is_some() {
-            // With the key that its reference alone has, under an id that nobody else has: it is of use no longer.
+        let identity = self.store.identity_of_erasure(tenant, id).await?;
+        if row.reference.is_some() || identity.as_ref().is_some_and(|identity| identity.note.is_some()) {
+            // With the key that its reference and note alone have, under an id that nobody else has: they are of use no longer.
             self.keyring.forget_contact(tenant, ContactId::from_uuid(id.uuid())).await?;
         }
         let left_at_meta = self.store.left_at_meta(tenant, id).await?;
-        let ends = Ends { counts: &counts, receipts: &receipts, left_at_meta, residual_until: self.residual(row, now) };
+        let ends = Ends {
+            counts: &counts,
+            receipts: &receipts,
+            identity: identity.as_ref(),
+            left_at_meta,
+            left_at_meta_until: row.keys_destroyed_at.unwrap_or(now) + receipt::META_KEEPS,
+            kept: Kept { now, fenced_at: row.fenced_at.unwrap_or(now), audit: self.terms.audit },
+            residual_until: self.residual(row, now),
+        };
         let text = certificate::write(tenant, row, &ends, now);
         let digest = certificate::digest(&text);
         let entry = self.entry(tenant, id, Action::ErasureCertified, &digest).await?;

@@ -12,7 +12,7 @@ use crate::ids::{ErasureId, TenantId};
 /// How long an application's key stands for its request: what is older is gone anyway.
 pub(super) const IDEMPOTENCY: Duration = Duration::days(2);
 /// How long it is kept that somebody was answered: as proofs of consent are.
-const REQUESTS_KEPT: Duration = Duration::days(3 * 366);
+pub const REQUESTS_KEPT: Duration = Duration::days(3 * 366);
 
 /// What removes rows of one table and counts them.
 macro_rules! remove {
@@ -38,11 +38,11 @@ impl Removing<'_> {
     async fn note(
         self,
         transaction: &mut Transaction,
-        of: (Counted, Date),
+        of: (&str, Date),
         rows: &[CountedRow],
     ) -> Result<(), StoreError> {
         row_marks::note_removed(transaction, self.tenant, of, rows, self.seal).await?;
-        count(transaction, self.tenant, self.erasure, of.0.table(), rows.len() as u64).await
+        count(transaction, self.tenant, self.erasure, of.0, rows.len() as u64).await
     }
 }
 
@@ -88,7 +88,7 @@ impl Store {
         let mut rows: Vec<CountedRow> =
             said.into_iter().map(|row| CountedRow { id: row.event_id, facts: row.facts }).collect();
         rows.extend(statuses.into_iter().map(|row| CountedRow { id: row.event_id, facts: row.facts }));
-        removing.note(&mut transaction, (Counted::Event, day), &rows).await?;
+        removing.note(&mut transaction, (Counted::Event.table(), day), &rows).await?;
         let events: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
         remove_content(&mut transaction, removing, day, &events).await?;
         remove_messages(&mut transaction, removing, contacts, day, now).await?;
@@ -139,10 +139,8 @@ impl Store {
         let mut transaction = self.eraser.begin().await?;
         let of = &mut transaction;
         remove!(of, tenant, id, "service_window", "contact_id = ANY($2)", contacts);
-        remove!(of, tenant, id, "consent", "contact_id = ANY($2)", contacts);
+        remove_noted(of, removing, contacts).await?;
         remove!(of, tenant, id, "pair_pace", "channel_id = ANY($3) AND contact_id = ANY($2)", contacts, &channels);
-        // None is in force; the reason of one that was may name the person.
-        remove!(of, tenant, id, "hold", "contact_id = ANY($2)", contacts);
         // That somebody asked, and when it was answered, stays as the proof of it; who, does not.
         sqlx::query!(
             "UPDATE privacy_request SET contact_id = NULL, reference = NULL, reason = NULL WHERE tenant_id = $1 AND contact_id = ANY($2)",
@@ -154,7 +152,6 @@ impl Store {
         remove!(of, tenant, id, "notice", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "passing", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "in_chat", "contact_id = ANY($2)", contacts);
-        remove!(of, tenant, id, "restriction", "contact_id = ANY($2)", contacts);
         remove!(of, tenant, id, "export", "contact_id = ANY($2)", contacts);
         let gone = sqlx::query_scalar!(
             "DELETE FROM contact WHERE tenant_id = $1 AND contact_id = ANY($2) RETURNING contact_id",
@@ -162,7 +159,7 @@ impl Store {
             contacts,
         );
         let gone = bare(gone.fetch_all(&mut **of).await?);
-        removing.note(of, (Counted::Contact, NO_DAY), &gone).await?;
+        removing.note(of, (Counted::Contact.table(), NO_DAY), &gone).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -196,6 +193,40 @@ impl Store {
         sqlx::query!("DELETE FROM consent_proof WHERE kept_until < $1", now.date()).execute(&self.eraser).await?;
         Ok(())
     }
+}
+
+/// Consent, holds and restrictions, with a note of each. No hold is in force; the reason of one that was may name the person.
+async fn remove_noted(
+    transaction: &mut Transaction,
+    removing: Removing<'_>,
+    contacts: &[Uuid],
+) -> Result<(), StoreError> {
+    macro_rules! noted {
+        ($table:literal, $sql:literal) => {{
+            let rows = sqlx::query_as!(CountedRow, $sql, removing.tenant.uuid(), contacts);
+            let rows = rows.fetch_all(&mut **transaction).await?;
+            removing.note(transaction, ($table, NO_DAY), &rows).await?;
+        }};
+    }
+    // The same facts as in `row_marks::page` and `marked_settings::settings`.
+    noted!(
+        "consent",
+        r#"DELETE FROM consent WHERE tenant_id = $1 AND contact_id = ANY($2)
+           RETURNING consent_id AS "id!", jsonb_build_array(contact_id, channel_id, purpose, state, source, wording_version,
+               extract(epoch FROM occurred_at), extract(epoch FROM recorded_at))::text AS "facts!""#
+    );
+    noted!(
+        "hold",
+        r#"DELETE FROM hold WHERE tenant_id = $1 AND contact_id = ANY($2)
+           RETURNING hold_id AS "id!", jsonb_build_array(contact_id, state, owner_id, approver_id, extract(epoch FROM created_at),
+               extract(epoch FROM active_at), extract(epoch FROM expires_at), extract(epoch FROM ended_at))::text AS "facts!""#
+    );
+    noted!(
+        "restriction",
+        r#"DELETE FROM restriction WHERE tenant_id = $1 AND contact_id = ANY($2)
+           RETURNING contact_id AS "id!", jsonb_build_array(actor_id, extract(epoch FROM created_at))::text AS "facts!""#
+    );
+    Ok(())
 }
 
 /// Meta repeats what it has sent, and so may somebody who kept it.
@@ -241,7 +272,7 @@ async fn remove_content(
         events,
     );
     let gone = bare(gone.fetch_all(&mut **of).await?);
-    removing.note(of, (Counted::EventPayload, day), &gone).await?;
+    removing.note(of, (Counted::EventPayload.table(), day), &gone).await?;
     remove!(
         of,
         tenant,
@@ -305,7 +336,7 @@ async fn remove_messages(
     let rows: Vec<CountedRow> =
         gone.into_iter().map(|row| CountedRow { id: row.message_id, facts: row.facts }).collect();
     let of = transaction;
-    removing.note(of, (Counted::Message, day), &rows).await?;
+    removing.note(of, (Counted::Message.table(), day), &rows).await?;
     remove!(of, tenant, id, "outbox", "channel_id = ANY($2) AND message_id = ANY($3)", &channels, &messages);
     if now.date() - day <= IDEMPOTENCY {
         remove!(of, tenant, id, "idempotency", "message_id = ANY($2)", &messages);

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::audit_entries::{self, NewAuditEntry};
+use super::erasure_proofs::{self, NewIdentity};
 use super::events::{self, NewEvent};
 use super::lanes::{self, Kind};
 use super::{Store, StoreError, Transaction, privacy_requests};
@@ -31,6 +32,8 @@ pub struct NewErasure<'a> {
     pub step_now: bool,
     /// The request that ends with it.
     pub request: Option<PrivacyRequestId>,
+    /// How the person was known to be who they said.
+    pub identity: Option<NewIdentity<'a>>,
 }
 
 /// What came of storing an erasure.
@@ -153,6 +156,9 @@ impl Store {
         {
             return Ok(Inserted::NoRequest);
         }
+        if let Some(identity) = &new.identity {
+            erasure_proofs::keep_identity(&mut transaction, tenant, new.id, identity, now).await?;
+        }
         lanes::ensure(&mut transaction, tenant, Kind::Privacy, new.id.uuid()).await?;
         audit_entries::insert(&mut transaction, &[entry]).await?;
         transaction.commit().await?;
@@ -272,7 +278,7 @@ impl Store {
             tell(&mut transaction, tenant, id, telling, now).await?;
         }
         if let Some((certificate, entry)) = moving.certificate {
-            certify(&mut transaction, tenant, id, certificate, entry).await?;
+            erasure_proofs::certify(&mut transaction, tenant, id, certificate, entry).await?;
             privacy_requests::close_with_erasure(&mut transaction, tenant, id, now).await?;
         }
         audit_entries::insert(&mut transaction, &[entry]).await?;
@@ -376,25 +382,4 @@ async fn tell(
     .execute(&mut **transaction)
     .await?;
     Ok(())
-}
-
-/// From here on nothing says who it was.
-async fn certify(
-    transaction: &mut Transaction,
-    tenant: TenantId,
-    id: ErasureId,
-    certificate: &str,
-    entry: Uuid,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE erasure SET certificate = $3, entry_id = $4, contact_ids = '{}', reference = NULL
-         WHERE tenant_id = $1 AND erasure_id = $2",
-        tenant.uuid(),
-        id.uuid(),
-        certificate,
-        entry,
-    )
-    .execute(&mut **transaction)
-    .await?;
-    lanes::remove(transaction, tenant, Kind::Privacy, id.uuid()).await
 }

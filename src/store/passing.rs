@@ -69,7 +69,8 @@ impl Store {
         for of_day in content.chunk_by(|one, next| one.0 == next.0) {
             let Some((day, _)) = of_day.first() else { continue };
             let rows = bare(of_day.iter().map(|(_, event)| *event));
-            row_marks::note_removed(&mut transaction, tenant, (Counted::EventPayload, *day), &rows, seal).await?;
+            row_marks::note_removed(&mut transaction, tenant, (Counted::EventPayload.table(), *day), &rows, seal)
+                .await?;
         }
         transaction.commit().await?;
         let next = row.last.filter(|_| row.looked == limit);

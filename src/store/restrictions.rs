@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::audit_entries::{self, NewAuditEntry};
 use super::erasing::cancel_waiting;
 use super::privacy_deeds::{self, NewDeed, Wished};
+use super::row_marks::{self, CountedRow, NO_DAY, SealRemoval};
 use super::settings::step_version;
 use super::{Store, StoreError};
 use crate::ids::{ContactId, TenantId};
@@ -72,23 +73,28 @@ impl Store {
         Ok(Wished::Done)
     }
 
-    /// Lifts the restrictions of a person, by whichever of their ids. False: there was none.
+    /// Lifts the restrictions of a person, by whichever of their ids, and notes which. False: there was none.
     pub async fn lift_restriction(
         &self,
         tenant: TenantId,
-        everyone: &[Uuid],
+        (everyone, seal): (&[Uuid], &dyn SealRemoval),
         entry: NewAuditEntry,
     ) -> Result<bool, StoreError> {
         self.ensure_partitions(entry.id.day()).await?;
         let mut transaction = self.begin().await?;
-        let done = sqlx::query!(
-            "DELETE FROM restriction WHERE tenant_id = $1 AND contact_id = ANY($2)",
+        // The same facts as in `marked_settings::settings`.
+        let lifted = sqlx::query_as!(
+            CountedRow,
+            r#"DELETE FROM restriction WHERE tenant_id = $1 AND contact_id = ANY($2)
+               RETURNING contact_id AS "id!", jsonb_build_array(actor_id, extract(epoch FROM created_at))::text AS "facts!""#,
             tenant.uuid(),
             everyone,
         );
-        if done.execute(&mut *transaction).await?.rows_affected() == 0 {
+        let lifted = lifted.fetch_all(&mut *transaction).await?;
+        if lifted.is_empty() {
             return Ok(false);
         }
+        row_marks::note_removed(&mut transaction, tenant, ("restriction", NO_DAY), &lifted, seal).await?;
         audit_entries::insert(&mut transaction, &[entry]).await?;
         step_version(&mut transaction).await?;
         transaction.commit().await?;

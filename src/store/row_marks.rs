@@ -22,6 +22,8 @@ pub const NO_DAY: Date = time::macros::date!(1970 - 01 - 01);
 pub enum Counted {
     /// People. Not what they are called, which changes.
     Contact,
+    /// What somebody agreed to or refused: added to, never changed.
+    Consent,
     /// That something happened, when, to whom, and what it was.
     Event,
     /// That there is content. What it says is bound to its row by its seal.
@@ -32,13 +34,14 @@ pub enum Counted {
 
 impl Counted {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::Contact, Self::Event, Self::EventPayload, Self::Message];
+    pub const ALL: [Self; 5] = [Self::Contact, Self::Consent, Self::Event, Self::EventPayload, Self::Message];
 
     /// Its table.
     #[must_use]
     pub const fn table(self) -> &'static str {
         match self {
             Self::Contact => "contact",
+            Self::Consent => "consent",
             Self::Event => "event",
             Self::EventPayload => "event_payload",
             Self::Message => "message",
@@ -58,7 +61,7 @@ pub struct CountedRow {
 /// Tells of removed rows so that nobody else can.
 pub trait SealRemoval: fmt::Debug + Send + Sync {
     /// What stands in the row of the removal with this id.
-    fn seal(&self, removal: Uuid, counted: Counted, rows: &[CountedRow]) -> Sealed;
+    fn seal(&self, removal: Uuid, table: &str, rows: &[CountedRow]) -> Sealed;
 }
 
 /// A mark.
@@ -98,6 +101,12 @@ pub async fn page(
         Counted::Contact => by_id!(
             r#"SELECT contact_id AS "id!", '' AS "facts!" FROM contact
                WHERE tenant_id = $1 AND $2::date IS NOT NULL AND contact_id > $3 ORDER BY contact_id LIMIT $4"#
+        ),
+        // The same facts as in `Store::remove_person`.
+        Counted::Consent => by_id!(
+            r#"SELECT consent_id AS "id!", jsonb_build_array(contact_id, channel_id, purpose, state, source, wording_version,
+                      extract(epoch FROM occurred_at), extract(epoch FROM recorded_at))::text AS "facts!" FROM consent
+               WHERE tenant_id = $1 AND $2::date IS NOT NULL AND consent_id > $3 ORDER BY consent_id LIMIT $4"#
         ),
         Counted::EventPayload => by_id!(
             r#"SELECT event_id AS "id!", '' AS "facts!" FROM event_payload
@@ -142,17 +151,17 @@ async fn events(
 pub(super) async fn note_removed(
     transaction: &mut Transaction,
     tenant: TenantId,
-    (counted, day): (Counted, Date),
+    (table, day): (&str, Date),
     rows: &[CountedRow],
     seal: &dyn SealRemoval,
 ) -> Result<(), StoreError> {
     for rows in rows.chunks(IN_ONE_REMOVAL) {
         let id = Uuid::from_bytes(crate::crypto::random::bytes::<16>());
-        let content = seal.seal(id, counted, rows);
+        let content = seal.seal(id, table, rows);
         sqlx::query!(
             "INSERT INTO row_removal (tenant_id, counted, part_day, removal_id, content) VALUES ($1, $2, $3, $4, $5::bytea)",
             tenant.uuid(),
-            counted.table(),
+            table,
             day,
             id,
             content.as_bytes(),
@@ -301,53 +310,11 @@ pub async fn drop_before(
     Ok(())
 }
 
-/// One thing that an operator set up, without what changes by itself.
-#[derive(Debug, Clone)]
-pub struct SettingRow {
-    /// Its table.
-    pub table: String,
-    /// Its id.
-    pub id: Uuid,
-    /// The key in whose place it is.
-    pub instead_of: Option<Uuid>,
-    /// Whether it is a key that was taken back.
-    pub is_revoked: bool,
-    /// What decides who may do and see what, in one form for each row; what is sealed as it is stored.
-    pub facts: String,
-}
-
-/// Keys, apps, channels and endpoints.
-pub async fn settings(connection: &mut Connection, tenant: TenantId) -> Result<Vec<SettingRow>, StoreError> {
-    let rows = sqlx::query_as!(
-        SettingRow,
-        r#"SELECT 'key' AS "table!", key_id AS "id!", rotated_from AS "instead_of?", revoked_at IS NOT NULL AS "is_revoked!",
-                  jsonb_build_array(lookup, encode(hash, 'hex'), role, scopes, field_class, unmasked, channel_ids, cidrs, budget,
-                      extract(epoch FROM expires_at), extract(epoch FROM revoked_at), extract(epoch FROM locked_at))::text AS "facts!"
-           FROM api_key WHERE tenant_id = $1
-           UNION ALL
-           SELECT 'app', app_id, NULL, false,
-                  jsonb_build_array(encode(app_secret::bytea, 'hex'), encode(previous_app_secret::bytea, 'hex'),
-                      encode(verify_token::bytea, 'hex'))::text
-           FROM meta_app WHERE tenant_id = $1
-           UNION ALL
-           SELECT 'channel', channel_id, NULL, false,
-                  jsonb_build_array(phone_number_id, waba_id, encode(access_token::bytea, 'hex'), minimise, retention, media_mode)::text
-           FROM channel WHERE tenant_id = $1
-           UNION ALL
-           SELECT 'endpoint', endpoint_id, NULL, false,
-                  jsonb_build_array(encode(url::bytea, 'hex'), encode(signing_secret::bytea, 'hex'), encode(options::bytea, 'hex'), format,
-                      event_types, channel_ids, direction, fields, pseudonymous)::text
-           FROM endpoint WHERE tenant_id = $1"#,
-        tenant.uuid(),
-    );
-    Ok(rows.fetch_all(connection).await?)
-}
-
 impl Store {
     /// The days of a table before `end` that may hold something, the oldest first.
     pub async fn counted_days(&self, counted: Counted, end: Date) -> Result<Vec<Date>, StoreError> {
         match counted {
-            Counted::Contact => Ok(vec![NO_DAY]),
+            Counted::Contact | Counted::Consent => Ok(vec![NO_DAY]),
             _ => self.partitioned_days(counted.table(), end).await,
         }
     }

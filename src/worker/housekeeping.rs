@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Worker;
 use crate::ids::{AuditEntryId, TenantId};
+use crate::privacy::cover::{FENCES, LEDGER};
 use crate::privacy::{DUE_SOON, PassingCursor};
 use crate::telemetry::{self, Trouble};
 
@@ -25,12 +26,8 @@ const ORPHAN_BATCHES: u32 = 20;
 const KEY_READ_BATCHES: u32 = 100;
 /// Events that are held back from readers for longer are worth a warning.
 const HELD_BACK_LONG: time::Duration = time::Duration::minutes(1);
-/// Ledger entries are kept for a year and more: they are few, and a captured POST can be replayed as long as its secret lives.
-const LEDGER_DAYS: i64 = 400;
 /// Replays are remembered for so many days after their end.
 const REPLAY_DAYS: i64 = 90;
-/// Nobody remembers for so long a contact that was erased.
-const FENCE_DAYS: i64 = 40;
 /// That there was an archive is remembered for so many days after its end.
 const EXPORT_DAYS: i64 = 90;
 /// That somebody asked in the chat is remembered for so many days, beside the request that it became.
@@ -161,12 +158,12 @@ async fn horizon(worker: &Worker, warned: bool) -> bool {
 async fn clean(worker: &Worker) -> Result<(), crate::store::StoreError> {
     let today = worker.clock.now().date();
     worker.store.ensure_partitions(today).await?;
-    worker.store.sweep_ledger(today - time::Duration::days(LEDGER_DAYS)).await?;
+    worker.store.sweep_ledger(today - LEDGER).await?;
     worker.store.sweep_idempotency(worker.clock.now()).await?;
     worker.store.sweep_key_reads(worker.clock.now(), KEY_READ_BATCHES).await?;
     worker.store.sweep_replays(worker.clock.now() - time::Duration::days(REPLAY_DAYS)).await?;
     let now = worker.clock.now();
-    worker.store.sweep_fences(now - time::Duration::days(FENCE_DAYS), now).await?;
+    worker.store.sweep_fences(now - FENCES, now).await?;
     worker.store.sweep_in_chat(now - time::Duration::days(1), now - time::Duration::days(IN_CHAT_DAYS)).await?;
     worker.store.sweep_exports(now - time::Duration::days(EXPORT_DAYS)).await?;
     worker.store.sweep_dead_orphans().await?;

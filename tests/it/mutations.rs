@@ -41,6 +41,7 @@ const PLACES: &[(&str, &str, &str, &str)] = &[
     ("endpoint", "previous_signing_secret", "endpoint_id", NOBODY),
     ("endpoint", "signing_secret", "endpoint_id", NOBODY),
     ("endpoint", "url", "endpoint_id", NOBODY),
+    ("erasure", "identity_note", "erasure_id", NOBODY),
     ("erasure", "reference", "erasure_id", NOBODY),
     ("event_payload", "payload", "event_id", "(SELECT contact_id FROM event e WHERE e.event_id = t.event_id)"),
     ("export", "recipient", "export_id", NOBODY),
@@ -238,6 +239,12 @@ fn shown(scene: &Scene) -> Vec<(&'static str, &'static str, String, String)> {
         ("hold", "reason", by_id("hold_id", &ana.hold), "/v1/privacy/holds".to_owned()),
         ("restriction", "reason", contact, "/v1/privacy/restrictions".to_owned()),
         ("erasure", "reference", by_id("erasure_id", &ana.erasure), format!("/v1/privacy/erasures/{}", ana.erasure)),
+        (
+            "erasure",
+            "identity_note",
+            by_id("erasure_id", &ana.erasure),
+            format!("/v1/privacy/erasures/{}", ana.erasure),
+        ),
     ]
 }
 

@@ -187,6 +187,7 @@ async fn nobody_reads_sealed_columns_that_are_none_of_their_business() {
     let readable = [
         "consent.wording",
         "contact.profile",
+        "erasure.identity_note",
         "erasure.reference",
         "event_payload.payload",
         "hold.reason",

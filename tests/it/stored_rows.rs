@@ -1,6 +1,8 @@
 //! Promise: whoever can write to the database and is not the gateway removes no row, and puts none back, without being found out; and what
 //! the gateway rightly removes is never missed.
 
+mod rolled_back;
+
 use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};

@@ -49,8 +49,13 @@ pub(super) fn check(policy: &Policy, text: &str, subject: Option<&Subject>) -> C
     let word =
         |pointer: &str| document.pointer(pointer).map(|value| value.to_string().replace('"', "")).unwrap_or_default();
     let about = if about.is_some() { "the person who was named" } else { "a person whom the salt would show" };
+    // Certificates of earlier releases say nothing of it.
+    let identity = match document.pointer("/identity/method").and_then(Value::as_str) {
+        Some(method) => format!("identity checked: {method}, {}.\n", word("/identity/checked_on")),
+        None => String::new(),
+    };
     Ok(format!(
-        "entry {} of {} commits to it.\nabout {about}: {} keys were destroyed at {}, and rows of {} tables removed; epoch {} -> {}.\n\
+        "entry {} of {} commits to it.\nabout {about}: {} keys were destroyed at {}, and rows of {} tables removed; epoch {} -> {}.\n{identity}\
          until {} something may be left that is not in reach.\nit proves: {}\nit does not prove: {}",
         proof.index,
         checkpoint.head.size,

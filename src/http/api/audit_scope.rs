@@ -13,8 +13,9 @@ use super::page::{self, Page, ScopeCursor};
 use super::problem::Problem;
 use super::query::Params;
 use crate::access::{Caller, Errand};
-use crate::audit::{Action, Audit, Object};
-use crate::ids::{ApiKeyId, AuditEntryId, ContactId};
+use crate::audit::{Action, Audit, ClassSum, Object};
+use crate::ids::{ApiKeyId, AuditEntryId, ContactId, EndpointId};
+use crate::store::audit_reach::SentRow;
 use crate::store::audit_scope::{Scope, ScopeRow};
 
 /// Word in the entry that asking leaves.
@@ -28,6 +29,31 @@ pub(super) struct ScopeJson {
     all: Option<SumJson>,
     /// Those of each action.
     actions: Vec<ActionSumJson>,
+    /// Those that showed or handed out data, by class.
+    classes: Vec<ClassSumJson>,
+    /// What endpoints were sent in that time, by whoever's doing: `actor_id` does not narrow it.
+    endpoints: Vec<SentJson>,
+}
+
+/// The entries that showed a class of data.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditClassSum)]
+struct ClassSumJson {
+    /// `content`, `profile`, `media`, `consent`, `export`, `cases` (requests, erasures, holds, restrictions), `audit` or `backup`.
+    class: &'static str,
+    /// How many.
+    entries: i64,
+    /// How many people they are about, each counted once.
+    contacts: i64,
+}
+
+/// What an endpoint was sent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditEndpointSum)]
+struct SentJson {
+    endpoint_id: EndpointId,
+    /// How many events; one that was sent again counts again.
+    events: i64,
 }
 
 /// Entries together.
@@ -112,13 +138,19 @@ pub(super) async fn show(
     let scope = scope(&mut params);
     params.finish()?;
     who.require_unconfined()?;
-    let rows = audit.scope(who.tenant, scope).await?;
+    let (rows, endpoints) = tokio::try_join!(audit.scope(who.tenant, scope), audit.scope_endpoints(who.tenant, scope))?;
+    let classes = audit.scope_classes(who.tenant, scope, &rows).await?;
     let act = errand.act(&who, Action::AuditRead, Object::several("audit_entry")).with(&[DETAIL]);
     errand.keep(audit.record(act).await?);
     let all = rows.iter().find(|row| row.action.is_none()).map(SumJson::from);
     let one = |row: &ScopeRow| Some(ActionSumJson { action: row.action.clone()?, sum: row.into() });
     let pruned = HeaderValue::from(audit.pruned(who.tenant).await?);
-    Ok(([(PRUNED, pruned)], Json(ScopeJson { all, actions: rows.iter().filter_map(one).collect() })))
+    let class =
+        |sum: ClassSum| ClassSumJson { class: sum.class.as_str(), entries: sum.entries, contacts: sum.contacts };
+    let sent = |row: SentRow| SentJson { endpoint_id: row.endpoint, events: row.events };
+    let actions = rows.iter().filter_map(one).collect();
+    let (classes, endpoints) = (classes.into_iter().map(class).collect(), endpoints.into_iter().map(sent).collect());
+    Ok(([(PRUNED, pruned)], Json(ScopeJson { all, actions, classes, endpoints })))
 }
 
 /// Whom those entries are about, each once.

@@ -22,7 +22,7 @@ use super::target::Target;
 use crate::access::{Caller, Errand};
 use crate::audit::{Action, Audit, Object, Which};
 use crate::ids::{AuditEntryId, ContactId, EndpointId, ErasureId, PrivacyRequestId};
-use crate::privacy::{Asked, Basis, Privacy, Progress};
+use crate::privacy::{Asked, Basis, Identity, IdentityMethod, Privacy, Progress};
 use crate::store::erasures::ErasureRow;
 
 /// Why: `request` (the person asked for it), `consent_withdrawn`, `objection`, `not_needed`, `unlawful` or `legal_duty`.
@@ -54,6 +54,20 @@ impl Field for WhenText {
     }
 }
 
+/// How the person was known to be who they said: `chat` (they asked in the chat itself), `login` (logged in to an account of yours),
+/// `callback` (at a number or address that was known before), `document`, `in_person` or `known` (somebody knows them).
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^(chat|login|callback|document|in_person|known)$")]
+pub(super) struct MethodText(IdentityMethod);
+
+impl Field for MethodText {
+    fn read(json: &RawValue, at: &str, faults: &mut Faults) -> Option<Self> {
+        let text: String = value(json, at, faults, "a text")?;
+        let expected = "chat, login, callback, document, in_person or known";
+        IdentityMethod::parse(&text).map(Self).or_else(|| faults.note(at, "choice", expected))
+    }
+}
+
 request! {
     /// Whom to forget: by one of `contact_id`, `phone`, `user_id` and `username`.
     NewErasure {
@@ -73,6 +87,10 @@ request! {
         when: Option<WhenText>,
         /// The request that it is made for (`/v1/privacy/requests`): it ends with the certificate.
         request_id: Option<PrivacyRequestId>,
+        /// How you know that they are who they say. Method and day stand in the certificate, and that nobody said where it is absent.
+        identity: Option<MethodText>,
+        /// What that rests on, with `identity` alone. Sealed, in no certificate, and gone with it.
+        identity_note: Option<ReferenceText>,
         /// True: counts, and does nothing.
         dry_run: Option<bool>,
     }
@@ -87,6 +105,17 @@ pub(super) struct DryRunJson {
     removed: BTreeMap<String, i64>,
     /// True: somebody holds the data, and an erasure would wait for that.
     held: bool,
+}
+
+/// How the person was known to be who they said.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ErasureIdentity)]
+pub(super) struct IdentityJson {
+    method: String,
+    #[serde(with = "time::serde::rfc3339")]
+    checked_at: OffsetDateTime,
+    /// What it rests on; gone with the certificate.
+    note: Option<String>,
 }
 
 /// Whether an endpoint was told.
@@ -115,6 +144,8 @@ pub(super) struct ErasureJson {
     basis: String,
     /// Of the case.
     reference: Option<String>,
+    /// Shown with each erasure alone; null: nobody said.
+    identity: Option<IdentityJson>,
     /// Of what the person was named by, under the salt that the answer to the request had.
     commitment: String,
     /// How many rows of each table went.
@@ -156,6 +187,7 @@ impl From<ErasureRow> for ErasureJson {
             named_by: row.asked_by,
             basis: row.basis,
             reference: None,
+            identity: None,
             commitment: data_encoding::HEXLOWER.encode(&row.commitment),
             removed: BTreeMap::new(),
             keys_destroyed: row.key_checks.len() / 32,
@@ -210,6 +242,12 @@ pub(super) async fn create(
         let removed = found.counts.into_iter().collect();
         return Ok(Json(DryRunJson { dry_run: true, removed, held: found.held }).into_response());
     }
+    if new.identity.is_none() && new.identity_note.is_some() {
+        let mut faults = Faults::default();
+        faults.note("/identity", "required", "how the identity was checked").unwrap_or(());
+        faults.refuse()?;
+    }
+    let note = new.identity_note.as_ref().map(|note| note.0.as_str());
     let id = privacy.new_erasure();
     let asked = Asked {
         named: &named,
@@ -217,6 +255,7 @@ pub(super) async fn create(
         reference: new.reference.as_ref().map(|reference| reference.0.as_str()),
         step_now: new.when.is_none_or(|when| when.0),
         request: new.request_id,
+        identity: new.identity.map(|method| Identity { method: method.0, note }),
     };
     let act = errand.act(&who, Action::ErasureRequested, Object::one("erasure", id.uuid()));
     let (subject_salt, receipt) = privacy.erase(id, &asked, act).await?;
@@ -263,10 +302,15 @@ pub(super) async fn show(
     let progress = privacy.erasure(who.tenant, id).await?.ok_or(Problem::new(Code::NotFound))?;
     let act = errand.act(&who, Action::ErasureRead, Object::one("erasure", id.uuid()));
     let (reference, receipt) = privacy.reference_of(&progress.row, act).await?;
+    let identity = privacy.identity_of(who.tenant, id, receipt.is_some()).await?.map(|one| IdentityJson {
+        method: one.row.method,
+        checked_at: one.row.checked_at,
+        note: one.note,
+    });
     if let Some(receipt) = receipt {
         errand.keep(receipt);
     }
-    Ok(Json(ErasureJson { reference, ..progress.into() }))
+    Ok(Json(ErasureJson { reference, identity, ..progress.into() }))
 }
 
 /// The certificate of an erasure: what `waxseal verify certificate` checks without a network.

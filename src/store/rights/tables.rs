@@ -68,7 +68,11 @@ pub(super) const DATA: &[Table] = &[
             (Ingest, "SELECT (tenant_id, contact_id, consent_id, channel_id, purpose, state, occurred_at), INSERT"),
             (Worker, "SELECT, INSERT"),
             (Reader, "SELECT"),
-            (Eraser, OF_A_PERSON),
+            (
+                Eraser,
+                "SELECT (tenant_id, contact_id, consent_id, channel_id, purpose, state, source, wording_version, occurred_at, recorded_at), \
+                 DELETE",
+            ),
         ],
     ),
     of_tenants("poll", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
@@ -257,7 +261,11 @@ pub(super) const DATA: &[Table] = &[
             (Ingest, "SELECT (tenant_id, contact_id, state)"),
             (Worker, "SELECT, INSERT, UPDATE"),
             (Reader, "SELECT"),
-            (Eraser, OF_A_PERSON),
+            (
+                Eraser,
+                "SELECT (tenant_id, hold_id, contact_id, state, owner_id, approver_id, created_at, active_at, expires_at, ended_at), \
+                 DELETE",
+            ),
         ],
     ),
     of_tenants("passing", &[(Ingest, "INSERT"), (Worker, "SELECT, INSERT"), (Eraser, "SELECT, DELETE")]),
@@ -276,7 +284,7 @@ pub(super) const DATA: &[Table] = &[
             (Ingest, "SELECT (tenant_id, contact_id)"),
             (Worker, "SELECT, INSERT, UPDATE, DELETE"),
             (Reader, "SELECT"),
-            (Eraser, OF_A_PERSON),
+            (Eraser, "SELECT (tenant_id, contact_id, actor_id, created_at), DELETE"),
         ],
     ),
     of_tenants(
@@ -292,7 +300,7 @@ pub(super) const DATA: &[Table] = &[
         ],
     ),
     of_tenants("row_mark", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
-    of_tenants("row_removal", &[(Worker, "SELECT, DELETE"), (Eraser, "INSERT")]),
+    of_tenants("row_removal", &[(Worker, "SELECT, INSERT, DELETE"), (Eraser, "INSERT")]),
     of_nobody("_sqlx_migrations", &[(Worker, "SELECT")]),
 ];
 

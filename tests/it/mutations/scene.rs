@@ -143,7 +143,10 @@ impl Scene {
         let hold = id(&self.done(post.clone(), "/v1/privacy/holds", &hold).await);
         let restriction = json!({ "reason": canary(number, "reason") });
         self.done(put, &format!("/v1/contacts/{contact}/restriction"), &restriction).await;
-        let forget = json!({ "phone": gone, "reference": canary(number, "reference"), "when": "next_step" });
+        let forget = json!({
+            "phone": gone, "reference": canary(number, "reference"), "when": "next_step",
+            "identity": "document", "identity_note": canary(number, "identity_note"),
+        });
         let erasure = id(&self.done(post, "/v1/privacy/erasures", &forget).await);
         let path = format!("/v1/privacy/erasures/{erasure}");
         until("the rows are gone", PATIENCE, async || self.estate.get(&path).await["state"] == "rows_removed").await;

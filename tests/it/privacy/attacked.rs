@@ -32,6 +32,7 @@ pub(super) const HIS: &[&str] = &["qcanaryBob"];
 pub(super) const EVERYWHERE: &[&str] = &[
     "consent.wording",
     "contact.profile",
+    "erasure.identity_note",
     "erasure.reference",
     "event_payload.payload",
     "hold.reason",
@@ -153,7 +154,7 @@ async fn who_has_every_key_and_every_copy_finds_nothing_of_an_erased_person_and_
         std::fs::create_dir_all(backup.path()).unwrap();
         std::fs::copy(file, backup.path().join(number.to_string())).unwrap();
     }
-    let (id, _) = erase(app, json!({ "phone": ANA, "reference": "qcanaryAna Fall", "when": "next_step" })).await;
+    let (id, _) = erase(app, json!({ "phone": ANA, "reference": "qcanaryAna Fall", "identity": "callback", "identity_note": "qcanaryAna zurueckgerufen", "when": "next_step" })).await;
     reaches(app, &id, "rows_removed").await;
     attacker.copy(&app.database).await;
 

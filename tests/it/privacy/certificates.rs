@@ -164,3 +164,106 @@ async fn an_operator_erases_at_the_command_line_and_gets_the_certificate_there()
     let (well, oldest) = said(&["retention"]).await;
     assert!(well && oldest.contains("audit_entry"), "{oldest}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_somebody_was_known_stands_in_the_certificate_and_what_it_rests_on_does_not() {
+    let app = TestApp::spawn().await;
+    says(&app, ANA, "wamid.known.1", "Moin").await;
+    let refused = async |body: Value| {
+        let answer = app.api(Method::POST, "/v1/privacy/erasures").json(&body).send().await.unwrap();
+        let (status, problem) = (answer.status(), answer.json::<Value>().await.unwrap());
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("/identity")));
+    };
+    refused(json!({ "phone": ANA, "identity": "guessed" })).await;
+    refused(json!({ "phone": ANA, "identity_note": "Ausweis" })).await;
+    // It waits for the step of the epoch, so that it can be looked at.
+    let note = "Ausweis L01X00T47 lag vor";
+    let body = json!({ "phone": ANA, "identity": "document", "identity_note": note, "when": "next_step" });
+    let (id, _) = erase(&app, body).await;
+    let shown = reaches(&app, &id, "rows_removed").await;
+    assert_eq!(
+        (&shown["identity"]["method"], &shown["identity"]["note"]),
+        (&json!("document"), &json!(note)),
+        "{shown}"
+    );
+    let listed = app.get("/v1/privacy/erasures").await;
+    assert_eq!(listed["data"][0]["identity"], Value::Null, "{listed}");
+    let log = app.get("/v1/audit?action=erasure.requested").await;
+    assert_eq!(log["data"][0]["said"]["details"], json!(["identity=document"]), "{log}");
+    assert!(!app.get("/v1/audit?action=erasure.read").await["data"].as_array().unwrap().is_empty());
+    let open = format!("SELECT count(*) FROM erasure WHERE position('{note}'::bytea in identity_note::bytea) > 0");
+    assert_eq!(database::count(&app.database, &open).await, 0, "it is sealed");
+
+    app.gateway.base().keyring.step_epoch().await.unwrap();
+    let shown = reaches(&app, &id, "certified").await;
+    assert_eq!(
+        (&shown["identity"]["method"], &shown["identity"]["note"]),
+        (&json!("document"), &Value::Null),
+        "{shown}"
+    );
+    assert_eq!(database::count(&app.database, "SELECT count(identity_note) FROM erasure").await, 0);
+    database::until(&app.database, PENDING, 0).await;
+    let given = app.get(&format!("/v1/privacy/erasures/{id}/certificate")).await;
+    let today = time::OffsetDateTime::now_utc().date().to_string();
+    let document = &given["certificate"];
+    assert_eq!(document["identity"], json!({ "method": "document", "checked_on": today }), "{given}");
+    assert!(!given.to_string().contains("Ausweis"), "{given}");
+    let key = database::text(&app.database, "SELECT verifier_key FROM audit_log").await;
+    let folder = Folder::new("certificate-known");
+    let place = folder.0.join("certificate.json").display().to_string();
+    std::fs::write(&place, given.to_string()).unwrap();
+    let (code, said) = verify(&[&place, "--key", &key]).await;
+    assert!(code == ExitCode::SUCCESS && said.contains(&format!("identity checked: document, {today}")), "{said}");
+    let mut changed = given.clone();
+    changed["certificate"]["identity"]["method"] = json!("in_person");
+    std::fs::write(&place, changed.to_string()).unwrap();
+    assert_eq!(verify(&[&place, "--key", &key]).await.0, ExitCode::from(4));
+
+    // What stays says until when, where that is known.
+    let until = |what: &str| {
+        let kept = document["kept"].as_array().unwrap();
+        kept.iter().find(|one| one["what"] == what).unwrap()["until"].clone()
+    };
+    let ahead =
+        |days: i64| json!((time::OffsetDateTime::now_utc().date() + time::Duration::days(days + 1)).to_string());
+    assert_eq!(until("event_ledger"), ahead(400));
+    assert_eq!(until("erased_contact"), ahead(40));
+    assert_eq!(until("consent_proof"), ahead(3 * 365 + 1));
+    assert!(until("audit_entry").is_string());
+    assert_eq!((until("erasure"), &document["left_at_meta"]["until"]), (Value::Null, &Value::Null));
+}
+
+/// As the release before this one wrote it: nothing in it of identity, nor until when.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_an_earlier_release_verifies_as_it_did() {
+    let app = TestApp::spawn().await;
+    says(&app, ANA, "wamid.earlier.1", "Moin").await;
+    let (id, _) = erase(&app, json!({ "phone": ANA })).await;
+    reaches(&app, &id, "certified").await;
+    let mut old: Value =
+        serde_json::from_str(&database::text(&app.database, "SELECT certificate FROM erasure").await).unwrap();
+    assert_eq!(old["identity"], json!({ "method": null, "checked_on": null }), "nobody said");
+    old.as_object_mut().unwrap().remove("identity");
+    old["left_at_meta"].as_object_mut().unwrap().remove("until");
+    old["kept"].as_array_mut().unwrap().iter_mut().for_each(|one| drop(one.as_object_mut().unwrap().remove("until")));
+    // The log commits to that one as well.
+    let text = waxseal::privacy::certificate::canonical(&old);
+    let (tenant, object) =
+        (waxseal::ids::TenantId::DEFAULT, waxseal::audit::Object::one("erasure", id.parse().unwrap()));
+    let act = waxseal::audit::Act::new(
+        tenant,
+        waxseal::audit::Actor::GATEWAY,
+        waxseal::audit::Action::ErasureCertified,
+        object,
+    );
+    let audit = &app.gateway.base().audit;
+    let entry = audit.record(act.with(&[&waxseal::privacy::certificate::digest(&text)])).await.unwrap();
+    database::until(&app.database, PENDING, 0).await;
+    let proof = audit.proof(tenant, waxseal::audit::Which::Id(entry)).await.unwrap();
+    let key = database::text(&app.database, "SELECT verifier_key FROM audit_log").await;
+    let folder = Folder::new("certificate-earlier");
+    let place = folder.0.join("certificate.json").display().to_string();
+    std::fs::write(&place, json!({ "certificate": old, "proof": proof.to_string() }).to_string()).unwrap();
+    let (code, said) = verify(&[&place, "--key", &key]).await;
+    assert!(code == ExitCode::SUCCESS && !said.contains("identity"), "{said}");
+}

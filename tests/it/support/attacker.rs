@@ -21,7 +21,7 @@ struct Value {
 }
 
 /// Every place of the table in `docs/envelope.md` that has anything of people, as an expression for its row and its contact.
-const PLACES: [(&str, &str, &str, &str); 14] = [
+const PLACES: [(&str, &str, &str, &str); 15] = [
     ("contact", "profile", "contact_id", "contact_id"),
     ("event_payload", "payload", "event_id", "(SELECT contact_id FROM event e WHERE e.event_id = t.event_id)"),
     ("message", "request", "message_id", "contact_id"),
@@ -30,6 +30,7 @@ const PLACES: [(&str, &str, &str, &str); 14] = [
     ("idempotency", "answer", "message_id", "NULL"),
     ("media", "details", "media_id", "contact_id"),
     ("consent", "wording", "consent_id", "contact_id"),
+    ("erasure", "identity_note", "erasure_id", "NULL"),
     ("erasure", "reference", "erasure_id", "NULL"),
     ("hold", "reason", "hold_id", "NULL"),
     ("privacy_request", "reference", "request_id", "NULL"),
