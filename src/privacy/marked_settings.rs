@@ -16,7 +16,7 @@ use crate::store::row_marks::SettingRow;
 pub(super) const SETTINGS: &str = "settings";
 
 /// Entries that tell of a change to a setting.
-pub(super) const ACTIONS: [Action; 17] = [
+pub(super) const ACTIONS: [Action; 18] = [
     Action::KeyCreated,
     Action::KeyRotated,
     Action::KeyLocked,
@@ -34,6 +34,7 @@ pub(super) const ACTIONS: [Action; 17] = [
     Action::SecretRotated,
     Action::EndpointRemoved,
     Action::BackupRestored,
+    Action::KeysRotated,
 ];
 const REMOVALS: [Action; 3] = [Action::AppRemoved, Action::ChannelRemoved, Action::EndpointRemoved];
 const REVOCATIONS: [Action; 2] = [Action::KeyRevoked, Action::KeyReported];

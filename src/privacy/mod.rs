@@ -16,6 +16,7 @@ mod marked_settings;
 mod marks;
 mod receipt;
 mod requests;
+mod reseal;
 mod restored;
 mod restrictions;
 mod retention;
@@ -30,6 +31,7 @@ pub use export::{ExportTerms, SealedFor, object_of as object_of_export, run_expo
 pub use holds::{HoldChange, HoldView, LONGEST as LONGEST_HOLD, NewHold};
 pub use lane::run as run_lane;
 pub use requests::{DUE_SOON, Law, NewRequest, Outcome, RequestKind, RequestView};
+pub use reseal::{Reseal, Resealed};
 pub use restrictions::RestrictionView;
 pub use retention::{Attested, RetentionTerms};
 pub use shorter::{ChannelRule, PassingCursor};
