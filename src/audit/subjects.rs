@@ -4,12 +4,8 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::crypto::keyed_hash::HashKey;
 use crate::ids::{AuditEntryId, ContactId, TenantId};
 use crate::keyring::{DekName, Keyring, KeyringError};
-
-/// Purpose of the hash key that a contact's profile key gives.
-const PURPOSE: &str = "audit subjects";
 
 /// A commitment to contacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +27,9 @@ pub(super) async fn commit(
         return Ok(joined(Vec::new()));
     }
     let name = |contact: &Uuid| DekName::profile(tenant, ContactId::from_uuid(*contact));
-    let keys = keyring.existing(tenant, contacts.iter().map(name)).await?;
+    let keys = keyring.hash_keys(tenant, contacts.iter().map(name)).await?;
     contacts.retain(|contact| keys.contains_key(&name(contact)));
-    let hash = |contact: &Uuid| {
-        let key = HashKey::of_dek(&keys.get(&name(contact))?.dek, PURPOSE);
-        Some(key.hash::<32>(&[entry.uuid().as_bytes()]))
-    };
+    let hash = |contact: &Uuid| Some(keys.get(&name(contact))?.hash::<32>(&[entry.uuid().as_bytes()]));
     Ok(joined(contacts.iter().filter_map(hash).collect()))
 }
 

@@ -7,10 +7,10 @@ use anyhow::{Context as _, ensure};
 use clap::{Subcommand, ValueEnum};
 use time::OffsetDateTime;
 
-use super::index_keys;
 use super::moment::shown;
 use super::settings::base;
 use super::table::Table;
+use super::{data_keys, index_keys};
 use crate::app::Base;
 use crate::audit::{Act, Action, Actor, Object};
 use crate::config::Config;
@@ -29,9 +29,9 @@ pub(super) enum KeyTreeVerb {
     Step,
     /// Replace keys by new ones, while gateways run. What was broken off is taken up again.
     Rotate {
-        /// Which level, with those above it; `index` has none.
+        /// Which level, with those above it; `index` and `data` stand for themselves.
         level: Level,
-        /// Of `index`: seconds to wait for processes that do not know the next key yet. Nothing is changed before they do.
+        /// Of `index` and `data`: seconds to wait for processes that do not know the next key yet. Nothing is changed before they do.
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(..=3600))]
         wait: u16,
     },
@@ -54,6 +54,8 @@ pub(super) enum Level {
     Bucket,
     /// The key of the hashes by which people are found.
     Index,
+    /// The keys of secrets and profiles, which no month ends. What lies under them is sealed anew.
+    Data,
 }
 
 impl Level {
@@ -63,6 +65,7 @@ impl Level {
             Self::Tenant => "tenant",
             Self::Bucket => "bucket",
             Self::Index => "index",
+            Self::Data => "data",
         }
     }
 }
@@ -136,6 +139,7 @@ async fn rotate(base: &Base, level: Level, wait: u16, out: &mut (dyn Write + Sen
     let keyring = &base.keyring;
     let step = match level {
         Level::Index => return index_keys::rotate(base, wait, out).await,
+        Level::Data => return data_keys::rotate(base, wait, out).await,
         Level::Root => keyring.step_epoch().await?,
         Level::Tenant => keyring.replace_tenant_keys().await?,
         Level::Bucket => {
@@ -184,7 +188,7 @@ async fn status(base: &Base, config: &Config, out: &mut (dyn Write + Send)) -> a
     table.row(["bucket".into(), counts.buckets.to_string(), age(counts.oldest_bucket), waiting]);
     table.row(["index".into(), counts.index_keys.to_string(), "-".into(), index_keys::waiting(base).await?]);
     let month = counts.oldest_month.map_or_else(|| "-".to_owned(), |month| month.to_string());
-    table.row(["data".into(), counts.deks.to_string(), month, String::new()]);
+    table.row(["data".into(), counts.deks.to_string(), month, data_keys::waiting(base).await?]);
     table.write(out)?;
     writeln!(out, "\nepoch {}, {} contacts forgotten", installation.epoch, counts.forgotten)?;
     if let Some(since) = base.keyring.waits_for_step_since().await? {

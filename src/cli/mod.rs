@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod breach;
 mod contact;
+mod data_keys;
 mod dead_letters;
 mod dev;
 mod dev_postgres;

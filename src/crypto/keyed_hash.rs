@@ -27,7 +27,13 @@ impl HashKey {
     /// data key is.
     #[must_use]
     pub fn of_dek(dek: &Dek, purpose: &str) -> Self {
-        Self::new(&Zeroizing::new(Self::new(&dek.to_bytes()).hash(&[b"waxseal/hash/1", purpose.as_bytes()])))
+        Self::new(&Self::bytes_of_dek(dek, purpose))
+    }
+
+    /// The bytes of [`Self::of_dek`], to be kept when the data key goes. The data key cannot be computed from them.
+    #[must_use]
+    pub fn bytes_of_dek(dek: &Dek, purpose: &str) -> KeyBytes {
+        Zeroizing::new(Self::new(&dek.to_bytes()).hash(&[b"waxseal/hash/1", purpose.as_bytes()]))
     }
 
     /// The first `N` ≤ 32 bytes of HMAC-SHA-256 over `parts`, each behind its length, so that no two lists collide.

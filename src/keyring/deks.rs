@@ -67,8 +67,33 @@ impl DekName {
         }
     }
 
+    /// What the first key of this name gave for keyed hashes, when that was replaced; none: no such key is ever replaced.
+    pub(super) const fn hashes(&self) -> Option<Self> {
+        match self.scope {
+            0 => Some(Self { scope: 9, ..*self }),
+            1 => Some(Self { scope: 8, ..*self }),
+            _ => None,
+        }
+    }
+
+    /// The name as the row has it: of keys that are rotated, with a day for each rotation.
     pub(super) const fn of_row(tenant: TenantId, row: &DekRow) -> Self {
         Self { tenant, scope: row.scope, subject: row.subject, month: row.month }
+    }
+
+    /// The name by which it is asked for, whatever rotations there were.
+    pub(super) const fn asked(self) -> Self {
+        if self.scope < 2 { Self { month: NO_MONTH, ..self } } else { self }
+    }
+
+    /// Whether keys of this name are rotated.
+    pub(super) const fn is_rotated(&self) -> bool {
+        self.scope < 2
+    }
+
+    /// The name of the key that takes the place of this one.
+    pub(super) fn next(self) -> Option<Self> {
+        self.month.next_day().map(|month| Self { month, ..self })
     }
 
     /// Scope, subject and month, as the columns have them.
@@ -100,13 +125,15 @@ pub struct OwnedDek {
     pub contact: Uuid,
     /// The day on which it is destroyed, where it is named after that.
     pub dies_on: Option<Date>,
+    /// Whether no rotation came before it: keyed hashes are made by what this one gives.
+    pub(super) is_first: bool,
 }
 
 impl OwnedDek {
     pub(super) fn new(dek: Dek, row: &DekRow) -> Arc<Self> {
-        let contact = if matches!(row.scope, 1 | 2 | 4 | 6) { row.subject } else { Uuid::nil() };
+        let contact = if matches!(row.scope, 1 | 2 | 4 | 6 | 8) { row.subject } else { Uuid::nil() };
         let dies_on = matches!(row.scope, 4 | 5).then_some(row.month);
-        Arc::new(Self { dek, contact, dies_on })
+        Arc::new(Self { dek, contact, dies_on, is_first: row.month == NO_MONTH })
     }
 }
 

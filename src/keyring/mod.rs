@@ -5,6 +5,7 @@
 
 mod cache;
 mod cell;
+mod data_keys;
 mod deks;
 mod forget;
 mod identifiers;
@@ -21,6 +22,7 @@ mod versions;
 mod walk;
 
 pub use cell::{Cell, CellState};
+pub use data_keys::Newer;
 pub use deks::{DekName, OwnedDek};
 pub use forget::{Forgotten, KeyCheck};
 pub use identifiers::IdentifierKeys;

@@ -17,9 +17,11 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 /// Envelopes that this release opens (`docs/envelope.md`). A release that opens another says so for one release before any writes it.
-const SUITES: [&str; 3] = ["suite/1", "suite/3", VERSIONS];
+const SUITES: [&str; 4] = ["suite/1", "suite/3", VERSIONS, GENERATIONS];
 /// Said by who opens content in versions (ADR 20).
 const VERSIONS: &str = "versions/1";
+/// Said by who knows that there may be several data keys of one name (ADR 22).
+pub(super) const GENERATIONS: &str = "deks/1";
 /// Said by who knows places of the epoch cell.
 const CELL: &str = "cell";
 

@@ -18,7 +18,7 @@ use crate::ids::TenantId;
 use crate::store::keys::{DekRow, Standing, WrappedKeyRow};
 use crate::telemetry;
 
-type Opened = Vec<(DekName, Arc<OwnedDek>)>;
+pub(super) type Opened = Vec<(DekName, Arc<OwnedDek>)>;
 
 /// How often rows are read whose parents are replaced meanwhile.
 const TRIES: usize = 8;
@@ -89,7 +89,11 @@ impl Inner {
     }
 
     /// `None`: some are wrapped by other keys than those in the tables now. They were read before these were replaced.
-    async fn unwrap_rows(&self, tenant: TenantId, rows: Vec<DekRow>) -> Result<Option<Opened>, KeyringError> {
+    pub(super) async fn unwrap_rows(
+        &self,
+        tenant: TenantId,
+        rows: Vec<DekRow>,
+    ) -> Result<Option<Opened>, KeyringError> {
         let rows: Vec<DekRow> = rows.into_iter().filter(|row| self.may_be_used(row)).collect();
         if rows.is_empty() {
             return Ok(Some(Vec::new()));
@@ -105,7 +109,7 @@ impl Inner {
             let name = DekName::of_row(tenant, row);
             let bytes = wrap::unwrap(&bucket.key, &dek_context(tenant, row.key.id, &name.encode()), &row.key.wrapped)
                 .map_err(|_| damaged("dek"))?;
-            unwrapped.push((name, OwnedDek::new(Dek::new(row.key.id, &bytes), row)));
+            unwrapped.push((name.asked(), OwnedDek::new(Dek::new(row.key.id, &bytes), row)));
         }
         Ok(Some(unwrapped))
     }
@@ -138,7 +142,7 @@ impl Inner {
     }
 
     /// The bucket keys with these numbers, made where there are none.
-    async fn buckets_for_making(
+    pub(super) async fn buckets_for_making(
         &self,
         tenant: TenantId,
         numbers: impl Iterator<Item = i16>,

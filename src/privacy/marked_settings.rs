@@ -16,7 +16,7 @@ use crate::store::marked_settings::SettingRow;
 pub(super) const SETTINGS: &str = "settings";
 
 /// Entries that tell of a change to a setting.
-pub(super) const ACTIONS: [Action; 23] = [
+pub(super) const ACTIONS: [Action; 24] = [
     Action::KeyCreated,
     Action::KeyRotated,
     Action::KeyLocked,
@@ -40,6 +40,7 @@ pub(super) const ACTIONS: [Action; 23] = [
     Action::ContactRestricted,
     Action::RestrictionLifted,
     Action::BackupRestored,
+    Action::KeysRotated,
 ];
 const REMOVALS: [Action; 4] =
     [Action::AppRemoved, Action::ChannelRemoved, Action::EndpointRemoved, Action::RestrictionLifted];
@@ -119,6 +120,12 @@ impl Told {
         let id = entry.act.object.id;
         if is(entry, &[Action::GraphChanged]) {
             self.at_meta.insert(id);
+            return;
+        }
+        if is(entry, &[Action::KeysRotated]) {
+            // What is sealed in it was sealed anew, PINs too.
+            self.at_meta.insert(id);
+            self.changed.insert(id);
             return;
         }
         self.everything |= is(entry, &[Action::BackupRestored]);

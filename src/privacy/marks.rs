@@ -17,9 +17,6 @@ use crate::ids::TenantId;
 use crate::keyring::{DekName, Keyring, KeyringError, OwnedDek, places};
 use crate::store::row_marks::{CountedRow, MarkRow, SealRemoval};
 
-/// Purpose of the hash key that the tenant's system key gives.
-const PURPOSE: &str = "row marks";
-
 /// Hash of a row.
 pub(super) type RowHash = [u8; 32];
 
@@ -77,13 +74,19 @@ pub(super) struct Totals {
 pub(super) struct Marker {
     tenant: TenantId,
     key: HashKey,
+    /// Seals.
     dek: Arc<OwnedDek>,
+    /// Open.
+    all: Vec<Arc<OwnedDek>>,
 }
 
 impl Marker {
     pub(super) async fn of(keyring: &Keyring, tenant: TenantId) -> Result<Self, KeyringError> {
         let dek = keyring.one_for_sealing(tenant, DekName::system(tenant)).await?;
-        Ok(Self { tenant, key: HashKey::of_dek(&dek.dek, PURPOSE), dek })
+        let key = keyring.hash_keys(tenant, [DekName::system(tenant)]).await?;
+        let key = key.into_values().next().ok_or(KeyringError::Gone)?;
+        let all = keyring.generations(tenant, DekName::system(tenant)).await?;
+        Ok(Self { tenant, key, dek, all })
     }
 
     pub(super) fn hash(&self, table: &str, id: Uuid, facts: &str) -> RowHash {
@@ -115,7 +118,8 @@ impl Marker {
     }
 
     fn open(&self, place: &Context, sealed: &Sealed) -> Option<Vec<u8>> {
-        envelope::open(&self.dek.dek, place, sealed).ok().map(|opened| opened.to_vec())
+        let by = self.all.iter().find(|key| Some(key.dek.id()) == sealed.dek_id()).unwrap_or(&self.dek);
+        envelope::open(&by.dek, place, sealed).ok().map(|opened| opened.to_vec())
     }
 }
 

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::audit_reads::day_of;
-use super::{Store, StoreError};
+use super::{Store, StoreError, Transaction};
 use crate::ids::{AuditEntryId, ContactId, TenantId};
 
 /// Which entries.
@@ -33,15 +33,20 @@ pub struct ScopeRow {
 }
 
 impl Store {
-    /// Sums of each action and of all of them. Nothing: there is no entry.
-    pub async fn audit_scope(&self, tenant: TenantId, scope: Scope) -> Result<Vec<ScopeRow>, StoreError> {
-        // Ten million people who were read are counted in memory, which one statement in years may take, and day by day.
+    /// A transaction in which ten million people who were read are counted in memory, which one statement in years may take, and day by day.
+    pub(super) async fn begin_counting(&self, tenant: TenantId) -> Result<Transaction, StoreError> {
         let mut transaction = self.begin_reading(tenant).await?;
         sqlx::query!(
             "SELECT set_config('work_mem', '256MB', true) AS memory, set_config('enable_partitionwise_join', 'on', true) AS by_day"
         )
         .fetch_one(&mut *transaction)
         .await?;
+        Ok(transaction)
+    }
+
+    /// Sums of each action and of all of them. Nothing: there is no entry.
+    pub async fn audit_scope(&self, tenant: TenantId, scope: Scope) -> Result<Vec<ScopeRow>, StoreError> {
+        let mut transaction = self.begin_counting(tenant).await?;
         let rows = sqlx::query!(
             r#"WITH entry AS MATERIALIZED (
                    SELECT part_day, entry_id, action FROM audit_entry

@@ -35,7 +35,7 @@ impl Store {
         let mut transaction = self.key_pool().begin().await?;
         lock_bucket(&mut transaction, tenant, bucket).await?;
         let mut gone: Vec<Uuid> = sqlx::query_scalar!(
-            "DELETE FROM waxseal_keys.dek WHERE tenant_id = $1 AND scope IN (1, 2, 4, 6) AND subject_id = $2 RETURNING dek_id",
+            "DELETE FROM waxseal_keys.dek WHERE tenant_id = $1 AND scope IN (1, 2, 4, 6, 8) AND subject_id = $2 RETURNING dek_id",
             tenant.uuid(),
             subject,
         )
@@ -81,7 +81,7 @@ impl Store {
     /// The data keys of a contact.
     pub async fn deks_of(&self, tenant: TenantId, subject: Uuid) -> Result<Vec<(i16, Date, Uuid)>, StoreError> {
         let rows = sqlx::query!(
-            "SELECT scope, month, dek_id FROM waxseal_keys.dek WHERE tenant_id = $1 AND scope IN (1, 2, 4, 6) AND subject_id = $2",
+            "SELECT scope, month, dek_id FROM waxseal_keys.dek WHERE tenant_id = $1 AND scope IN (1, 2, 4, 6, 8) AND subject_id = $2",
             tenant.uuid(),
             subject,
         )
@@ -237,7 +237,11 @@ impl Store {
 }
 
 /// Whoever makes a key in this bucket has locked it too, and so comes before this or after it.
-async fn lock_bucket(transaction: &mut Transaction, tenant: TenantId, bucket: i16) -> Result<(), StoreError> {
+pub(super) async fn lock_bucket(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    bucket: i16,
+) -> Result<(), StoreError> {
     sqlx::query!(
         "SELECT bucket_key_id FROM waxseal_keys.bucket_key WHERE tenant_id = $1 AND bucket = $2 FOR UPDATE",
         tenant.uuid(),
@@ -248,7 +252,8 @@ async fn lock_bucket(transaction: &mut Transaction, tenant: TenantId, bucket: i1
     Ok(())
 }
 
-async fn touch(
+/// Marks a bucket from which keys were destroyed.
+pub(super) async fn touch(
     transaction: &mut Transaction,
     tenant: TenantId,
     bucket: i16,

@@ -36,11 +36,11 @@ pub struct WrappedKeyRow {
 /// A wrapped data key and what it is for.
 #[derive(Debug, Clone)]
 pub struct DekRow {
-    /// 0 system, 1 profile, 2 contact and month, 3 tenant and month.
+    /// 0 system, 1 profile, 2 contact and month, 3 tenant and month; the others: docs/envelope.md.
     pub scope: i16,
     /// The contact or the tenant.
     pub subject: Uuid,
-    /// First day of the month.
+    /// First day of the month; of scopes 0 and 1, 1970-01-01 and a day more for each rotation.
     pub month: Date,
     /// In which bucket it lies.
     pub bucket: i16,
@@ -62,16 +62,16 @@ pub enum Standing {
 }
 
 /// A data key as its table has it.
-struct StoredDek {
-    scope: i16,
-    subject_id: Uuid,
-    month: Date,
-    dek_id: Uuid,
-    bucket: i16,
-    bucket_key_id: Uuid,
-    wrapped: Vec<u8>,
-    is_forgotten: bool,
-    is_too_late: bool,
+pub(super) struct StoredDek {
+    pub(super) scope: i16,
+    pub(super) subject_id: Uuid,
+    pub(super) month: Date,
+    pub(super) dek_id: Uuid,
+    pub(super) bucket: i16,
+    pub(super) bucket_key_id: Uuid,
+    pub(super) wrapped: Vec<u8>,
+    pub(super) is_forgotten: bool,
+    pub(super) is_too_late: bool,
 }
 
 impl From<StoredDek> for DekRow {
@@ -199,7 +199,7 @@ impl Store {
         Ok(())
     }
 
-    /// The data keys with these names, as far as they exist.
+    /// The data keys with these names, as far as they exist; of those that are rotated, the newest.
     pub async fn find_deks(
         &self,
         tenant: TenantId,
@@ -219,7 +219,8 @@ impl Store {
              CROSS JOIN LATERAL (
                  SELECT * FROM waxseal_keys.dek k
                  WHERE k.tenant_id = $1 AND k.scope = wanted.scope AND k.subject_id = wanted.subject_id
-                   AND k.month = wanted.month LIMIT 1
+                   AND k.month BETWEEN wanted.month AND CASE WHEN wanted.scope < 2 THEN '9999-12-31' ELSE wanted.month END
+                 ORDER BY k.month DESC LIMIT 1
              ) d"#,
             tenant.uuid(),
             scopes,

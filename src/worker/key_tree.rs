@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Worker;
 use crate::ids::TenantId;
 use crate::keyring::KeyringError;
+use crate::privacy::{Reseal, Resealed};
 use crate::telemetry::{self, Trouble};
 
 const LOOK: Duration = Duration::from_secs(5);
@@ -19,7 +20,8 @@ const ASK_KMS_EVERY: u32 = 3;
 
 /// Asking the KMS is a loop of its own, so that nothing else waits for one that is slow; and what is told of it waits for none.
 pub(super) async fn run(worker: Worker, stop: CancellationToken) {
-    tokio::join!(ask_kms(&worker, &stop), tell_of_kms(&worker, &stop), look_after(&worker, &stop));
+    let end = end_rotations(&worker, &stop);
+    tokio::join!(ask_kms(&worker, &stop), tell_of_kms(&worker, &stop), look_after(&worker, &stop), end);
 }
 
 /// Every 15 seconds, and every five once it did not answer.
@@ -43,6 +45,22 @@ async fn tell_of_kms(worker: &Worker, stop: &CancellationToken) {
         metrics::gauge!(telemetry::KMS_IN_TIME).set(f64::from(u8::from(worker.keyring.kms_is_in_time())));
         metrics::gauge!(telemetry::KMS_HEARD_SECONDS).set(worker.keyring.kms_heard_ago().as_seconds_f64().max(0.0));
         if stop.run_until_cancelled(tokio::time::sleep(TELL)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Destroys data keys of before when nothing lies under them any more. Takes long where there are many people: nothing else waits for it.
+async fn end_rotations(worker: &Worker, stop: &CancellationToken) {
+    let mut trouble = Trouble::none("a rotation of data keys cannot be ended", "a rotation of data keys can be ended");
+    let reseal = Reseal::new(worker.store.clone(), worker.keyring.clone(), worker.audit.clone(), worker.clock.clone());
+    loop {
+        let Some(ended) = stop.run_until_cancelled(reseal.end_when_due(TenantId::DEFAULT)).await else { return };
+        trouble.note(&ended);
+        if let Ok(Resealed::Over(forgotten, kept)) = ended {
+            tracing::info!(forgotten, kept, "data keys that were rotated are destroyed");
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
             return;
         }
     }

@@ -26,6 +26,7 @@ mod cancelling;
 mod cli_delivery;
 mod cli_messages;
 mod consent;
+mod data_keys;
 mod dead_letters;
 mod delivery;
 mod delivery_engine;

@@ -1,6 +1,7 @@
 //! Promise: a stored value that somebody changed, or moved to another place, does not open, is counted, and is given to nobody. Shown for
 //! every sealed column of every table, as Postgres's catalogue lists them.
 
+mod rotated;
 mod scene;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use waxseal::crypto::context::Context;
 use waxseal::crypto::envelope::{self, Sealed};
 use waxseal::ids::TenantId;
 use waxseal::keyring::{DekName, OwnedDek};
+use waxseal::store::sealed_columns::ALL;
 
 use self::scene::{ANA, BOB, Scene, canary};
 use crate::support::database;
@@ -23,49 +25,15 @@ const SEALED: &str = "SELECT string_agg(c.relname || '.' || a.attname, ' ' ORDER
      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
      WHERE a.atttypid = 'sealed'::regtype AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT a.attisdropped";
 
-const NOBODY: &str = "NULL";
-
-/// A mark is of a table and day, and has no id.
-const MARK: &str = "encode(substring(sha256((counted || ' ' || part_day)::bytea) FOR 16), 'hex')::uuid";
-
-/// Every place of the table in `docs/envelope.md` that is a column, as expressions for its row and for its contact.
-const PLACES: &[(&str, &str, &str, &str)] = &[
-    ("audit_log", "signing_key", "tenant_id", NOBODY),
-    ("channel", "access_token", "channel_id", NOBODY),
-    ("channel", "pin", "channel_id", NOBODY),
-    ("channel", "pin_next", "channel_id", NOBODY),
-    ("channel_state", "facts", "channel_id", NOBODY),
-    ("consent", "wording", "consent_id", "contact_id"),
-    ("contact", "profile", "contact_id", "contact_id"),
-    ("endpoint", "options", "endpoint_id", NOBODY),
-    ("endpoint", "previous_signing_secret", "endpoint_id", NOBODY),
-    ("endpoint", "signing_secret", "endpoint_id", NOBODY),
-    ("endpoint", "url", "endpoint_id", NOBODY),
-    ("erasure", "identity_note", "erasure_id", NOBODY),
-    ("erasure", "reference", "erasure_id", NOBODY),
-    ("event_payload", "payload", "event_id", "(SELECT contact_id FROM event e WHERE e.event_id = t.event_id)"),
-    ("export", "recipient", "export_id", NOBODY),
-    ("hold", "reason", "hold_id", NOBODY),
-    ("idempotency", "answer", "message_id", NOBODY),
-    ("media", "details", "media_id", "contact_id"),
-    ("media_at_meta", "meta_id", "media_id", "channel_id"),
-    ("message", "answer", "message_id", "contact_id"),
-    ("message", "fallback", "message_id", "contact_id"),
-    ("message", "request", "message_id", "contact_id"),
-    ("meta_app", "app_secret", "app_id", NOBODY),
-    ("meta_app", "previous_app_secret", "app_id", NOBODY),
-    ("meta_app", "verify_token", "app_id", NOBODY),
-    ("privacy_request", "reason", "request_id", NOBODY),
-    ("privacy_request", "reference", "request_id", NOBODY),
-    ("restriction", "reason", "contact_id", NOBODY),
-    ("row_mark", "content", MARK, NOBODY),
-    ("row_removal", "content", "removal_id", NOBODY),
-    ("template", "content", "lpad(to_hex(template_id::bigint), 32, '0')::uuid", NOBODY),
-];
 /// A tenant has one: there is no other row to take its value from.
 const ALONE: &[&str] = &["audit_log.signing_key"];
 
 type Place = (&'static str, &'static str, &'static str, &'static str);
+
+/// Every place of the table in `docs/envelope.md` that is a column, as expressions for its row and for its contact.
+fn places() -> Vec<Place> {
+    ALL.iter().map(|one| (one.table, one.column, one.row, one.contact)).collect()
+}
 
 /// A value, where it lies.
 struct Lying {
@@ -176,13 +144,13 @@ fn flips(length: usize) -> impl Iterator<Item = usize> {
 async fn no_value_of_any_sealed_column_opens_when_a_bit_of_it_is_flipped_or_in_any_other_place() {
     let scene = Scene::set().await;
     let mut reader = Reader::of(&scene).await;
-    let known: Vec<String> = PLACES.iter().map(|(table, column, ..)| format!("{table}.{column}")).collect();
+    let known: Vec<String> = places().iter().map(|(table, column, ..)| format!("{table}.{column}")).collect();
     let columns = database::text(&scene.estate.database, SEALED).await;
     assert_eq!(columns.split(' ').collect::<Vec<_>>(), known, "a sealed column that is not tried here");
     let mut all: HashMap<&str, Vec<Lying>> = HashMap::new();
-    for place in PLACES {
-        reader.fill(*place).await;
-        all.entry(place.0).or_default().extend(reader.column(*place, false).await);
+    for place in places() {
+        reader.fill(place).await;
+        all.entry(place.0).or_default().extend(reader.column(place, false).await);
     }
     for (table, values) in &all {
         for one in values {
@@ -278,7 +246,7 @@ async fn what_was_changed_or_moved_is_shown_to_nobody_and_counted_by_its_place()
             assert!(!shown.contains(&hers), "{spoil}: {shown}");
             assert_eq!(shown.matches(&others).count(), seldom, "nor somebody else's: {spoil}: {shown}");
             assert!(scene.damaged(table, column).await > before, "it is counted: {spoil}");
-            for (_, sealed, ..) in PLACES.iter().filter(|place| place.0 == table) {
+            for (_, sealed, ..) in places().iter().filter(|place| place.0 == table) {
                 let back = format!("UPDATE {table} SET {sealed} = (SELECT {sealed} FROM kept) WHERE {row}");
                 database::sabotage(&scene.estate.database, &back).await;
             }

@@ -66,18 +66,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn boxed(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    fn boxed(kind: &[u8], content: &[u8]) -> Vec<u8> {
         let size = u32::try_from(content.len() + 8).unwrap().to_be_bytes();
         [&size[..], kind, content].concat()
     }
 
-    fn long(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    fn long(kind: &[u8], content: &[u8]) -> Vec<u8> {
         let size = (content.len() as u64 + 16).to_be_bytes();
         [&[0, 0, 0, 1][..], kind, &size, content].concat()
     }
 
     /// A film with this in the place of what is told, of times and of names.
-    fn made(told: &[u8; 4], filled: u8) -> Vec<u8> {
+    fn made(told: &[u8], filled: u8) -> Vec<u8> {
         let all = |length: usize| vec![filled; length];
         let head = |times: usize, version: u8| [&[version, 0, 0, 0][..], &all(times), &[7; 20]].concat();
         let name = [&[0; 4][..], &[0; 4], b"vide", &[0; 12], &all(9)].concat();
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_film_keeps_its_samples_where_they_are_and_loses_what_it_says_beside_them() {
-        for told in [b"udta", b"meta", b"uuid", b"skip", b"free"] {
+        for told in [&b"udta"[..], b"meta", b"uuid", b"skip", b"free"] {
             let bare = made(b"free", 0);
             assert_eq!(film(&made(told, b'A')), Some(bare.clone()));
             assert_eq!(film(&bare), Some(bare), "a second time nothing changes");

@@ -42,7 +42,7 @@ fn checksum(page: &[u8]) -> u32 {
     })
 }
 
-/// Sound without its tags: ID3v2 before it, ID3v1 behind it. `None`: it does not begin with sound behind them.
+/// Sound without its tags: `ID3v2` before it, `ID3v1` behind it. `None`: it does not begin with sound behind them.
 pub(super) fn tagged(file: &[u8]) -> Option<Vec<u8>> {
     let mut rest = file;
     while let Some(size) = tag(rest) {
@@ -57,7 +57,7 @@ pub(super) fn tagged(file: &[u8]) -> Option<Vec<u8>> {
     matches!(rest, [0xff, second, ..] if second & 0xe0 == 0xe0).then(|| rest.to_vec())
 }
 
-/// Bytes of an ID3v2 tag: a head of ten, what its length says in four times seven bits, and a foot if there is one.
+/// Bytes of an `ID3v2` tag: a head of ten, what its length says in four times seven bits, and a foot if there is one.
 fn tag(rest: &[u8]) -> Option<usize> {
     let head = rest.get(..10).filter(|head| head.starts_with(b"ID3"))?;
     let [flags, lengths @ ..] = head.get(5..)? else { return None };

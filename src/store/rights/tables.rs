@@ -66,7 +66,7 @@ pub(super) const DATA: &[Table] = &[
         "consent",
         &[
             (Ingest, "SELECT (tenant_id, contact_id, consent_id, channel_id, purpose, state, occurred_at), INSERT"),
-            (Worker, "SELECT, INSERT"),
+            (Worker, "SELECT, INSERT, UPDATE (wording)"),
             (Reader, "SELECT"),
             (
                 Eraser,
@@ -300,7 +300,7 @@ pub(super) const DATA: &[Table] = &[
         ],
     ),
     of_tenants("row_mark", &[(Worker, "SELECT, INSERT, UPDATE, DELETE")]),
-    of_tenants("row_removal", &[(Worker, "SELECT, INSERT, DELETE"), (Eraser, "INSERT")]),
+    of_tenants("row_removal", &[(Worker, "SELECT, INSERT, UPDATE (content), DELETE"), (Eraser, "INSERT")]),
     of_nobody("_sqlx_migrations", &[(Worker, "SELECT")]),
 ];
 
@@ -310,6 +310,7 @@ pub(super) const KEYS: &[Table] = &[
     of_tenants("waxseal_keys.tenant_kek", &[(Keyring, "SELECT, INSERT, UPDATE")]),
     of_tenants("waxseal_keys.bucket_key", &[(Keyring, "SELECT, INSERT, UPDATE")]),
     of_tenants("waxseal_keys.index_key", &[(Keyring, "SELECT, INSERT, UPDATE")]),
+    of_tenants("waxseal_keys.data_rotation", &[(Keyring, "SELECT, INSERT, UPDATE, DELETE")]),
     of_tenants("waxseal_keys.dek", &[(Keyring, "SELECT, INSERT, UPDATE, DELETE")]),
     of_tenants("waxseal_keys.forgotten_key", &[(Keyring, "SELECT, INSERT")]),
     of_tenants("waxseal_keys.forgotten_subject", &[(Keyring, "SELECT, INSERT, UPDATE")]),

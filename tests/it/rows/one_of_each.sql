@@ -77,3 +77,4 @@ INSERT INTO waxseal_keys.forgotten_subject SELECT a, id, 1, at, false, NULL FROM
 INSERT INTO waxseal_keys.touched_bucket SELECT a, 1, 1, at FROM known;
 INSERT INTO waxseal_keys.touched_tenant SELECT a, 1, at FROM known;
 INSERT INTO waxseal_keys.rotation SELECT a, 1, 1, at FROM known;
+INSERT INTO waxseal_keys.data_rotation SELECT a, 'rests', 1, id, id, 1, id, id, 1, 1, 1, at, at FROM known;

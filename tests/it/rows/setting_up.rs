@@ -164,6 +164,6 @@ async fn keys_that_lie_apart_from_the_data_have_their_role_there() {
     assert_eq!(app.webhook(webhook::text("491701234567", "wamid.apart", "hello")).await, 200);
     assert_eq!(database::count(&keys, "SELECT count(*) FROM waxseal_keys.dek WHERE scope = 1").await, 1);
     let policies = "SELECT count(*) FROM pg_policy WHERE polname = 'waxseal_all_tenants'";
-    assert_eq!(database::count(&keys, policies).await, 9, "and those of the keys alone");
+    assert_eq!(database::count(&keys, policies).await, 10, "and those of the keys alone");
     app.gateway.shutdown().await;
 }
