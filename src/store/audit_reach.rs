@@ -24,7 +24,9 @@ impl Store {
         scope: Scope,
         actions: &[String],
     ) -> Result<i64, StoreError> {
-        let mut transaction = self.begin_counting(tenant).await?;
+        // As for the sums of each action.
+        let mut transaction = self.begin_reading(tenant).await?;
+        sqlx::query!("SELECT set_config('work_mem', '256MB', true)").fetch_one(&mut *transaction).await?;
         let people = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM (
                    SELECT DISTINCT s.contact_id
