@@ -16,7 +16,7 @@ use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use waxseal::crypto::context::Context;
-use waxseal::crypto::envelope::{Sealed, open, seal};
+use waxseal::crypto::envelope::{Sealed, Suite, open, seal};
 use waxseal::crypto::keyed_hash::HashKey;
 use waxseal::crypto::keys::{Dek, WrappingKey, random_key};
 use waxseal::crypto::random;
@@ -79,13 +79,19 @@ impl Case {
         }
         let (table, column) = PLACES[number % PLACES.len()];
         let id = || Uuid::from_bytes(random::bytes());
-        Self { dek: Dek::generate(), place: Context { tenant: id(), table, column, row: id(), contact: id() }, content }
+        let suite = Suite::ALL[number / 2 % 2];
+        Self {
+            dek: Dek::generate().sealing_in(suite),
+            place: Context { tenant: id(), table, column, row: id(), contact: id() },
+            content,
+        }
     }
 
     fn request(&self, more: &Value) -> Value {
         let Context { tenant, table, column, row, contact } = self.place;
         let mut request = json!({
             "dek": hex(self.dek.to_bytes().as_slice()), "dek_id": self.dek.id(),
+            "suite": Suite::ALL.iter().position(|suite| *suite == self.dek.suite()).unwrap() + 1,
             "tenant": tenant, "table": table, "column": column, "row": row, "contact": contact,
         });
         request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -119,6 +125,7 @@ fn rust_opens_what_python_seals_and_agrees_on_the_length() {
     for (case, answer) in cases.iter().zip(python("seal", &requests)) {
         let sealed = Sealed::from_stored(bytes(&answer, "sealed"));
         assert_eq!(*open(&case.dek, &case.place, &sealed).unwrap(), case.content, "{} bytes", case.content.len());
+        assert_eq!(sealed.suite(), Some(case.dek.suite()));
         assert_eq!(sealed.as_bytes().len(), seal(&case.dek, &case.place, &case.content).as_bytes().len());
     }
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """A second implementation of docs/envelope.md, so that the document and not the Rust code is the specification.
 
-Python 3.9 or later, standard library only. AES-256-GCM is written after FIPS 197 and NIST SP 800-38D, HKDF-Expand after
-RFC 5869. It is slow and not constant in time: it is for tests and for opening a record in an emergency, never for a server.
+Python 3.9 or later, standard library only. AES-256-GCM is written after FIPS 197 and NIST SP 800-38D, ChaCha20-Poly1305 after
+RFC 8439, HKDF-Expand after RFC 5869. It is slow and not constant in time: it is for tests and for opening a record in an emergency, never for a server.
 
     second_implementation.py self-test    published vectors, then the golden vector and everything that must not open
     second_implementation.py open         {dek, tenant, table, column, row, contact, sealed} -> {content} or {error}
-    second_implementation.py seal         {dek, dek_id, salt, tenant, table, column, row, contact, content} -> {sealed}
+    second_implementation.py seal         {dek, dek_id, salt, suite, tenant, table, column, row, contact, content} -> {sealed}
     second_implementation.py hash         {key, parts, length} -> {hash}
     second_implementation.py unwrap       {key, level, tenant, id, name, wrapped} -> {content} or {error}
     second_implementation.py cell         {places, installation, epoch} -> {cells}: every one that the shares give
@@ -146,6 +146,70 @@ class Gcm:
         return self.stream(nonce, 2, ciphertext)
 
 
+# ---- ChaCha20-Poly1305 (RFC 8439) ------------------------------------------------------------------------------------------
+
+
+def quarter(state, a, b, c, d):
+    """The quarter round (section 2.1)."""
+    for x, y, z, turn in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+        state[x] = (state[x] + state[y]) & 0xFFFFFFFF
+        word = state[z] ^ state[x]
+        state[z] = (word << turn | word >> (32 - turn)) & 0xFFFFFFFF
+
+
+def chacha_block(key, number, nonce):
+    """The block function (section 2.3)."""
+    little = lambda data: [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 4)]
+    start = little(b"expand 32-byte k") + little(key) + [number] + little(nonce)
+    state = list(start)
+    for _ in range(10):
+        for column in range(4):
+            quarter(state, column, 4 + column, 8 + column, 12 + column)
+        for diagonal in range(4):
+            quarter(state, diagonal, 4 + (diagonal + 1) % 4, 8 + (diagonal + 2) % 4, 12 + (diagonal + 3) % 4)
+    return b"".join((word + first & 0xFFFFFFFF).to_bytes(4, "little") for word, first in zip(state, start))
+
+
+def poly1305(key, message):
+    """Section 2.5."""
+    r, s = int.from_bytes(key[:16], "little") & 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF, int.from_bytes(key[16:], "little")
+    value = 0
+    for at in range(0, len(message), 16):
+        value = (value + int.from_bytes(message[at : at + 16] + b"\x01", "little")) * r % ((1 << 130) - 5)
+    return (value + s & (1 << 128) - 1).to_bytes(16, "little")
+
+
+class ChaCha:
+    def __init__(self, key):
+        self.key = key
+
+    def stream(self, nonce, data):
+        """Section 2.4, counting from 1: block 0 is the key of the tag."""
+        out = bytearray()
+        for number, at in enumerate(range(0, len(data), 64), 1):
+            pad = chacha_block(self.key, number, nonce)
+            out += bytes(a ^ b for a, b in zip(data[at : at + 64], pad))
+        return bytes(out)
+
+    def tag(self, nonce, aad, ciphertext):
+        pad = lambda data: data + bytes(-len(data) % 16)
+        lengths = len(aad).to_bytes(8, "little") + len(ciphertext).to_bytes(8, "little")
+        return poly1305(chacha_block(self.key, 0, nonce)[:32], pad(aad) + pad(ciphertext) + lengths)
+
+    def encrypt(self, nonce, aad, plaintext):
+        ciphertext = self.stream(nonce, plaintext)
+        return ciphertext + self.tag(nonce, aad, ciphertext)
+
+    def decrypt(self, nonce, aad, data):
+        """The plaintext, or None when the tag is wrong."""
+        if len(data) < 16:
+            return None
+        ciphertext, tag = data[:-16], data[-16:]
+        if not hmac.compare_digest(tag, self.tag(nonce, aad, ciphertext)):
+            return None
+        return self.stream(nonce, ciphertext)
+
+
 # ---- docs/envelope.md ------------------------------------------------------------------------------------------------------
 
 
@@ -192,16 +256,20 @@ def record_keys(dek, suite, salt, context):
     return out[:32], out[32:44], out[44:]
 
 
-def seal(dek, dek_id, salt, place, content):
+# By the byte in the header.
+SUITES = {1: Gcm, 2: ChaCha}
+
+
+def seal(dek, dek_id, salt, place, content, suite=1):
     context = encode_context(place)
-    key, nonce, commitment = record_keys(dek, 1, salt, context)
-    header = b"\x57\x01\x01\x01" + uuid.UUID(dek_id).bytes + salt + commitment
+    key, nonce, commitment = record_keys(dek, suite, salt, context)
+    header = bytes([0x57, 0x01, suite, 0x01]) + uuid.UUID(dek_id).bytes + salt + commitment
     padded = (content + b"\x80").ljust(padded_length(len(content)), b"\x00")
-    return header + Gcm(key).encrypt(nonce, header + context, padded)
+    return header + SUITES[suite](key).encrypt(nonce, header + context, padded)
 
 
 def open_sealed(dek, place, sealed, dek_id=None):
-    if len(sealed) < 92 or sealed[:4] != b"\x57\x01\x01\x01":
+    if len(sealed) < 92 or sealed[:2] != b"\x57\x01" or sealed[2] not in SUITES or sealed[3] != 1:
         raise Refused("malformed")
     if dek_id is not None and sealed[4:20] != uuid.UUID(dek_id).bytes:
         raise Refused("other_key")
@@ -209,7 +277,7 @@ def open_sealed(dek, place, sealed, dek_id=None):
     key, nonce, commitment = record_keys(dek, sealed[2], header[20:44], context)
     if not hmac.compare_digest(commitment, header[44:]):
         raise Refused("tampered")
-    padded = Gcm(key).decrypt(nonce, header + context, body)
+    padded = SUITES[sealed[2]](key).decrypt(nonce, header + context, body)
     if padded is None:
         raise Refused("tampered")
     content = padded.rstrip(b"\x00")
@@ -329,7 +397,7 @@ def answer(verb, request):
     data = lambda name: bytes.fromhex(request[name])
     try:
         if verb == "seal":
-            return {"sealed": seal(data("dek"), request["dek_id"], data("salt"), request, data("content")).hex()}
+            return {"sealed": seal(data("dek"), request["dek_id"], data("salt"), request, data("content"), request.get("suite", 1)).hex()}
         if verb == "open":
             return {"content": open_sealed(data("dek"), request, data("sealed"), request.get("dek_id")).hex()}
         if verb == "hash":
@@ -385,10 +453,30 @@ def published_vectors():
     pseudorandom = bytes.fromhex("077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5")
     out = hkdf_expand(pseudorandom, bytes(range(0xF0, 0xFA)), 42).hex()
     must(out == "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865", "RFC 5869, A.1")
+    rfc_8439()
 
 
-def golden_vector():
-    path = pathlib.Path(__file__).parent / "vectors" / "envelope-v1.hex"
+def rfc_8439():
+    key = bytes.fromhex("85d6be7857556d337f4452fe42d506a80103808afb0db2fd4abff6af4149f51b")
+    tag = poly1305(key, b"Cryptographic Forum Research Group").hex()
+    must(tag == "a8061dc1305136c6c22b8baf0c0127a9", "RFC 8439, section 2.5.2")
+    cipher, nonce = ChaCha(bytes(range(0x80, 0xA0))), bytes.fromhex("070000004041424344454647")
+    aad = bytes.fromhex("50515253c0c1c2c3c4c5c6c7")
+    plain = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it."
+    sealed = cipher.encrypt(nonce, aad, plain)
+    expected = (
+        "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d6"
+        "3dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5b67ecd3b36"
+        "92ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc"
+        "3ff4def08e4b7a9de576d26586cec64b61161ae10b594f09e26a7e902ecbd0600691"
+    )
+    must(sealed.hex() == expected, "RFC 8439, section 2.8.2")
+    must(cipher.decrypt(nonce, aad, sealed) == plain, "RFC 8439, section 2.8.2, decryption")
+    must(cipher.decrypt(nonce, aad[:-1], sealed) is None, "ChaCha20-Poly1305, changed associated data")
+
+
+def golden_vector(name, suite):
+    path = pathlib.Path(__file__).parent / "vectors" / name
     sealed = bytes.fromhex(path.read_text().strip())
     dek, dek_id = bytes(range(32)), "11223344-5566-7788-99aa-bbccddeeff00"
     number = lambda value: str(uuid.UUID(int=value))
@@ -396,7 +484,7 @@ def golden_vector():
     content = "Moin 👋".encode()
     must(open_sealed(dek, place, sealed, dek_id) == content, "the golden vector opens")
     salt = bytes(range(0xA0, 0xB8))
-    must(seal(dek, dek_id, salt, place, content) == sealed, "the golden vector is made again, byte for byte")
+    must(seal(dek, dek_id, salt, place, content, suite) == sealed, "the golden vector is made again, byte for byte")
     for bit in range(8 * len(sealed)):
         changed = bytearray(sealed)
         changed[bit // 8] ^= 1 << bit % 8
@@ -452,10 +540,11 @@ def main():
     if verb == "self-test":
         published_vectors()
         padding()
-        golden_vector()
+        golden_vector("envelope-v1.hex", 1)
+        golden_vector("envelope-v1-chacha20.hex", 2)
         golden_chunks()
         golden_cell()
-        print("ok: AES-256, GCM, HKDF, padding, golden vectors, 1 bit and 1 byte of damage everywhere")
+        print("ok: AES-256, GCM, ChaCha20-Poly1305, HKDF, padding, golden vectors, 1 bit and 1 byte of damage everywhere")
     elif verb in ("open", "seal", "hash", "unwrap", "cell", "root"):
         for line in sys.stdin:
             print(json.dumps(answer(verb, json.loads(line))), flush=True)

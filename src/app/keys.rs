@@ -27,7 +27,9 @@ pub(super) async fn open(store: &Store, config: &Config, clock: &SharedClock) ->
         tracing::warn!("the epoch cell has one place alone: when that file is lost, everything is (keys.cell_files)");
     }
     let limits = CacheLimits { entries: keys.cache_entries, ttl: keys.cache_ttl };
-    Keyring::open(store.clone(), top, clock.clone(), limits).await.context("the key tree cannot be opened")
+    Keyring::open((store.clone(), clock.clone()), top, limits, keys.suite)
+        .await
+        .context("the key tree cannot be opened")
 }
 
 fn kms(source: &KmsSource) -> anyhow::Result<Arc<dyn Kms>> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::database::dsn;
 use super::kms::KmsSource;
 use super::reader::Reader;
+use crate::crypto::envelope::Suite;
 use crate::secret::Dsn;
 
 /// The key tree's server, secret and cache.
@@ -23,6 +24,8 @@ pub struct KeysConfig {
     pub cell_needed: u8,
     /// Whether it is another installation's, of which a copy is opened to try it. Not to be configured.
     pub cell_is_foreign: bool,
+    /// What records are sealed with, as soon as every process opens it.
+    pub suite: Suite,
     /// What was forgotten waits so long at most for a step of the epoch.
     pub epoch_step: Duration,
     /// How long an opened key may be used without asking again.
@@ -38,6 +41,7 @@ impl KeysConfig {
         let kms = super::kms::sources(reader);
         let cell = cell(reader);
         let epoch_step = reader.number("keys.epoch_step_hours", 1..=720).map(Duration::from_hours);
+        let suite = reader.parsed("keys.suite", &Suite::ALL.map(Suite::as_str).join(" or "));
         let cache_ttl = reader.seconds("keys.cache_ttl_seconds", 1..=86_400);
         let cache_entries = reader.number("keys.cache_entries", 100..=10_000_000);
         // An optional key that is faulty reads like one that is absent.
@@ -51,6 +55,7 @@ impl KeysConfig {
             cell_files,
             cell_needed,
             cell_is_foreign: false,
+            suite: suite?,
             epoch_step: epoch_step?,
             cache_ttl: cache_ttl?,
             cache_entries: cache_entries?,

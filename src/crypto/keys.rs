@@ -6,6 +6,7 @@ use std::fmt;
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::envelope::Suite;
 use super::random;
 
 /// The raw material of a key.
@@ -30,14 +31,23 @@ pub fn random_key_id() -> Uuid {
 pub struct Dek {
     #[zeroize(skip)]
     id: Uuid,
+    #[zeroize(skip)]
+    suite: Suite,
     key: [u8; 32],
 }
 
 impl Dek {
-    /// A key that was unwrapped.
+    /// A key that was unwrapped. It seals in the suite that everybody opens, [`Suite::Aes256Gcm`].
     #[must_use]
     pub fn new(id: Uuid, key: &KeyBytes) -> Self {
-        Self { id, key: **key }
+        Self { id, suite: Suite::Aes256Gcm, key: **key }
+    }
+
+    /// The same key, which seals records in this suite. What it opens says its suite itself.
+    #[must_use]
+    pub const fn sealing_in(mut self, suite: Suite) -> Self {
+        self.suite = suite;
+        self
     }
 
     /// A new random key under a new random id.
@@ -50,6 +60,12 @@ impl Dek {
     #[must_use]
     pub const fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// In which it seals records.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.suite
     }
 
     pub(super) const fn bytes(&self) -> &[u8; 32] {

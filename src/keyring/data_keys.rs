@@ -43,9 +43,14 @@ const fn purpose(name: DekName) -> &'static str {
 
 impl Keyring {
     /// Begins a rotation of the tenant's data keys, or finds the one that was begun. Who is waited for; nobody: it has begun. Nothing is changed
-    /// before every living process knows that there may be several keys of one name.
+    /// before every living process knows that there may be several keys of one name, and opens the suite of the configuration.
     pub async fn begin_data_rotation(&self, tenant: TenantId) -> Result<Vec<Reader>, KeyringError> {
         let store = &self.inner.store;
+        let suite = self.suite().await?;
+        if !suite.waits.is_empty() {
+            return Ok(suite.waits);
+        }
+        self.agree_on_suite().await?;
         if store.find_data_rotation(tenant).await?.is_some() {
             return Ok(Vec::new());
         }

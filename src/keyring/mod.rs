@@ -17,6 +17,7 @@ pub mod places;
 mod readable;
 mod rotate;
 mod step;
+mod suite;
 mod tenant;
 mod versions;
 mod walk;
@@ -30,6 +31,7 @@ pub use index_keys::IndexKey;
 pub use installation::{KeyringError, Top};
 pub use readable::Rewrap;
 pub use step::EpochStep;
+pub use suite::SuiteState;
 pub use tenant::TenantKeys;
 pub use versions::seal_versions;
 
@@ -41,6 +43,7 @@ use installation::Root;
 use notices::Notices;
 
 use crate::clock::SharedClock;
+use crate::crypto::envelope::Suite;
 use crate::ids::TenantId;
 use crate::store::Store;
 
@@ -67,6 +70,7 @@ struct Inner {
     clock: SharedClock,
     tenants: Mutex<HashMap<TenantId, Arc<TenantKeys>>>,
     cache: cache::Cache,
+    suite: suite::Chosen,
     notices: Notices,
     kms: kms_watch::KmsWatch,
 }
@@ -84,7 +88,14 @@ impl Inner {
 impl Keyring {
     /// Opens the key tree in `store`, or founds one there; where places for a cell are named and there is no cell yet, the epoch is stepped to
     /// bring it, if every process knows some. What a step that was broken off has left is put right.
-    pub async fn open(store: Store, top: Top, clock: SharedClock, limits: CacheLimits) -> Result<Self, KeyringError> {
+    ///
+    /// `suite` seals as soon as every process opens it.
+    pub async fn open(
+        (store, clock): (Store, SharedClock),
+        top: Top,
+        limits: CacheLimits,
+        suite: Suite,
+    ) -> Result<Self, KeyringError> {
         let root = top.open_or_found(&store, clock.now()).await?;
         let kms = kms_watch::KmsWatch::begin(clock.now(), limits.ttl);
         let inner = Inner {
@@ -94,12 +105,19 @@ impl Keyring {
             clock,
             tenants: Mutex::default(),
             cache: cache::Cache::new(limits),
+            suite: suite::Chosen::new(suite),
             notices: Notices::default(),
             kms,
         };
         let keyring = Self { inner: Arc::new(inner) };
         keyring.bring_cell_when_readable().await?;
         keyring.inspect_cell().await?;
+        keyring.agree_on_suite().await?;
+        if keyring.inner.suite.in_force() != suite {
+            tracing::info!(
+                "records are not sealed in the suite of the configuration yet: a process is running that does not open it"
+            );
+        }
         Ok(keyring)
     }
 

@@ -17,7 +17,9 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 /// Envelopes that this release opens (`docs/envelope.md`). A release that opens another says so for one release before any writes it.
-const SUITES: [&str; 4] = ["suite/1", "suite/3", VERSIONS, GENERATIONS];
+const SUITES: [&str; 5] = ["suite/1", SUITE_2, "suite/3", VERSIONS, GENERATIONS];
+/// Said by who opens ChaCha20-Poly1305.
+pub(super) const SUITE_2: &str = "suite/2";
 /// Said by who opens content in versions (ADR 20).
 const VERSIONS: &str = "versions/1";
 /// Said by who knows that there may be several data keys of one name (ADR 22).

@@ -103,13 +103,13 @@ impl Inner {
         if wanted.iter().any(|(number, id)| buckets.get(number).is_none_or(|bucket| bucket.id != *id)) {
             return Ok(None);
         }
-        let mut unwrapped = Vec::with_capacity(rows.len());
+        let (mut unwrapped, suite) = (Vec::with_capacity(rows.len()), self.suite.in_force());
         for row in &rows {
             let bucket = buckets.get(&row.bucket).ok_or(KeyringError::Gone)?;
             let name = DekName::of_row(tenant, row);
             let bytes = wrap::unwrap(&bucket.key, &dek_context(tenant, row.key.id, &name.encode()), &row.key.wrapped)
                 .map_err(|_| damaged("dek"))?;
-            unwrapped.push((name.asked(), OwnedDek::new(Dek::new(row.key.id, &bytes), row)));
+            unwrapped.push((name.asked(), OwnedDek::new(Dek::new(row.key.id, &bytes).sealing_in(suite), row)));
         }
         Ok(Some(unwrapped))
     }

@@ -101,10 +101,12 @@ async fn look_after(worker: &Worker, stop: &CancellationToken) {
     }
 }
 
-/// Says what this process can read, for those who are about to write it.
+/// Says what this process can read, for those who are about to write it, and hears what the others can.
 async fn report(worker: &Worker) -> Result<(), KeyringError> {
     let words = worker.keyring.readable().await?;
-    Ok(worker.store.report_readable(worker.id, &words).await?)
+    worker.store.report_readable(worker.id, &words).await?;
+    // Behind it, since this process is one of those that are asked.
+    worker.keyring.agree_on_suite().await
 }
 
 async fn gauges(worker: &Worker) {

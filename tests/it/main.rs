@@ -78,6 +78,7 @@ mod sending;
 mod sending_reads;
 mod settings;
 mod stored_rows;
+mod suites;
 mod templates;
 mod tls;
 mod waited;
