@@ -28,7 +28,7 @@ pub use check::{CheckError, Checked, Damage};
 pub use classes::DataClass;
 pub use entry::{Entry, SALT, commitment};
 pub use founding::FoundingError;
-pub use reach::ClassSum;
+pub use reach::{ActionSum, ClassSum, Reached, Sum};
 pub use reader::{Logged, ProofError, Which};
 pub use recorder::{Audit, AuditError};
 pub use sequencer::run_lane;

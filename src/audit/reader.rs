@@ -12,7 +12,7 @@ use super::sequencer::{cut, stored};
 use crate::ids::{AuditEntryId, ContactId, TenantId};
 use crate::store::StoreError;
 use crate::store::audit_reads::{AuditEntryRow, AuditFilter};
-use crate::store::audit_scope::{Scope, ScopeRow};
+use crate::store::audit_scope::Scope;
 use crate::tlog::merkle::{Hash, consistency, fold, inclusion, subtrees};
 use crate::tlog::note::Note;
 use crate::tlog::proof::{AddCheckpoint, Proof};
@@ -92,11 +92,6 @@ impl Audit {
     pub async fn entries_between(&self, tenant: TenantId, from: u64, end: u64) -> Result<Vec<Logged>, StoreError> {
         let rows = self.inner.store.audit_entries_between(tenant, from.cast_signed(), end.cast_signed()).await?;
         Ok(rows.into_iter().map(Logged::from).collect())
-    }
-
-    /// What was reached in a time: sums of each action, and of all.
-    pub async fn scope(&self, tenant: TenantId, scope: Scope) -> Result<Vec<ScopeRow>, StoreError> {
-        self.inner.store.audit_scope(tenant, scope).await
     }
 
     /// Whom those entries are about, by id, behind `after`.

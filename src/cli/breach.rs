@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::moment::{Moment, shown};
 use super::table::Table;
-use crate::audit::{Act, Action, Actor, ClassSum, Object};
+use crate::audit::{Act, Action, Actor, ClassSum, Object, Reached, Sum};
 use crate::config::Config;
 use crate::ids::{AuditEntryId, EndpointId, TenantId};
 use crate::store::audit_reach::SentRow;
-use crate::store::audit_scope::{Scope, ScopeRow};
+use crate::store::audit_scope::Scope;
 
 const TENANT: TenantId = TenantId::DEFAULT;
 /// Contacts that are read at a time.
@@ -54,13 +54,12 @@ pub(super) async fn run(config: &Config, args: BreachArgs, out: &mut (dyn Write 
             page.iter().try_for_each(|contact| writeln!(out, "{contact}"))?;
         }
     }
-    let rows = base.audit.scope(TENANT, scope).await?;
-    let classes = base.audit.scope_classes(TENANT, scope, &rows).await?;
+    let reached = base.audit.scope(TENANT, scope).await?;
     let sent = base.audit.scope_endpoints(TENANT, scope).await?;
     let endpoints =
         base.directory.snapshot().endpoints_of(TENANT).into_iter().map(|one| (one.id, one.name.clone())).collect();
-    tell_actions(&rows, out)?;
-    tell_data(&classes, &sent, &endpoints, out)?;
+    tell_actions(&reached, out)?;
+    tell_data(&reached.classes, &sent, &endpoints, out)?;
     tell_limits(base.audit.pruned(TENANT).await?, now, out)
 }
 
@@ -86,15 +85,16 @@ fn tell_data(
     Ok(table.write(out)?)
 }
 
-fn tell_actions(rows: &[ScopeRow], out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+fn tell_actions(reached: &Reached, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let mut table = Table::new(["action", "entries", "contacts", "first", "last"]);
-    for row in rows.iter().filter(|row| row.action.is_some()).chain(rows.iter().filter(|row| row.action.is_none())) {
+    let each = reached.actions.iter().map(|one| (one.action.as_str(), one.sum));
+    for (name, Sum { entries, contacts, first, last }) in each.chain(reached.all.map(|sum| ("all", sum))) {
         table.row([
-            row.action.clone().unwrap_or_else(|| "all".to_owned()),
-            row.entries.to_string(),
-            row.contacts.to_string(),
-            shown(row.first.made_at()),
-            shown(row.last.made_at()),
+            name.to_owned(),
+            entries.to_string(),
+            contacts.to_string(),
+            shown(first.made_at()),
+            shown(last.made_at()),
         ]);
     }
     Ok(table.write(out)?)

@@ -1,5 +1,5 @@
 //! What records are sealed with: the suite of the configuration, as soon as every living process opens it, and until then the one that all
-//! releases open (docs/adr/0016, 0023).
+//! releases open (docs/adr/0016, 0024).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,4 +1,4 @@
-//! What else has to be told of a breach: how many people several actions reached together, and what endpoints were sent.
+//! What else has to be told of a breach: what endpoints were sent.
 
 use uuid::Uuid;
 
@@ -17,33 +17,6 @@ pub struct SentRow {
 }
 
 impl Store {
-    /// How many people the entries of these actions are about together, each counted once.
-    pub async fn audit_scope_people(
-        &self,
-        tenant: TenantId,
-        scope: Scope,
-        actions: &[String],
-    ) -> Result<i64, StoreError> {
-        // As for the sums of each action.
-        let mut transaction = self.begin_reading(tenant).await?;
-        sqlx::query!("SELECT set_config('work_mem', '256MB', true)").fetch_one(&mut *transaction).await?;
-        let people = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "count!" FROM (
-                   SELECT DISTINCT s.contact_id
-                   FROM audit_subject s JOIN audit_entry e USING (tenant_id, part_day, entry_id)
-                   WHERE s.tenant_id = $1 AND s.part_day BETWEEN $2 AND $3 AND s.entry_id >= $4 AND s.entry_id < $5
-                     AND ($6::uuid IS NULL OR e.actor_id = $6) AND e.action = ANY($7)) people"#,
-            tenant.uuid(),
-            day_of(scope.from),
-            day_of(scope.until),
-            scope.from,
-            scope.until,
-            scope.actor,
-            actions,
-        );
-        Ok(people.fetch_one(&mut *transaction).await?)
-    }
-
     /// What each endpoint was sent in that time, whoever is asked about: the most first. Object and count are read where the canonical
     /// bytes of an entry have them (docs/audit.md).
     pub async fn audit_scope_endpoints(&self, tenant: TenantId, scope: Scope) -> Result<Vec<SentRow>, StoreError> {

@@ -17,63 +17,104 @@ pub struct Scope {
     pub until: Uuid,
 }
 
-/// Entries of one action, or of all.
+/// Entries of one action.
 #[derive(Debug)]
-pub struct ScopeRow {
-    /// As in the entries. `None`: of all actions together.
-    pub action: Option<String>,
+pub struct ActionRow {
+    /// As in the entries.
+    pub action: String,
     /// How many entries.
     pub entries: i64,
-    /// How many people they are about, each counted once.
-    pub contacts: i64,
     /// The first.
     pub first: AuditEntryId,
     /// The last.
     pub last: AuditEntryId,
+    /// Its bit among those of people.
+    pub bit: u128,
 }
 
+/// People whom the same actions reached.
+#[derive(Debug, Clone, Copy)]
+pub struct PeopleRow {
+    /// The bits of those actions.
+    pub actions: u128,
+    /// How many people.
+    pub people: i64,
+}
+
+/// What was reached.
+#[derive(Debug, Default)]
+pub struct ScopeSums {
+    /// Each action of which there are entries.
+    pub actions: Vec<ActionRow>,
+    /// Everybody, once.
+    pub people: Vec<PeopleRow>,
+}
+
+/// Bits in each of two numbers, of which the sign is none. There are fewer actions than both have.
+const BITS: i64 = 63;
+const _: () = assert!(ACTIONS_AT_MOST <= 2 * BITS);
+/// How many actions there may ever be; `audit::Action` has a test for it.
+pub const ACTIONS_AT_MOST: i64 = 120;
+
 impl Store {
-    /// Sums of each action and of all of them. Nothing: there is no entry.
-    pub async fn audit_scope(&self, tenant: TenantId, scope: Scope) -> Result<Vec<ScopeRow>, StoreError> {
-        // Ten million people who were read are counted in memory, which one statement in years may take.
+    /// Sums of each action, and of people by the actions that reached them.
+    pub async fn audit_scope(&self, tenant: TenantId, scope: Scope) -> Result<ScopeSums, StoreError> {
         let mut transaction = self.begin_reading(tenant).await?;
-        sqlx::query!("SELECT set_config('work_mem', '256MB', true)").fetch_one(&mut *transaction).await?;
+        // Ten million times that somebody was read are counted in memory and in one pass, which one statement in years may take. What Postgres knows of
+        // all days together is old or nothing: left to itself, it sorts them.
+        sqlx::query!(
+            "SELECT set_config('work_mem', '256MB', true) AS memory, set_config('enable_sort', 'off', true) AS sort"
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
         let rows = sqlx::query!(
             r#"WITH entry AS MATERIALIZED (
                    SELECT part_day, entry_id, action FROM audit_entry
                    WHERE tenant_id = $1 AND part_day BETWEEN $2 AND $3 AND entry_id >= $4 AND entry_id < $5
                      AND ($6::uuid IS NULL OR actor_id = $6)
-               ), person AS MATERIALIZED (
-                   SELECT DISTINCT e.action, s.contact_id
-                   FROM audit_subject s JOIN entry e ON e.part_day = s.part_day AND e.entry_id = s.entry_id
+               ), summed AS MATERIALIZED (
+                   SELECT action, count(*) AS entries, min(entry_id::text)::uuid AS first, max(entry_id::text)::uuid AS last,
+                          row_number() OVER () - 1 AS place
+                   FROM entry GROUP BY action
+               ), placed AS MATERIALIZED (
+                   SELECT part_day, entry_id,
+                          CASE WHEN place < $7 THEN 1::bigint << place::integer ELSE 0 END AS low,
+                          CASE WHEN place < $7 THEN 0 ELSE 1::bigint << (place - $7)::integer END AS high
+                   FROM entry JOIN summed USING (action)
+               ), person AS (
+                   SELECT bit_or(p.low) AS low, bit_or(p.high) AS high
+                   FROM audit_subject s JOIN placed p ON p.part_day = s.part_day AND p.entry_id = s.entry_id
                    WHERE s.tenant_id = $1 AND s.part_day BETWEEN $2 AND $3
-               ), reached AS (
-                   SELECT action, count(*) AS contacts FROM person GROUP BY action
-                   UNION ALL SELECT NULL, count(*) FROM (SELECT DISTINCT contact_id FROM person) once
-               ), summed AS (
-                   SELECT action, count(*) AS entries, min(entry_id::text)::uuid AS first, max(entry_id::text)::uuid AS last
-                   FROM entry GROUP BY GROUPING SETS ((action), ())
+                   GROUP BY s.contact_id
                )
-               SELECT s.action AS "action?", s.entries AS "entries!", COALESCE(r.contacts, 0) AS "contacts!",
-                      s.first AS "first!", s.last AS "last!"
-               FROM summed s LEFT JOIN reached r ON r.action IS NOT DISTINCT FROM s.action
-               WHERE s.entries > 0
-               ORDER BY s.action NULLS FIRST"#,
+               SELECT action AS "action?", entries AS "count!", first AS "first?", last AS "last?", place AS "place?",
+                      NULL::bigint AS "low?", NULL::bigint AS "high?"
+               FROM summed
+               UNION ALL SELECT NULL, count(*), NULL, NULL, NULL, low, high FROM person GROUP BY low, high"#,
             tenant.uuid(),
             day_of(scope.from),
             day_of(scope.until),
             scope.from,
             scope.until,
             scope.actor,
+            BITS,
         );
-        let rows = rows.fetch_all(&mut *transaction).await?.into_iter().map(|row| ScopeRow {
-            action: row.action,
-            entries: row.entries,
-            contacts: row.contacts,
-            first: AuditEntryId::from_uuid(row.first),
-            last: AuditEntryId::from_uuid(row.last),
-        });
-        Ok(rows.collect())
+        let mut sums = ScopeSums::default();
+        for row in rows.fetch_all(&mut *transaction).await? {
+            let bits = |number: Option<i64>| u128::from(number.unwrap_or(0).unsigned_abs());
+            match (row.action, row.first, row.last) {
+                (Some(action), Some(first), Some(last)) => sums.actions.push(ActionRow {
+                    action,
+                    entries: row.count,
+                    first: AuditEntryId::from_uuid(first),
+                    last: AuditEntryId::from_uuid(last),
+                    bit: row.place.and_then(|place| u32::try_from(place).ok()).map_or(0, |place| 1 << place),
+                }),
+                _ => sums.people.push(PeopleRow { actions: bits(row.low) | bits(row.high) << BITS, people: row.count }),
+            }
+        }
+        sums.actions.sort_by(|one, other| one.action.cmp(&other.action));
+        Ok(sums)
     }
 
     /// The people whom those entries are about, by id, each once.

@@ -99,14 +99,18 @@ async fn a_rotation_of_data_keys_brings_secrets_and_profiles_into_the_suite_of_t
     let mut number = 0;
     suite_of_next(&app, &mut number).await;
     assert!(database::count(&app.database, &format!("{OF_SUITE}1")).await >= 4);
-    said(&["keys", "rotate", "data"], &app, &CHACHA).await;
-    assert_eq!(database::count(&app.database, &format!("{OF_SUITE}1")).await, 0);
-    assert!(database::count(&app.database, &format!("{OF_SUITE}2")).await >= 4);
+    let (database, simulator) = (app.database.clone(), app.simulator.base_url().to_owned());
+    // A rotation passes over rows that somebody is changing, and comes back to them days later.
+    app.gateway.shutdown().await;
+    let mut environment = variables(&database, &simulator);
+    environment.extend(CHACHA.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let done = waxseal(&["keys", "rotate", "data"], &environment).output().await.unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(database::count(&database, &format!("{OF_SUITE}1")).await, 0);
+    assert!(database::count(&database, &format!("{OF_SUITE}2")).await >= 4);
     // A process that seals in the other reads what it needs, and goes on.
-    let other = TestApp::spawn_on(app.database.clone(), Arc::new(SystemClock), &[]).await;
-    for app in [&app, &other] {
-        assert_eq!(suite_of_next(app, &mut number).await, 1);
-        all_are_read(app, number).await;
-        assert!(app.get("/v1/contacts").await.to_string().contains("Ana"));
-    }
+    let app = TestApp::spawn_on(database, Arc::new(SystemClock), &[]).await;
+    assert_eq!(suite_of_next(&app, &mut number).await, 1);
+    all_are_read(&app, number).await;
+    assert!(app.get("/v1/contacts").await.to_string().contains("Ana"));
 }

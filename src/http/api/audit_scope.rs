@@ -13,10 +13,10 @@ use super::page::{self, Page, ScopeCursor};
 use super::problem::Problem;
 use super::query::Params;
 use crate::access::{Caller, Errand};
-use crate::audit::{Action, Audit, ClassSum, Object};
+use crate::audit::{Action, ActionSum, Audit, ClassSum, Object, Sum};
 use crate::ids::{ApiKeyId, AuditEntryId, ContactId, EndpointId};
 use crate::store::audit_reach::SentRow;
-use crate::store::audit_scope::{Scope, ScopeRow};
+use crate::store::audit_scope::Scope;
 
 /// Word in the entry that asking leaves.
 const DETAIL: &str = "scope";
@@ -82,14 +82,9 @@ struct ActionSumJson {
     sum: SumJson,
 }
 
-impl From<&ScopeRow> for SumJson {
-    fn from(row: &ScopeRow) -> Self {
-        Self {
-            entries: row.entries,
-            contacts: row.contacts,
-            first_at: row.first.made_at(),
-            last_at: row.last.made_at(),
-        }
+impl From<Sum> for SumJson {
+    fn from(Sum { entries, contacts, first, last }: Sum) -> Self {
+        Self { entries, contacts, first_at: first.made_at(), last_at: last.made_at() }
     }
 }
 
@@ -138,18 +133,18 @@ pub(super) async fn show(
     let scope = scope(&mut params);
     params.finish()?;
     who.require_unconfined()?;
-    let (rows, endpoints) = tokio::try_join!(audit.scope(who.tenant, scope), audit.scope_endpoints(who.tenant, scope))?;
-    let classes = audit.scope_classes(who.tenant, scope, &rows).await?;
+    let (reached, endpoints) =
+        tokio::try_join!(audit.scope(who.tenant, scope), audit.scope_endpoints(who.tenant, scope))?;
     let act = errand.act(&who, Action::AuditRead, Object::several("audit_entry")).with(&[DETAIL]);
     errand.keep(audit.record(act).await?);
-    let all = rows.iter().find(|row| row.action.is_none()).map(SumJson::from);
-    let one = |row: &ScopeRow| Some(ActionSumJson { action: row.action.clone()?, sum: row.into() });
+    let one = |ActionSum { action, sum }| ActionSumJson { action, sum: sum.into() };
     let pruned = HeaderValue::from(audit.pruned(who.tenant).await?);
     let class =
         |sum: ClassSum| ClassSumJson { class: sum.class.as_str(), entries: sum.entries, contacts: sum.contacts };
     let sent = |row: SentRow| SentJson { endpoint_id: row.endpoint, events: row.events };
-    let actions = rows.iter().filter_map(one).collect();
-    let (classes, endpoints) = (classes.into_iter().map(class).collect(), endpoints.into_iter().map(sent).collect());
+    let (all, actions) = (reached.all.map(SumJson::from), reached.actions.into_iter().map(one).collect());
+    let classes = reached.classes.into_iter().map(class).collect();
+    let endpoints = endpoints.into_iter().map(sent).collect();
     Ok(([(PRUNED, pruned)], Json(ScopeJson { all, actions, classes, endpoints })))
 }
 
