@@ -25,8 +25,8 @@ use crate::crypto::age::{Identity, Reader, Recipient, Writer};
 pub(super) const PIECE: usize = 1 << 20;
 /// Pieces that wait.
 const WAITING: usize = 4;
-/// What is sealed does not shrink, and the rest shrinks well at any level.
-const LEVEL: i32 = 1;
+/// One of the fast levels of zstd: what is sealed does not shrink, and the rest shrinks well at any.
+const LEVEL: i32 = -3;
 
 /// A piece of an archive.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ pub(super) struct BackupArgs {
     #[arg(long)]
     without_files: bool,
     /// Megabytes of what is stored that are read in a second at most, so that webhooks and messages go on beside it; 0: as fast as it goes.
-    #[arg(long, value_name = "MB", default_value_t = 64)]
+    #[arg(long, value_name = "MB", default_value_t = 45)]
     rate: u32,
 }
 

@@ -83,7 +83,12 @@ pub(crate) async fn run(bench: &Bench, server: &Server) -> anyhow::Result<Findin
     base.store.close().await;
     let step = rights::timed(&site.gateway, &["keys", "step"]).await?;
     let breach = rights::timed(&site.gateway, &["breach", "--from", "720h"]).await?;
-    progress::say("keys and backup beside webhooks: ");
+    let [export_took, erasure_took, step_took, breach_took] =
+        [export, erasure, step, breach].map(|took| took.as_secs_f64());
+    progress::say(&format!(
+        "export {export_took:.1} s, erasure {erasure_took:.2} s, step {step_took:.1} s, breach {breach_took:.1} s; \
+         keys and backup beside webhooks: "
+    ));
     let before = site.database.stored_lately().await?;
     let mut acknowledged = 0;
     let rewrap = beside::measure(bench, &site, &mut acknowledged, &["keys", "rotate", "bucket"]).await?;
