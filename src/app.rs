@@ -10,6 +10,7 @@ mod limits;
 mod listeners;
 mod media;
 mod outgoing;
+mod posture;
 mod privacy;
 mod region;
 
@@ -36,6 +37,7 @@ use crate::ids::{TenantId, WorkerId};
 use crate::ingest::Ingest;
 use crate::keyring::Keyring;
 use crate::meta::client::GraphClient;
+use crate::posture::Desk;
 use crate::privacy::Law;
 use crate::store::Store;
 use crate::telemetry;
@@ -217,6 +219,7 @@ impl Gateway {
             readers: http::Readers::new(lookout.clone()),
             mirror: base.mirror(config, sender.graph.clone()),
             files,
+            posture: Desk::new(base.posture_with(config, privacy.clone())),
             privacy,
             sender,
             egress: deliverer.client.clone(),
