@@ -37,7 +37,6 @@ use crate::ids::{TenantId, WorkerId};
 use crate::ingest::Ingest;
 use crate::keyring::Keyring;
 use crate::meta::client::GraphClient;
-use crate::posture::Desk;
 use crate::privacy::Law;
 use crate::store::Store;
 use crate::telemetry;
@@ -164,8 +163,7 @@ impl Stage {
 impl Gateway {
     /// Starts everything. When this returns, all three listeners answer.
     pub async fn start(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
-        let metrics = telemetry::install_metrics()?;
-        let base = Box::pin(Base::open(config, clock.clone())).await?;
+        let (metrics, base) = (telemetry::install_metrics()?, Box::pin(Base::open(config, clock.clone())).await?);
         base.bootstrap(config).await?;
         // Before the rest is made: what waits here is kept small.
         let bound = listeners::bind(config, &clock).await?;
@@ -219,7 +217,7 @@ impl Gateway {
             readers: http::Readers::new(lookout.clone()),
             mirror: base.mirror(config, sender.graph.clone()),
             files,
-            posture: Desk::new(base.posture_with(config, privacy.clone())),
+            posture: base.desk(config, privacy.clone(), &listeners),
             privacy,
             sender,
             egress: deliverer.client.clone(),

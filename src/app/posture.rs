@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Base, RowsKept};
+use super::{Base, RowsKept, Stage};
 use crate::config::Config;
-use crate::posture::{Declared, Posture};
+use crate::posture::{Declared, Desk, Posture};
 use crate::privacy::Privacy;
 
 impl Base {
@@ -13,7 +13,12 @@ impl Base {
         Ok(self.posture_with(config, self.privacy(config)?))
     }
 
-    pub(super) fn posture_with(&self, config: &Config, privacy: Privacy) -> Posture {
+    /// Where a gateway is asked for it. What is being measured is broken off with the requests that wait for it.
+    pub(super) fn desk(&self, config: &Config, privacy: Privacy, requests: &Stage) -> Desk {
+        Desk::new(self.posture_with(config, privacy), requests.tasks.clone(), requests.stop.clone())
+    }
+
+    fn posture_with(&self, config: &Config, privacy: Privacy) -> Posture {
         Posture {
             store: self.store.clone(),
             keyring: self.keyring.clone(),

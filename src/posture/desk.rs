@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::{Measured, Posture};
 use crate::audit::Actor;
@@ -53,13 +55,15 @@ impl Known {
 pub struct Desk {
     posture: Posture,
     known: watch::Sender<Known>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Desk {
-    /// Nothing is measured before somebody asks.
+    /// Nothing is measured before somebody asks, nor after `stop`.
     #[must_use]
-    pub fn new(posture: Posture) -> Self {
-        Self { posture, known: watch::Sender::default() }
+    pub fn new(posture: Posture, tasks: TaskTracker, stop: CancellationToken) -> Self {
+        Self { posture, known: watch::Sender::default(), tasks, stop }
     }
 
     /// What it measures with.
@@ -100,18 +104,20 @@ impl Desk {
         if !is_ours {
             return;
         }
-        let (posture, busy) = (self.posture.clone(), Busy { known: self.known.clone(), found: None });
-        // Of its own: whoever asked may go away, and others wait for it. It dies with the process and leaves nothing half done.
-        tokio::spawn(async move {
+        let (posture, stop) = (self.posture.clone(), self.stop.clone());
+        let busy = Busy { known: self.known.clone(), found: None };
+        // Of its own: whoever asked may go away, and others wait for it. Broken off, it leaves nothing half done.
+        self.tasks.spawn(async move {
             let begun = Instant::now();
             // Unasked, as the log sees it: it is for everybody who asks, and each of them has an entry for that.
-            match Box::pin(posture.measure(Actor::GATEWAY)).await {
-                Ok(measured) => busy.found((Arc::new(measured), begun.elapsed())),
-                Err(error) => {
+            match stop.run_until_cancelled(Box::pin(posture.measure(Actor::GATEWAY))).await {
+                Some(Ok(measured)) => busy.found((Arc::new(measured), begun.elapsed())),
+                Some(Err(error)) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(%error, cause, "the posture could not be measured");
                     drop(busy);
                 }
+                None => drop(busy),
             }
         });
     }
