@@ -87,8 +87,8 @@ pub(super) struct Top {
     pub(super) needed: usize,
     /// Disks that the places of the cell are on, as far as this machine can tell.
     pub(super) disks: usize,
-    /// Whether a place of the cell is on the disk of the KMS secret.
-    pub(super) beside_secret: bool,
+    /// Whether a place of the cell is on the disk of the KMS secret; `None`: this process does not see where that lies.
+    pub(super) beside_secret: Option<bool>,
     pub(super) has_leftovers: bool,
     pub(super) epoch: i64,
     pub(super) stepped_at: Option<OffsetDateTime>,
@@ -290,7 +290,10 @@ async fn top(posture: &Posture) -> Result<Top, PostureError> {
     let kms = &posture.declared.kms;
     let disk = |path: &Path| std::fs::metadata(path).ok().map(|file| file.dev());
     let mut disks: Vec<u64> = cell.places.iter().filter_map(|(path, _)| disk(path)).collect();
-    let beside_secret = kms.secret.as_deref().and_then(disk).is_some_and(|secret| disks.contains(&secret));
+    let beside_secret = match kms.secret.as_deref() {
+        Some(secret) => disk(secret).map(|secret| disks.contains(&secret)),
+        None => Some(false),
+    };
     disks.sort_unstable();
     disks.dedup();
     let places = cell.places.iter().map(|(_, fault)| fault.clone()).collect();

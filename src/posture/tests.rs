@@ -65,7 +65,7 @@ fn good() -> Facts {
             places: vec![None; 3],
             needed: 2,
             disks: 3,
-            beside_secret: false,
+            beside_secret: Some(false),
             has_leftovers: false,
             epoch: 7,
             stepped_at: Some(now - Duration::DAY),
@@ -189,7 +189,7 @@ const OFF: &[(&str, TurnOff)] = &[
         facts.stored.faults.push(fault);
     }),
     ("separate-stores", |facts| facts.key_store.server = 1),
-    ("separate-stores", |facts| facts.top.beside_secret = true),
+    ("separate-stores", |facts| facts.top.beside_secret = Some(true)),
 ];
 
 #[test]
@@ -229,6 +229,16 @@ fn no_evidence_names_a_path_an_address_or_a_database() {
         assert!(evidence.iter().all(|one| !one.contains(word)), "{word}: {evidence:?}");
     }
     assert!(evidence.iter().any(|one| one.contains("place 2: it cannot be read")), "{evidence:?}");
+}
+
+#[test]
+fn a_disk_that_is_not_seen_makes_nothing_green() {
+    let mut facts = good();
+    facts.top.beside_secret = None;
+    let told = judge::all(&facts);
+    let control = told.iter().find(|one| one.name == "separate-stores").unwrap();
+    assert_eq!(control.state, State::Yours);
+    assert!(control.evidence.contains("not seen from here"), "{}", control.evidence);
 }
 
 #[test]

@@ -147,12 +147,16 @@ pub(super) fn separate_stores(facts: &Facts) -> Verdict {
     }
     if top.places.is_empty() {
         wrong.push("there is no epoch cell");
-    } else if top.beside_secret {
+    } else if top.beside_secret == Some(true) {
         wrong.push("a place of the cell is on the disk of the KMS secret");
     }
     let told =
         format!("data and keys on servers of their own, {} places of the cell, KMS {}", top.places.len(), top.kms);
-    if wrong.is_empty() { verdict(true, told) } else { verdict(false, wrong.join("; ")) }
+    match top.beside_secret {
+        _ if !wrong.is_empty() => verdict(false, wrong.join("; ")),
+        None => (State::Yours, format!("{told}; on which disk the KMS secret lies is not seen from here")),
+        Some(_) => verdict(true, told),
+    }
 }
 
 pub(super) fn region(facts: &Facts) -> Verdict {
