@@ -10,6 +10,7 @@ mod limits;
 mod listeners;
 mod media;
 mod outgoing;
+mod posture;
 mod privacy;
 mod region;
 
@@ -162,8 +163,7 @@ impl Stage {
 impl Gateway {
     /// Starts everything. When this returns, all three listeners answer.
     pub async fn start(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
-        let metrics = telemetry::install_metrics()?;
-        let base = Box::pin(Base::open(config, clock.clone())).await?;
+        let (metrics, base) = (telemetry::install_metrics()?, Box::pin(Base::open(config, clock.clone())).await?);
         base.bootstrap(config).await?;
         // Before the rest is made: what waits here is kept small.
         let bound = listeners::bind(config, &clock).await?;
@@ -217,6 +217,7 @@ impl Gateway {
             readers: http::Readers::new(lookout.clone()),
             mirror: base.mirror(config, sender.graph.clone()),
             files,
+            posture: base.desk(config, privacy.clone(), &listeners),
             privacy,
             sender,
             egress: deliverer.client.clone(),

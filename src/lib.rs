@@ -11,6 +11,8 @@ pub mod backup;
 pub mod http;
 pub mod worker;
 
+pub mod posture;
+
 pub mod access;
 pub mod deliver;
 pub mod ingest;

@@ -13,6 +13,7 @@ const RINGS: &[&[&str]] = &[
     &["cli"],
     &["app"],
     &["backup", "http", "worker"],
+    &["posture"],
     &["access", "deliver", "ingest", "media", "privacy", "send"],
     &["audit", "directory"],
     &["keyring"],

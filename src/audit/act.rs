@@ -166,6 +166,10 @@ actions! {
     PostureMeasured = "posture.measured",
     /// How they were found: `details` names those that are red, the count is of all.
     PostureFound = "posture.found",
+    /// An application was told how the controls stand.
+    PostureTold = "posture.told",
+    /// An application was told the record of processing.
+    RecordTold = "record.told",
     /// The key epoch was stepped; `details` says from which to which, and how many of the places of the cell were written.
     KeysStepped = "keys.stepped",
     /// Keys of the key tree are about to be replaced; `details` says of which level.

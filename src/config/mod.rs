@@ -51,7 +51,7 @@ pub use log::{LogConfig, LogFormat};
 pub use media::{MediaConfig, MediaPlace};
 pub use meta::MetaConfig;
 pub use placeholder::looks_like_an_example;
-pub use privacy::PrivacyConfig;
+pub use privacy::{PrivacyConfig, Processor};
 pub use region::{RegionConfig, RegionName};
 pub use retention::{KeptFor, RetentionConfig};
 pub use roles::{RolePrefix, RoleUse};

@@ -1,5 +1,9 @@
 //! `[privacy]`: who answers for the data, what the record of processing says that no measurement can, and what people are told.
 
+use std::str::FromStr;
+
+use time::Date;
+use time::macros::format_description;
 use url::Url;
 
 use super::reader::Reader;
@@ -17,12 +21,43 @@ pub struct PrivacyConfig {
     pub purposes: Vec<String>,
     /// Where the servers are that store them.
     pub hosting: String,
+    /// Who else processes the data for you, as you said.
+    pub processors: Vec<Processor>,
     /// Days after which an archive of a person's data is removed.
     pub export_days: u16,
     /// What people are told who write, behind the name of its version; `None`: nothing.
     pub notice: Option<(String, String)>,
     /// How people ask about their data in the chat; `None`: they cannot.
     pub in_chat: Option<InChatConfig>,
+}
+
+/// Somebody who processes the data for the operator, written `name | purpose | day`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Processor {
+    /// Who.
+    pub name: String,
+    /// What for.
+    pub purpose: String,
+    /// When the agreement with them and what they guarantee were last looked at (Art. 28 GDPR).
+    pub reviewed: Date,
+}
+
+impl FromStr for Processor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.split('|').map(str::trim);
+        let (Some(name), Some(purpose), Some(day), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(());
+        };
+        let fits = |part: &str| !part.is_empty() && part.chars().count() <= LONGEST_PART;
+        if !fits(name) || !fits(purpose) {
+            return Err(());
+        }
+        let reviewed = Date::parse(day, format_description!("[year]-[month]-[day]")).map_err(drop)?;
+        Ok(Self { name: name.to_owned(), purpose: purpose.to_owned(), reviewed })
+    }
 }
 
 /// The words by which people ask, each behind its language, such as `de:löschen`; and by which law.
@@ -42,6 +77,8 @@ pub struct InChatConfig {
 
 /// Letters of a text message, at most.
 const LONGEST_NOTICE: usize = 4096;
+/// Letters of the name or purpose of a processor.
+const LONGEST_PART: usize = 200;
 /// Letters of the name of a version.
 const LONGEST_VERSION: usize = 40;
 
@@ -50,6 +87,7 @@ impl PrivacyConfig {
         let [controller, contact, officer, hosting] = ["controller", "contact", "officer", "hosting"]
             .map(|key| reader.parsed(&format!("privacy.{key}"), "a text"));
         let purposes = reader.list("privacy.purposes", "texts");
+        let processors = reader.list("privacy.processors", "texts such as \"Example Hosting | servers | 2026-11-24\"");
         let export_days = reader.number("privacy.export_days", 1..=30);
         let notice = notice(reader);
         let in_chat = in_chat(reader);
@@ -59,6 +97,7 @@ impl PrivacyConfig {
             officer: officer?,
             purposes: purposes?,
             hosting: hosting?,
+            processors: processors?,
             export_days: export_days?,
             notice: notice?,
             in_chat: in_chat?,

@@ -23,6 +23,7 @@ use crate::egress::client::EgressClient;
 use crate::ids::TenantId;
 use crate::ingest::Ingest;
 use crate::media::Fetcher;
+use crate::posture::Desk;
 use crate::privacy::Privacy;
 use crate::send::Sender;
 use crate::store::Store;
@@ -48,6 +49,8 @@ pub struct Parts {
     pub files: Fetcher,
     /// Forgets people, and holds what must stay.
     pub privacy: Privacy,
+    /// Whether what should be done is done, and the record of processing.
+    pub posture: Desk,
     /// Takes messages for Meta.
     pub sender: Sender,
     /// Passes other calls on to Meta.
@@ -149,6 +152,7 @@ parts! {
     audit: Audit,
     files: Fetcher,
     privacy: Privacy,
+    posture: Desk,
     sender: Sender,
     deliveries: Deliveries,
     egress: EgressClient,

@@ -49,7 +49,7 @@ impl Said {
         self.text
     }
 
-    fn refused(self, why: &str) {
+    pub fn refused(self, why: &str) {
         assert!(!self.is_ok && self.text.contains(why), "{why:?} in {}", self.text);
     }
 }

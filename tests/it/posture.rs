@@ -1,5 +1,8 @@
 //! Promise: every control of privacy and security is measured, and an operator is told which are red and what that rests on.
 
+mod by_http;
+mod record;
+
 use std::process::Output;
 
 use reqwest::StatusCode;
@@ -67,7 +70,7 @@ async fn what_is_red_is_told_with_its_evidence_and_ends_with_4_until_it_is_accep
     for name in ["no-plaintext", "audit-log", "tenant-rows", "kms", "internal-listener", "retention", "attestation"] {
         assert_eq!(of(&told, name).0, "green", "{told}");
     }
-    assert_eq!(told["stores"].as_array().unwrap().len(), 11);
+    assert_eq!(told["stores"].as_array().unwrap().len(), 13);
 
     let mut words = vec!["posture"];
     words.extend(red.iter().flat_map(|name| ["--accept", name]));

@@ -1,6 +1,7 @@
 //! Promise: whoever can write to the database and is not the gateway removes no row, and puts none back, without being found out; and what
 //! the gateway rightly removes is never missed.
 
+mod measured;
 mod rolled_back;
 
 use std::sync::Arc;

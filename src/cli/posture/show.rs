@@ -3,11 +3,9 @@
 use std::io::{self, Write};
 
 use serde_json::json;
-use time::{Duration, OffsetDateTime};
 
-use super::stores::Reveals;
-use super::{Control, State};
 use crate::cli::moment::shown;
+use crate::posture::{Control, Measured, Reveals, State};
 
 /// Columns of a terminal that lines are broken for.
 const WIDTH: usize = 110;
@@ -16,23 +14,18 @@ const MARGIN: usize = 31;
 
 /// What there is to tell.
 pub(super) struct Told<'a> {
-    pub(super) controls: &'a [Control],
-    pub(super) reveals: &'a [Reveals],
+    pub(super) measured: &'a Measured,
     pub(super) accepted: &'a [String],
 }
 
 impl Told<'_> {
-    fn count(&self, state: State) -> usize {
-        self.controls.iter().filter(|one| one.state == state).count()
-    }
-
     fn is_accepted(&self, one: &Control) -> bool {
         self.accepted.iter().any(|name| name == one.name)
     }
 
     pub(super) fn text(&self, out: &mut (dyn Write + Send)) -> io::Result<()> {
         let mut claim = "";
-        for one in self.controls {
+        for one in &self.measured.controls {
             if one.claim != claim {
                 claim = one.claim;
                 writeln!(out, "\n{claim}")?;
@@ -46,16 +39,17 @@ impl Told<'_> {
             lines(&first, &one.evidence, out)?;
         }
         writeln!(out, "\nWhat somebody learns who steals")?;
-        for one in self.reveals {
+        for one in &self.measured.reveals {
             lines(&format!("  {:<27}  ", one.stolen), &one.reveals, out)?;
         }
-        let [green, red, yours] = [State::Green, State::Red, State::Yours].map(|state| self.count(state));
+        let [green, red, yours] = [State::Green, State::Red, State::Yours].map(|state| self.measured.count(state));
         writeln!(out, "\n{green} green, {red} red, {yours} that nobody can measure from here")?;
-        let accepted = self.controls.iter().filter(|one| one.state == State::Red && self.is_accepted(one)).count();
+        let accepted =
+            self.measured.controls.iter().filter(|one| one.state == State::Red && self.is_accepted(one)).count();
         if accepted > 0 { writeln!(out, "* {accepted} of the red are accepted (--accept)") } else { Ok(()) }
     }
 
-    pub(super) fn json(&self, now: OffsetDateTime, out: &mut (dyn Write + Send)) -> io::Result<()> {
+    pub(super) fn json(&self, out: &mut (dyn Write + Send)) -> io::Result<()> {
         let control = |one: &Control| {
             let accepted = one.state == State::Red && self.is_accepted(one);
             json!({ "control": one.name, "claim": one.claim, "state": one.state.word(), "accepted": accepted,
@@ -63,12 +57,12 @@ impl Told<'_> {
         };
         let reveals = |one: &Reveals| json!({ "stolen": one.stolen, "reveals": one.reveals });
         let all = json!({
-            "measured_at": shown(now),
-            "green": self.count(State::Green),
-            "red": self.count(State::Red),
-            "yours": self.count(State::Yours),
-            "controls": self.controls.iter().map(control).collect::<Vec<_>>(),
-            "stores": self.reveals.iter().map(reveals).collect::<Vec<_>>(),
+            "measured_at": shown(self.measured.at),
+            "green": self.measured.count(State::Green),
+            "red": self.measured.count(State::Red),
+            "yours": self.measured.count(State::Yours),
+            "controls": self.measured.controls.iter().map(control).collect::<Vec<_>>(),
+            "stores": self.measured.reveals.iter().map(reveals).collect::<Vec<_>>(),
         });
         writeln!(out, "{all:#}")
     }
@@ -93,12 +87,22 @@ fn lines(first: &str, words: &str, out: &mut (dyn Write + Send)) -> io::Result<(
     writeln!(out, "{line}")
 }
 
-/// How long ago, in the largest whole unit.
-pub(super) fn ago(span: Duration) -> String {
-    match span.whole_seconds() {
-        ..120 => format!("{} s ago", span.whole_seconds().max(0)),
-        120..7200 => format!("{} min ago", span.whole_minutes()),
-        7200..172_800 => format!("{} h ago", span.whole_hours()),
-        _ => format!("{} days ago", span.whole_days()),
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn an_accepted_control_stays_red_and_is_marked() {
+        let control = |name, state| Control { name, claim: "Records", state, evidence: "nobody cosigns ".repeat(20) };
+        let controls = vec![control("witnesses", State::Red), control("rows", State::Green)];
+        let reveals = vec![Reveals { stolen: "data, keys, cell and secret", reveals: "everything".repeat(3) }];
+        let measured = Measured::new(datetime!(2026-11-24 12:00 UTC), controls, reveals);
+        let mut out = Vec::new();
+        Told { measured: &measured, accepted: &["witnesses".to_owned()] }.text(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("red*   witnesses") && text.contains("1 red"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
     }
 }

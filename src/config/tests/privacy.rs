@@ -23,3 +23,16 @@ fn links_in_the_chat_need_an_address_that_the_internet_reaches() {
         assert_eq!(of("link", wrong), ["privacy.public_url"], "{wrong}");
     }
 }
+
+#[test]
+fn who_processes_the_data_is_named_with_what_for_and_a_day() {
+    let all = "Meta | WhatsApp Cloud API | 2026-11-01, Example Hosting|servers|2026-10-15";
+    let config = Config::load(None, env(&[("WAXSEAL_PRIVACY__PROCESSORS", all)])).unwrap();
+    let said: Vec<String> = config.privacy.processors.iter().map(|one| format!("{one:?}")).collect();
+    assert!(said[0].contains("\"Meta\"") && said[1].contains("2026-10-15"), "{said:?}");
+    for wrong in
+        ["Meta", "Meta | x", "Meta | x | soon", "Meta | x | 2026-13-01", " | x | 2026-11-01", "a | b | 2026-11-01 | c"]
+    {
+        assert_eq!(faults(&[("WAXSEAL_PRIVACY__PROCESSORS", wrong)]), ["privacy.processors"], "{wrong}");
+    }
+}

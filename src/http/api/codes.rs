@@ -86,6 +86,8 @@ codes! {
     RangeNotSatisfiable = ("range_not_satisfiable", RANGE_NOT_SATISFIABLE, "The file has no such bytes"),
     /// The entry is in the log, but not in its tree yet. Ask again after a second.
     NotInTree = ("not_in_tree", CONFLICT, "The entry is not in the tree yet"),
+    /// The first measurement of the posture is still under way: it looks at every row. Ask again after some seconds.
+    PostureWaiting = ("posture_waiting", CONFLICT, "The posture is still being measured"),
     /// The body is longer than 1 MiB.
     BodyTooLarge = ("body_too_large", PAYLOAD_TOO_LARGE, "The body is too large"),
     /// The file is longer than Meta takes of its kind; `detail` says how long it may be. Nothing was kept.

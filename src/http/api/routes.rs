@@ -17,8 +17,8 @@ use super::problem::{Code, Problem};
 use super::{
     apps, attempts, audit, audit_scope, batches, channel_state, channels, consent, consent_proofs, contacts,
     dead_letters, decoys, docs, endpoints, erasures, events, exports, holds, key_changes, keys, media, media_links,
-    messages, openapi, privacy_requests, registration, replays, restrictions, retention, sending, stream, templates,
-    uploads, windows,
+    messages, openapi, posture, privacy_requests, record, registration, replays, restrictions, retention, sending,
+    stream, templates, uploads, windows,
 };
 use crate::access::FieldClass::{self, Internal, Personal, Public, Sensitive};
 use crate::access::Permission;
@@ -179,6 +179,8 @@ fn of_the_house() -> impl Iterator<Item = Route> {
         needs(Permission::PrivacyHold, routes!(restrictions::lift)),
         needs(Permission::HeldRead, routes!(restrictions::list)),
         needs(Permission::PrivacyRead, routes!(retention::show)),
+        needs(Permission::PrivacyRead, routes!(record::show)),
+        needs(Permission::AuditRead, routes!(posture::show)),
         needs(Permission::KeysRead, routes!(keys::list)),
         needs(Permission::KeysManage, routes!(keys::create)),
         needs(Permission::KeysManage, routes!(keys::revoke)),

@@ -4,8 +4,7 @@
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
-use super::TENANT;
-use crate::app::Base;
+use super::{Posture, PostureError, TENANT};
 use crate::crypto::context::Context;
 use crate::crypto::{envelope, random};
 use crate::ids::{ContactId, EventId, MediaId, MessageId};
@@ -33,16 +32,16 @@ pub(super) struct Samples {
 }
 
 /// Draws rows since `since`. What is kept for longer is met from its beginning too.
-pub(super) async fn draw(base: &Base, since: Date, now: OffsetDateTime) -> anyhow::Result<Samples> {
+pub(super) async fn draw(posture: &Posture, since: Date, now: OffsetDateTime) -> Result<Samples, PostureError> {
     let mut samples = Samples::default();
     for what in Sampling::ALL {
         let mut seen: Vec<Uuid> = Vec::new();
         for at in points(since, now) {
             let after = EventId::lowest_of(at).uuid();
-            for row in base.store.sample(TENANT, what, (at.date(), after), ROWS).await? {
+            for row in posture.store.sample(TENANT, what, (at.date(), after), ROWS).await? {
                 if !seen.contains(&row.row) {
                     seen.push(row.row);
-                    look(base, what, row, &mut samples).await?;
+                    look(posture, what, row, &mut samples).await?;
                 }
             }
         }
@@ -64,14 +63,14 @@ fn points(since: Date, now: OffsetDateTime) -> impl Iterator<Item = OffsetDateTi
     std::iter::once(OffsetDateTime::UNIX_EPOCH).chain(drawn)
 }
 
-async fn look(base: &Base, what: Sampling, row: Sampled, samples: &mut Samples) -> anyhow::Result<()> {
+async fn look(posture: &Posture, what: Sampling, row: Sampled, samples: &mut Samples) -> Result<(), PostureError> {
     samples.rows += 1;
     let sealed = envelope::Sealed::from_stored(row.sealed);
     let Some(dek) = sealed.dek_id() else {
         samples.faults.push((what.column(), row.row));
         return Ok(());
     };
-    match base.keyring.whatever_opens(TENANT, [dek]).await?.get(&dek) {
+    match posture.keyring.whatever_opens(TENANT, [dek]).await?.get(&dek) {
         None => samples.forgotten += 1,
         Some(key) if envelope::open(&key.dek, &place(what, row.row, key.contact), &sealed).is_ok() => {
             samples.opened += 1;

@@ -10,6 +10,8 @@ use super::super::facts::{Facts, Number};
 use super::{Verdict, some, verdict, yours};
 use crate::store::posture::Reached;
 
+/// An agreement that nobody looked at for longer was forgotten.
+const REVIEW: Duration = Duration::days(366);
 /// An old secret that is accepted for longer was forgotten.
 const ROTATION: Duration = Duration::days(30);
 
@@ -96,6 +98,32 @@ pub(super) fn tokens(facts: &Facts) -> Verdict {
     verdict(false, format!("tokens of {}", some(&bad)))
 }
 
+/// What the operator says of those who process the data for them: Meta always does.
+pub(super) fn processors(facts: &Facts) -> Verdict {
+    let (all, today) = (&facts.processors, facts.now.date());
+    let is_meta = |name: &str| ["meta", "whatsapp"].iter().any(|word| name.to_lowercase().contains(word));
+    let mut wrong = Vec::new();
+    if all.is_empty() {
+        wrong.push("nobody is named (privacy.processors)".to_owned());
+    } else if !all.iter().any(|one| is_meta(&one.name)) {
+        wrong.push("Meta is not among them (privacy.processors)".to_owned());
+    }
+    for one in all {
+        if one.reviewed > today {
+            wrong.push(format!("the day of {} is still to come", one.name));
+        } else if today - one.reviewed > REVIEW {
+            wrong.push(format!("the agreement with {} was looked at last on {}", one.name, one.reviewed));
+        }
+    }
+    if !wrong.is_empty() {
+        return verdict(false, some(&wrong));
+    }
+    verdict(
+        true,
+        format!("{} are named, and the agreement with each was looked at within a year, as you said", all.len()),
+    )
+}
+
 pub(super) fn phishing(_: &Facts) -> Verdict {
     yours("this release does not look at links and senders; what people write is for trained eyes")
 }
@@ -120,7 +148,7 @@ fn listener(facts: &Facts, name: &str) -> Verdict {
         (false, _) if !one.is_clear() => "plain HTTP, on this machine alone",
         (false, _) => "plain HTTP on a network: set tls, or accept it where a proxy before it speaks TLS",
     };
-    verdict(!one.is_clear(), format!("{}: {how}", one.at))
+    verdict(!one.is_clear(), format!("port {}: {how}", one.at.port()))
 }
 
 pub(super) fn webhook_signature(facts: &Facts) -> Verdict {
@@ -143,8 +171,9 @@ pub(super) fn database_transport(facts: &Facts) -> Verdict {
     let is_safe = |one: &Reached| one.encrypted || one.address.as_deref().is_none_or(is_loopback);
     let told = |what: &str, one: &Reached| match (&one.address, one.encrypted) {
         (None, _) => format!("{what} through a socket of this machine"),
-        (Some(at), true) => format!("{what} at {at} over TLS"),
-        (Some(at), false) => format!("{what} at {at} in clear"),
+        (Some(_), true) => format!("{what} over TLS"),
+        (Some(at), false) if is_loopback(at) => format!("{what} on this machine"),
+        (Some(_), false) => format!("{what} over a network in clear"),
     };
     let words = format!("{}, {}", told("data", &facts.data), told("keys", &facts.key_store));
     verdict(is_safe(&facts.data) && is_safe(&facts.key_store), words)

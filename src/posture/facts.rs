@@ -1,19 +1,18 @@
 //! What is measured: from the running configuration, the databases, the files and the KMS.
 
-use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use time::{Date, Duration, OffsetDateTime};
 
-use super::TENANT;
-use super::backups::Backups;
+use super::backups::{self, Backups};
+use super::declared::Listener;
 use super::samples::{self, Samples};
+use super::{Posture, PostureError, TENANT};
 use crate::access::Permission;
 use crate::access::api_key::{Powers, sight};
-use crate::app::{Base, RowsKept};
-use crate::audit::{CheckError, Checked};
-use crate::config::{Config, ConsentCheck, KmsSource, LocalSecret, MediaPlace, WindowCheck};
+use crate::audit::{Action, CheckError, Checked};
+use crate::config::Processor;
 use crate::directory::{ApiKey, Snapshot};
 use crate::domain::endpoint::{Fields, State as EndpointState, is_encrypted};
 use crate::domain::field_class::FieldClass;
@@ -27,22 +26,8 @@ const MONTH: Duration = Duration::days(30);
 /// A hold that ends within this wants somebody's decision.
 const SOON: Duration = Duration::days(7);
 
-/// Where somebody may connect.
-#[derive(Debug, Clone)]
-pub(super) struct Listener {
-    pub(super) name: &'static str,
-    pub(super) at: SocketAddr,
-    pub(super) tls: bool,
-    /// Whether nobody connects without a certificate.
-    pub(super) mutual: bool,
-}
-
-impl Listener {
-    /// Whether what passes can be read by others on the network.
-    pub(super) const fn is_clear(&self) -> bool {
-        !self.tls && !self.at.ip().is_loopback()
-    }
-}
+/// An older measurement is not looked for.
+const LOOK_BACK: Duration = Duration::days(62);
 
 /// A key that is in force.
 #[expect(clippy::struct_excessive_bools, reason = "each is judged for itself")]
@@ -97,12 +82,13 @@ pub(super) struct Top {
     pub(super) kms: &'static str,
     /// `None`: it answers and opens the root.
     pub(super) kms_fault: Option<String>,
-    pub(super) places: Vec<(String, Option<String>)>,
+    /// The places of the epoch cell in their order, and what is wrong with each.
+    pub(super) places: Vec<Option<String>>,
     pub(super) needed: usize,
     /// Disks that the places of the cell are on, as far as this machine can tell.
     pub(super) disks: usize,
-    /// Whether a place of the cell is on the disk of the KMS secret.
-    pub(super) beside_secret: bool,
+    /// Whether a place of the cell is on the disk of the KMS secret; `None`: this process does not see where that lies.
+    pub(super) beside_secret: Option<bool>,
     pub(super) has_leftovers: bool,
     pub(super) epoch: i64,
     pub(super) stepped_at: Option<OffsetDateTime>,
@@ -114,14 +100,14 @@ pub(super) struct Top {
 /// Everything that is judged.
 #[expect(clippy::struct_excessive_bools, reason = "each is judged for itself")]
 #[derive(Debug, Clone)]
-pub(in crate::cli) struct Facts {
-    pub(in crate::cli) now: OffsetDateTime,
+pub(super) struct Facts {
+    pub(super) now: OffsetDateTime,
     pub(super) listeners: Vec<Listener>,
     /// The region that the data are marked with, and what cloud services call it.
     pub(super) region: Option<(String, Vec<String>)>,
     pub(super) data: Reached,
     pub(super) key_store: Reached,
-    pub(super) rows_kept: Result<(), String>,
+    pub(super) rows_kept: Result<(), &'static str>,
     pub(super) keys: Vec<Key>,
     pub(super) receivers: Vec<Receiver>,
     pub(super) numbers: Vec<Number>,
@@ -139,10 +125,14 @@ pub(in crate::cli) struct Facts {
     pub(super) log: Log,
     pub(super) content_days: Option<u16>,
     /// What single numbers keep for a shorter time.
-    pub(in crate::cli) rules: Vec<ChannelRule>,
+    pub(super) rules: Vec<ChannelRule>,
     pub(super) backup_days: u16,
     pub(super) backups: Backups,
-    pub(in crate::cli) oldest: Vec<Attested>,
+    /// When it was measured before, by whomever.
+    pub(super) measured_before: Option<OffsetDateTime>,
+    /// Who else processes the data, as the operator said.
+    pub(super) processors: Vec<Processor>,
+    pub(super) oldest: Vec<Attested>,
     /// What is older than is kept, and neither held nor waits to be sent.
     pub(super) overdue: Vec<Attested>,
     pub(super) attested_on: Option<Date>,
@@ -160,44 +150,47 @@ pub(in crate::cli) struct Facts {
     /// Each number, and what of people's data is left out before it is stored.
     pub(super) at_the_door: Vec<(String, Option<String>)>,
     pub(super) graph: String,
-    pub(super) media: String,
+    /// Whether there is a place for files.
+    pub(super) files: bool,
 }
 
 /// Measures everything.
-pub(super) async fn gather(base: &Base, config: &Config) -> anyhow::Result<Facts> {
-    let (store, now, snapshot) = (&base.store, base.clock.now(), base.directory.snapshot());
+pub(super) async fn gather(posture: &Posture) -> Result<Facts, PostureError> {
+    let (store, now, snapshot) = (&posture.store, posture.clock.now(), posture.directory.snapshot());
     let [data, key_store] = store.reached().await?;
-    let region = store.region(TENANT).await?.map(|name| (name, config.region.cloud.clone()));
+    let region = store.region(TENANT).await?.map(|name| (name, posture.declared.clouds.clone()));
     let used = store.uses_of_api_keys(TENANT).await?.into_iter().collect();
     let (pins, senders) = store.count_pins(TENANT).await?;
     let sealed = store.sealed_columns().await?;
     let columns = sealed_columns();
     let (founded, newest_checkpoint) = store.audit_times(TENANT).await?.unwrap_or((now, None));
     let today = now.date();
-    let privacy = base.privacy(config)?;
+    let (privacy, declared) = (&posture.privacy, &posture.declared);
     Ok(Facts {
         now,
-        listeners: listeners(config),
+        listeners: declared.listeners.clone(),
         data,
         key_store,
         region,
-        rows_kept: rows_kept(&base.rows_kept),
+        rows_kept: posture.rows_kept,
         keys: keys(&snapshot, &used, now),
         receivers: receivers(&snapshot),
-        numbers: numbers(base, &snapshot).await?,
+        numbers: numbers(posture, &snapshot).await?,
         pins: (senders, pins),
         apps: snapshot.apps.iter().filter(|app| app.tenant == TENANT).count(),
         old_secrets: old_secrets(&snapshot),
-        samples: samples::draw(base, today - MONTH * 3, now).await?,
+        samples: samples::draw(posture, today - MONTH * 3, now).await?,
         refuses_plaintext: store.refuses_plaintext().await?,
         open_columns: columns.iter().filter(|column| !sealed.contains(column)).cloned().collect(),
         sealed_columns: sealed.len(),
-        top: top(base, config).await?,
-        log: log(base, config, newest_checkpoint).await?,
-        content_days: config.retention.content_days,
+        top: top(posture).await?,
+        log: log(posture, newest_checkpoint).await?,
+        content_days: declared.retention.content_days,
         rules: privacy.rules(TENANT, today),
-        backup_days: config.retention.backup_days,
-        backups: Backups::of(base, config).await?,
+        backup_days: declared.retention.backup_days,
+        backups: Backups::of(posture).await?,
+        measured_before: backups::newest(posture, Action::PostureFound, LOOK_BACK, 1).await?.first().map(|one| one.at),
+        processors: declared.privacy.processors.clone(),
         oldest: privacy.oldest(TENANT, today).await?,
         overdue: privacy.overdue(TENANT, today).await?,
         attested_on: store.last_attestation(TENANT, today - SOON).await?,
@@ -206,39 +199,14 @@ pub(super) async fn gather(base: &Base, config: &Config) -> anyhow::Result<Facts
         erasures: store.count_erasures(TENANT, now - MONTH).await?,
         holds: store.count_holds(TENANT, now, (now + SOON, now - SOON)).await?,
         requests: store.count_privacy_requests(now, now + SOON).await?,
-        consent: config.send.check_consent != ConsentCheck::Off,
-        window: config.send.check_window != WindowCheck::Off,
+        consent: declared.consent,
+        window: declared.window,
         decoys: snapshot.has_decoys(TENANT),
         alarm_receivers: alarm_receivers(&snapshot),
         at_the_door: at_the_door(&snapshot),
-        graph: config.meta.graph_version.clone(),
-        media: media(&config.media.place),
+        graph: declared.graph.clone(),
+        files: declared.files.are_kept,
     })
-}
-
-fn listeners(config: &Config) -> Vec<Listener> {
-    let (server, tls) = (&config.server, &config.tls);
-    let all = [
-        ("public", server.public_listen, &tls.public),
-        ("internal", server.internal_listen, &tls.internal),
-        ("admin", server.admin_listen, &tls.admin),
-    ];
-    let listener = |(name, at, tls): (&'static str, SocketAddr, &Option<crate::config::ListenerTls>)| Listener {
-        name,
-        at,
-        tls: tls.is_some(),
-        mutual: tls.as_ref().and_then(|tls| tls.clients.as_ref()).is_some_and(|clients| !clients.optional),
-    };
-    all.into_iter().map(listener).collect()
-}
-
-fn rows_kept(kept: &RowsKept) -> Result<(), String> {
-    match kept {
-        RowsKept::Yes => Ok(()),
-        RowsKept::Off => Err("database.roles is \"off\"".to_owned()),
-        RowsKept::Later => Err("their rights could not be put in force yet".to_owned()),
-        RowsKept::Not(_) => Err("the login may not make them; `waxseal migrate` prints what has to be run".to_owned()),
-    }
 }
 
 fn keys(snapshot: &Snapshot, used: &std::collections::HashMap<uuid::Uuid, Date>, now: OffsetDateTime) -> Vec<Key> {
@@ -284,10 +252,10 @@ fn is_here(url: &url::Url) -> bool {
     }
 }
 
-async fn numbers(base: &Base, snapshot: &Snapshot) -> anyhow::Result<Vec<Number>> {
+async fn numbers(posture: &Posture, snapshot: &Snapshot) -> Result<Vec<Number>, PostureError> {
     let mut numbers = Vec::new();
     for channel in snapshot.channels_of(TENANT).into_iter().filter(|channel| channel.token.is_some()) {
-        let state = base.directory.channel_state(TENANT, channel.id).await?;
+        let state = posture.directory.channel_state(TENANT, channel.id).await?;
         numbers.push(Number { name: channel.name.clone(), facts: state.map(|state| state.facts) });
     }
     Ok(numbers)
@@ -303,60 +271,45 @@ fn alarm_receivers(snapshot: &Snapshot) -> usize {
     snapshot.owed_to(TENANT, EventType::DecoyOpened, None).len()
 }
 
-fn media(place: &MediaPlace) -> String {
-    match place {
-        MediaPlace::Nowhere => "files are not kept".to_owned(),
-        MediaPlace::Directory(path) => format!("files in {}", path.display()),
-        MediaPlace::Bucket { name, .. } => format!("files in the bucket {name}"),
-    }
-}
-
-async fn log(base: &Base, config: &Config, newest: Option<OffsetDateTime>) -> anyhow::Result<Log> {
-    let checked = match base.audit.check(TENANT).await {
+async fn log(posture: &Posture, newest: Option<OffsetDateTime>) -> Result<Log, PostureError> {
+    let checked = match posture.audit.check(TENANT).await {
         Ok(Checked { size, checkpoints, .. }) => Ok((size, checkpoints)),
         Err(CheckError::Damaged(damage)) => Err(damage.to_string()),
         Err(error) => return Err(error.into()),
     };
-    let waiting = base.store.audit_backlog().await?.map(|id| AuditEntryId::from_uuid(id).made_at());
+    let waiting = posture.store.audit_backlog().await?.map(|id| AuditEntryId::from_uuid(id).made_at());
     // The entry of this command waits for the next step of the sequencer, which no gateway may be there to take.
-    let waits = waiting.map_or(Duration::ZERO, |since| (base.clock.now() - since).max(Duration::ZERO));
-    let (witnesses, quorum) = (config.audit.witnesses.len(), config.audit.quorum);
+    let waits = waiting.map_or(Duration::ZERO, |since| (posture.clock.now() - since).max(Duration::ZERO));
+    let (witnesses, quorum) = (posture.declared.witnesses.len(), posture.declared.quorum);
     Ok(Log { checked, waits, newest_checkpoint: newest, witnesses, quorum })
 }
 
-async fn top(base: &Base, config: &Config) -> anyhow::Result<Top> {
-    let cell = base.keyring.inspect_cell().await?;
-    let installation = base.store.find_installation().await?;
-    let (kms, secret) = kms(&config.keys.kms);
+async fn top(posture: &Posture) -> Result<Top, PostureError> {
+    let cell = posture.keyring.inspect_cell().await?;
+    let installation = posture.store.find_installation().await?;
+    let kms = &posture.declared.kms;
     let disk = |path: &Path| std::fs::metadata(path).ok().map(|file| file.dev());
     let mut disks: Vec<u64> = cell.places.iter().filter_map(|(path, _)| disk(path)).collect();
-    let beside_secret = secret.and_then(disk).is_some_and(|secret| disks.contains(&secret));
+    let beside_secret = match kms.secret.as_deref() {
+        Some(secret) => disk(secret).map(|secret| disks.contains(&secret)),
+        None => Some(false),
+    };
     disks.sort_unstable();
     disks.dedup();
-    let places = cell.places.iter().map(|(path, fault)| (path.display().to_string(), fault.clone())).collect();
+    let places = cell.places.iter().map(|(_, fault)| fault.clone()).collect();
     Ok(Top {
-        kms,
-        kms_fault: base.keyring.ask_kms().await.err().map(|error| error.to_string()),
+        kms: kms.name,
+        kms_fault: posture.keyring.ask_kms().await.err().map(|error| error.to_string()),
         places,
         needed: cell.needed,
         disks: disks.len(),
         beside_secret,
         has_leftovers: cell.has_leftovers(),
-        epoch: base.keyring.epoch(),
+        epoch: posture.keyring.epoch(),
         stepped_at: installation.and_then(|row| row.stepped_at),
-        waits_since: base.keyring.waits_for_step_since().await?,
-        step_within: config.keys.epoch_step.try_into().unwrap_or(Duration::DAY),
+        waits_since: posture.keyring.waits_for_step_since().await?,
+        step_within: posture.declared.step_within,
     })
-}
-
-fn kms(source: &KmsSource) -> (&'static str, Option<&Path>) {
-    match source {
-        KmsSource::Local(LocalSecret::File { path }) => ("file", Some(path)),
-        KmsSource::Local(LocalSecret::Env { .. }) => ("env", None),
-        KmsSource::OpenBao(_) => ("openbao", None),
-        KmsSource::Aws(_) => ("aws", None),
-        KmsSource::Pkcs11(_) => ("pkcs11", None),
-    }
 }
 
 fn at_the_door(snapshot: &Snapshot) -> Vec<(String, Option<String>)> {

@@ -4,9 +4,10 @@ use time::Duration;
 use time::macros::datetime;
 
 use super::backups::{Backup, Backups};
-use super::facts::{Facts, Key, Listener, Log, Number, Receiver, Top};
+use super::declared::Listener;
+use super::facts::{Facts, Key, Log, Number, Receiver, Top};
 use super::samples::Samples;
-use super::{State, judge, show, stores};
+use super::{State, judge, stores};
 use crate::config::BackupConfig;
 use crate::domain::keeping::{ContentClass, Keep, RuleSource};
 use crate::ids::ChannelId;
@@ -61,10 +62,10 @@ fn good() -> Facts {
         top: Top {
             kms: "openbao",
             kms_fault: None,
-            places: ["/a", "/b", "/c"].map(|path| (path.to_owned(), None)).to_vec(),
+            places: vec![None; 3],
             needed: 2,
             disks: 3,
-            beside_secret: false,
+            beside_secret: Some(false),
             has_leftovers: false,
             epoch: 7,
             stepped_at: Some(now - Duration::DAY),
@@ -80,6 +81,8 @@ fn good() -> Facts {
             made: vec![(now - Duration::DAY, Backup { data: true, keys: true, apart: true, recipients: 2 })],
             drilled_at: Some(now - Duration::days(80)),
         },
+        measured_before: Some(now - Duration::DAY),
+        processors: vec!["Meta | WhatsApp Cloud API | 2026-11-01".parse().unwrap()],
         oldest: vec![Attested {
             class: "event".into(),
             oldest: now.date() - Duration::days(20),
@@ -98,7 +101,7 @@ fn good() -> Facts {
         alarm_receivers: 1,
         at_the_door: vec![("shop".into(), Some("drops locations".into()))],
         graph: "v25.0".into(),
-        media: "files are not kept".into(),
+        files: true,
     }
 }
 
@@ -123,6 +126,12 @@ const OFF: &[(&str, TurnOff)] = &[
     ("verified-profile", |facts| facts.numbers[0].facts = Some(serde_json::json!({ "name_status": "DECLINED" }))),
     ("endpoints", |facts| facts.receivers[0].encrypted = false),
     ("tokens", |facts| facts.numbers[0].facts = Some(serde_json::json!({ "token_valid": false }))),
+    ("processors", |facts| facts.processors.clear()),
+    ("processors", |facts| facts.processors[0].name = "Example Hosting".into()),
+    ("processors", |facts| facts.processors[0].reviewed -= Duration::days(366)),
+    ("processors", |facts| facts.processors[0].reviewed += Duration::days(30)),
+    ("audits", |facts| facts.measured_before = Some(facts.now - Duration::days(32))),
+    ("audits", |facts| facts.measured_before = None),
     ("erasures", |facts| facts.erasures.overdue = 1),
     ("requests", |facts| facts.requests = (1, 0, 1)),
     ("holds", |facts| facts.holds.ending = 1),
@@ -135,7 +144,7 @@ const OFF: &[(&str, TurnOff)] = &[
     ("webhook-signature", |facts| facts.old_secrets.push(("app".into(), facts.now - Duration::days(31)))),
     ("database-transport", |facts| facts.data.encrypted = false),
     ("database-transport", |facts| facts.key_store.encrypted = false),
-    ("tenant-rows", |facts| facts.rows_kept = Err("off".into())),
+    ("tenant-rows", |facts| facts.rows_kept = Err("off")),
     ("key-expiry", |facts| facts.keys[0].life = Duration::days(400)),
     ("idle-keys", |facts| facts.keys[0].idle = true),
     ("admin-keys", |facts| facts.keys.push(Key { admin: true, ..Key::default() })),
@@ -150,7 +159,7 @@ const OFF: &[(&str, TurnOff)] = &[
     ("backups", |facts| facts.backups.drilled_at = Some(facts.now - Duration::days(93))),
     ("backups", |facts| facts.backups.drilled_at = None),
     ("kms", |facts| facts.top.kms_fault = Some("sealed".into())),
-    ("epoch-cell", |facts| facts.top.places[1].1 = Some("it cannot be read".into())),
+    ("epoch-cell", |facts| facts.top.places[1] = Some("it cannot be read".into())),
     ("epoch-cell", |facts| facts.top.has_leftovers = true),
     ("epoch-step", |facts| facts.top.waits_since = Some(facts.now - Duration::days(3))),
     ("audit-log", |facts| facts.log.checked = Err("entry 4 was changed".into())),
@@ -180,7 +189,7 @@ const OFF: &[(&str, TurnOff)] = &[
         facts.stored.faults.push(fault);
     }),
     ("separate-stores", |facts| facts.key_store.server = 1),
-    ("separate-stores", |facts| facts.top.beside_secret = true),
+    ("separate-stores", |facts| facts.top.beside_secret = Some(true)),
 ];
 
 #[test]
@@ -204,24 +213,45 @@ fn every_control_can_be_red_or_is_left_to_people() {
 }
 
 #[test]
+fn a_young_installation_need_not_have_been_measured_before() {
+    let mut facts = good();
+    (facts.measured_before, facts.founded_on) = (None, facts.now.date() - Duration::days(31));
+    assert_eq!(red(&facts), [""; 0]);
+}
+
+#[test]
+fn no_evidence_names_a_path_an_address_or_a_database() {
+    let mut facts = good();
+    facts.top.places[1] = Some("it cannot be read".into());
+    facts.data.encrypted = false;
+    let evidence: Vec<String> = judge::all(&facts).into_iter().map(|one| one.evidence).collect();
+    for word in ["10.0.0.5", "0.0.0.0", "127.0.0.1", "waxseal\"", "in waxseal", "/a"] {
+        assert!(evidence.iter().all(|one| !one.contains(word)), "{word}: {evidence:?}");
+    }
+    assert!(evidence.iter().any(|one| one.contains("place 2: it cannot be read")), "{evidence:?}");
+}
+
+#[test]
+fn a_disk_that_is_not_seen_makes_nothing_green() {
+    let mut facts = good();
+    facts.top.beside_secret = None;
+    let told = judge::all(&facts);
+    let control = told.iter().find(|one| one.name == "separate-stores").unwrap();
+    assert_eq!(control.state, State::Yours);
+    assert!(control.evidence.contains("not seen from here"), "{}", control.evidence);
+}
+
+#[test]
 fn the_stores_say_what_opens_only_together() {
     let told = stores::reveals(&good());
     let of = |stolen: &str| told.iter().find(|one| one.stolen == stolen).unwrap().reveals.clone();
     assert!(of("keys + KMS secret").contains("nothing opens"));
+    assert!(of("files").contains("sealed") && of("witnesses").contains("2 know"));
     let mut bare = good();
     bare.top.places.clear();
+    (bare.files, bare.log.witnesses) = (false, 0);
     let told = stores::reveals(&bare);
     assert!(told.iter().any(|one| one.stolen == "keys + KMS secret" && one.reveals.contains("the keys open")));
-}
-
-#[test]
-fn an_accepted_control_stays_red_and_is_marked() {
-    let mut facts = good();
-    facts.log.quorum = 0;
-    let (controls, reveals, accepted) = (judge::all(&facts), stores::reveals(&facts), ["witnesses".to_owned()]);
-    let mut out = Vec::new();
-    show::Told { controls: &controls, reveals: &reveals, accepted: &accepted }.text(&mut out).unwrap();
-    let text = String::from_utf8(out).unwrap();
-    assert!(text.contains("red*   witnesses") && text.contains("1 red"), "{text}");
-    assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+    assert!(told.iter().any(|one| one.stolen == "files" && one.reveals == "files are not kept"));
+    assert!(told.iter().any(|one| one.stolen == "witnesses" && one.reveals == "there are none"));
 }

@@ -2,15 +2,16 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::super::State;
 use super::super::facts::Facts;
-use super::super::show::ago;
+use super::super::{State, ago};
 use super::{Verdict, some, verdict, yours};
 use crate::domain::keeping::RuleSource;
 use crate::privacy::{Attested, ChannelRule};
 
 /// An entry that waits for longer is not in the tree for a reason.
 const LOG_STANDS: Duration = Duration::minutes(5);
+/// A posture that is measured more rarely is not looked at regularly.
+const AUDITED_WITHIN: Duration = Duration::days(31);
 /// The longest that the shop of the article keeps content.
 const LONGEST_CONTENT: u16 = 90;
 
@@ -87,6 +88,27 @@ pub(super) fn alarms(facts: &Facts) -> Verdict {
     let decoys = if facts.decoys { "there are decoys" } else { "there is no decoy (`waxseal contact decoy`)" };
     let told = format!("{} applications are told of alarms, {decoys}", facts.alarm_receivers);
     verdict(facts.decoys && facts.alarm_receivers > 0, told)
+}
+
+/// That somebody looks, and not once: what each look found, the other controls say.
+pub(super) fn audits(facts: &Facts) -> Verdict {
+    let drilled = facts
+        .backups
+        .drilled_at
+        .map_or_else(|| "no restore was tried yet".to_owned(), |at| format!("a restore was tried on {}", at.date()));
+    match facts.measured_before {
+        Some(at) if facts.now - at <= AUDITED_WITHIN => verdict(
+            true,
+            format!("this was measured before, {}; the log was read as a whole now; {drilled}", ago(facts.now - at)),
+        ),
+        Some(at) => {
+            verdict(false, format!("this was measured last on {}: do so every month, by cron; {drilled}", at.date()))
+        }
+        None if facts.now.date() - facts.founded_on <= AUDITED_WITHIN => {
+            verdict(true, "this installation is too young to have been measured before".to_owned())
+        }
+        None => verdict(false, "this was not measured of late: do so every month, by cron".to_owned()),
+    }
 }
 
 pub(super) fn content_age(facts: &Facts) -> Verdict {

@@ -2,10 +2,9 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::super::State;
 use super::super::backups::Backup;
 use super::super::facts::Facts;
-use super::super::show::ago;
+use super::super::{State, ago};
 use super::{Verdict, some, verdict, yours};
 
 pub(super) fn content_sealed(facts: &Facts) -> Verdict {
@@ -104,8 +103,10 @@ pub(super) fn kms(facts: &Facts) -> Verdict {
 
 pub(super) fn epoch_cell(facts: &Facts) -> Verdict {
     let top = &facts.top;
-    let lost: Vec<String> =
-        top.places.iter().filter_map(|(path, fault)| Some(format!("{path}: {}", fault.as_ref()?))).collect();
+    let lost: Vec<String> = (1..)
+        .zip(&top.places)
+        .filter_map(|(number, fault)| Some(format!("place {number}: {}", fault.as_ref()?)))
+        .collect();
     if top.places.is_empty() {
         let words = "none (keys.cell_files): an old copy of the key tables opens what was forgotten";
         return verdict(false, words.to_owned());
@@ -146,17 +147,16 @@ pub(super) fn separate_stores(facts: &Facts) -> Verdict {
     }
     if top.places.is_empty() {
         wrong.push("there is no epoch cell");
-    } else if top.beside_secret {
+    } else if top.beside_secret == Some(true) {
         wrong.push("a place of the cell is on the disk of the KMS secret");
     }
-    let told = format!(
-        "data in {}, keys in {}, {} places of the cell, KMS {}",
-        data.database,
-        keys.database,
-        top.places.len(),
-        top.kms
-    );
-    if wrong.is_empty() { verdict(true, told) } else { verdict(false, wrong.join("; ")) }
+    let told =
+        format!("data and keys on servers of their own, {} places of the cell, KMS {}", top.places.len(), top.kms);
+    match top.beside_secret {
+        _ if !wrong.is_empty() => verdict(false, wrong.join("; ")),
+        None => (State::Yours, format!("{told}; on which disk the KMS secret lies is not seen from here")),
+        Some(_) => verdict(true, told),
+    }
 }
 
 pub(super) fn region(facts: &Facts) -> Verdict {

@@ -3,10 +3,9 @@
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::TENANT;
-use crate::app::Base;
+use super::{Posture, PostureError, TENANT};
 use crate::audit::{Action, Entry};
-use crate::config::{BackupConfig, Config};
+use crate::config::BackupConfig;
 use crate::ids::AuditEntryId;
 use crate::store::audit_reads::AuditFilter;
 
@@ -36,19 +35,13 @@ pub(super) struct Backups {
 
 impl Backups {
     /// Looks them up.
-    pub(super) async fn of(base: &Base, config: &Config) -> anyhow::Result<Self> {
-        let from = AuditEntryId::lowest_of(base.clock.now() - LOOK_BACK).uuid();
-        let newest = async |action: Action, limit| {
-            let (actor, actions) = (Some(Uuid::nil()), Some(vec![action.as_str().to_owned()]));
-            let filter = AuditFilter { actor, actions, contacts: None, from: Some(from) };
-            base.audit.entries(TENANT, None, &filter, limit).await
-        };
-        let made = newest(Action::BackupFinished, LAST).await?.into_iter().filter_map(|one| one.entry);
-        let drilled = newest(Action::BackupDrilled, 1).await?.into_iter().find_map(|one| one.entry);
+    pub(super) async fn of(posture: &Posture) -> Result<Self, PostureError> {
+        let made = newest(posture, Action::BackupFinished, LOOK_BACK, LAST).await?;
+        let drilled = newest(posture, Action::BackupDrilled, LOOK_BACK, 1).await?;
         Ok(Self {
-            terms: config.backup,
-            made: made.map(|entry| (entry.at, backup(&entry))).collect(),
-            drilled_at: drilled.map(|entry| entry.at),
+            terms: posture.declared.backup,
+            made: made.iter().map(|entry| (entry.at, backup(entry))).collect(),
+            drilled_at: drilled.first().map(|entry| entry.at),
         })
     }
 
@@ -56,6 +49,20 @@ impl Backups {
     pub(super) fn newest(&self, has: impl Fn(&Backup) -> bool) -> Option<(OffsetDateTime, Backup)> {
         self.made.iter().find(|(_, one)| has(one)).copied()
     }
+}
+
+/// What operators and gateways did, newest first.
+pub(super) async fn newest(
+    posture: &Posture,
+    action: Action,
+    look_back: Duration,
+    limit: i64,
+) -> Result<Vec<Entry>, PostureError> {
+    let from = AuditEntryId::lowest_of(posture.clock.now() - look_back).uuid();
+    let (actor, actions) = (Some(Uuid::nil()), Some(vec![action.as_str().to_owned()]));
+    let filter = AuditFilter { actor, actions, contacts: None, from: Some(from) };
+    let logged = posture.audit.entries(TENANT, None, &filter, limit).await?;
+    Ok(logged.into_iter().filter_map(|one| one.entry).collect())
 }
 
 fn backup(entry: &Entry) -> Backup {

@@ -10,8 +10,8 @@ use super::{Control, State};
 
 macro_rules! controls {
     ($($name:literal: $claim:literal, $judge:path);+ $(;)?) => {
-        /// The names of all controls, which `--accept` knows.
-        pub(super) const NAMES: &[&str] = &[$($name),+];
+        /// The names of all controls.
+        pub const NAMES: &[&str] = &[$($name),+];
 
         /// Every control, in the order of the article.
         pub(super) fn all(facts: &Facts) -> Vec<Control> {
@@ -32,6 +32,7 @@ controls! {
     "updates": "Security updates", outside::updates;
     "endpoints": "Third-party integrations", outside::endpoints;
     "tokens": "Third-party integrations", outside::tokens;
+    "processors": "Third-party integrations", outside::processors;
     "masking": "Human error", access::masking;
     "erasures": "Compliance", keeping::erasures;
     "requests": "Compliance", keeping::requests;
@@ -56,6 +57,7 @@ controls! {
     "training": "Training", keeping::training;
     "audit-log": "Monitoring and audit", keeping::audit_log;
     "audit-tree": "Monitoring and audit", keeping::audit_tree;
+    "audits": "Monitoring and audit", keeping::audits;
     "content-age": "90 days of retention", keeping::content_age;
     "retention": "90 days of retention", keeping::retention;
     "attestation": "90 days of retention", keeping::attestation;
