@@ -1,6 +1,8 @@
 //! Promise: the keys of secrets and profiles are replaced while gateways run. Everything is read at every moment of it; nothing is destroyed that
 //! something lies under; and what was made by the keys of before is recognised after.
 
+mod older_copies;
+
 use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};

@@ -122,5 +122,9 @@ async fn every_sealed_column_is_sealed_anew_and_opens_when_the_keys_of_before_ar
     let step = waxseal(&["keys", "step"], &scene.estate.environment).output().await.unwrap();
     assert!(step.status.success() && database::count(&scene.estate.database, touched).await == 0);
     let mut reader = Reader::of(&scene).await;
-    same(&contents(&mut reader).await, &before);
+    // An erasure that waited for the step has its certificate now, and its reference is gone.
+    let others = |all: Vec<(String, Vec<u8>, Uuid)>| -> Vec<_> {
+        all.into_iter().filter(|(name, ..)| !name.starts_with("erasure.")).collect()
+    };
+    same(&others(contents(&mut reader).await), &others(before));
 }
