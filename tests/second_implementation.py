@@ -116,24 +116,11 @@ def ghash(key, aad, ciphertext):
     return value.to_bytes(16, "big")
 
 
-class Gcm:
-    def __init__(self, key):
-        self.words = expand_key(key)
-        self.hash_key = int.from_bytes(encrypt_block(self.words, bytes(16)), "big")
-
-    def stream(self, nonce, first, data):
-        """Counter mode (section 6.5), counting from `first`."""
-        out = bytearray()
-        for number, at in enumerate(range(0, len(data), 16)):
-            pad = encrypt_block(self.words, nonce + (first + number).to_bytes(4, "big"))
-            out += bytes(a ^ b for a, b in zip(data[at : at + 16], pad))
-        return bytes(out)
-
-    def tag(self, nonce, aad, ciphertext):
-        return self.stream(nonce, 1, ghash(self.hash_key, aad, ciphertext))
+class Aead:
+    """A stream and a tag over what it gave, behind each other."""
 
     def encrypt(self, nonce, aad, plaintext):
-        ciphertext = self.stream(nonce, 2, plaintext)
+        ciphertext = self.stream(nonce, plaintext)
         return ciphertext + self.tag(nonce, aad, ciphertext)
 
     def decrypt(self, nonce, aad, data):
@@ -143,7 +130,24 @@ class Gcm:
         ciphertext, tag = data[:-16], data[-16:]
         if not hmac.compare_digest(tag, self.tag(nonce, aad, ciphertext)):
             return None
-        return self.stream(nonce, 2, ciphertext)
+        return self.stream(nonce, ciphertext)
+
+
+class Gcm(Aead):
+    def __init__(self, key):
+        self.words = expand_key(key)
+        self.hash_key = int.from_bytes(encrypt_block(self.words, bytes(16)), "big")
+
+    def stream(self, nonce, data, first=2):
+        """Counter mode (section 6.5), counting from `first`: block 1 is for the tag."""
+        out = bytearray()
+        for number, at in enumerate(range(0, len(data), 16)):
+            pad = encrypt_block(self.words, nonce + (first + number).to_bytes(4, "big"))
+            out += bytes(a ^ b for a, b in zip(data[at : at + 16], pad))
+        return bytes(out)
+
+    def tag(self, nonce, aad, ciphertext):
+        return self.stream(nonce, ghash(self.hash_key, aad, ciphertext), first=1)
 
 
 # ---- ChaCha20-Poly1305 (RFC 8439) ------------------------------------------------------------------------------------------
@@ -179,7 +183,7 @@ def poly1305(key, message):
     return (value + s & (1 << 128) - 1).to_bytes(16, "little")
 
 
-class ChaCha:
+class ChaCha(Aead):
     def __init__(self, key):
         self.key = key
 
@@ -195,19 +199,6 @@ class ChaCha:
         pad = lambda data: data + bytes(-len(data) % 16)
         lengths = len(aad).to_bytes(8, "little") + len(ciphertext).to_bytes(8, "little")
         return poly1305(chacha_block(self.key, 0, nonce)[:32], pad(aad) + pad(ciphertext) + lengths)
-
-    def encrypt(self, nonce, aad, plaintext):
-        ciphertext = self.stream(nonce, plaintext)
-        return ciphertext + self.tag(nonce, aad, ciphertext)
-
-    def decrypt(self, nonce, aad, data):
-        """The plaintext, or None when the tag is wrong."""
-        if len(data) < 16:
-            return None
-        ciphertext, tag = data[:-16], data[-16:]
-        if not hmac.compare_digest(tag, self.tag(nonce, aad, ciphertext)):
-            return None
-        return self.stream(nonce, ciphertext)
 
 
 # ---- docs/envelope.md ------------------------------------------------------------------------------------------------------

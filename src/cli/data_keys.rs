@@ -36,8 +36,8 @@ async fn begin(base: &Base, until: Instant, out: &mut (dyn Write + Send)) -> any
         let names = names(&waits);
         ensure!(
             Instant::now() < until,
-            "nothing was changed: there may be one data key of a name alone for {names}. Restart what is older than this release; the \
-             same call goes on"
+            "nothing was changed: {names} would not read yet what is written. Restart what is older than this release; the same call \
+             goes on"
         );
         if waits != told {
             writeln!(out, "waiting for {names}")?;

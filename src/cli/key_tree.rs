@@ -199,10 +199,10 @@ async fn status(base: &Base, config: &Config, out: &mut (dyn Write + Send)) -> a
     if store.shares().await?.is_some_and(|(_, next)| next.is_some()) {
         writeln!(out, "the root is on its way under another KMS (`waxseal keys rewrap`)")?;
     }
-    let suite = base.keyring.suite().await?;
-    match suite.waits.as_slice() {
-        [] => writeln!(out, "records are sealed with {}", suite.chosen.as_str())?,
-        waits => writeln!(out, "records are sealed with {} once {} can open it", suite.chosen.as_str(), names(waits))?,
+    let suite = config.keys.suite.as_str();
+    match base.keyring.agree_on_suite().await?.as_slice() {
+        [] => writeln!(out, "records are sealed with {suite}")?,
+        waits => writeln!(out, "records are sealed with {suite} once {} can open it", names(waits))?,
     }
     let cell = base.keyring.cell();
     if cell.places.is_empty() {

@@ -46,11 +46,10 @@ impl Keyring {
     /// before every living process knows that there may be several keys of one name, and opens the suite of the configuration.
     pub async fn begin_data_rotation(&self, tenant: TenantId) -> Result<Vec<Reader>, KeyringError> {
         let store = &self.inner.store;
-        let suite = self.suite().await?;
-        if !suite.waits.is_empty() {
-            return Ok(suite.waits);
+        let waits = self.agree_on_suite().await?;
+        if !waits.is_empty() {
+            return Ok(waits);
         }
-        self.agree_on_suite().await?;
         if store.find_data_rotation(tenant).await?.is_some() {
             return Ok(Vec::new());
         }

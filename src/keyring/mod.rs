@@ -31,7 +31,6 @@ pub use index_keys::IndexKey;
 pub use installation::{KeyringError, Top};
 pub use readable::Rewrap;
 pub use step::EpochStep;
-pub use suite::SuiteState;
 pub use tenant::TenantKeys;
 pub use versions::seal_versions;
 
@@ -112,8 +111,7 @@ impl Keyring {
         let keyring = Self { inner: Arc::new(inner) };
         keyring.bring_cell_when_readable().await?;
         keyring.inspect_cell().await?;
-        keyring.agree_on_suite().await?;
-        if keyring.inner.suite.in_force() != suite {
+        if !keyring.agree_on_suite().await?.is_empty() {
             tracing::info!(
                 "records are not sealed in the suite of the configuration yet: a process is running that does not open it"
             );

@@ -106,7 +106,7 @@ async fn report(worker: &Worker) -> Result<(), KeyringError> {
     let words = worker.keyring.readable().await?;
     worker.store.report_readable(worker.id, &words).await?;
     // Behind it, since this process is one of those that are asked.
-    worker.keyring.agree_on_suite().await
+    worker.keyring.agree_on_suite().await.map(drop)
 }
 
 async fn gauges(worker: &Worker) {

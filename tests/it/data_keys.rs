@@ -15,7 +15,7 @@ use waxseal::keyring::DekName;
 use waxseal::privacy::{Reseal, Resealed};
 
 use crate::support::app::variables;
-use crate::support::process::waxseal;
+use crate::support::process::{self, waxseal};
 use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database, webhook};
 
@@ -33,8 +33,7 @@ fn environment(app: &TestApp) -> Vec<(String, String)> {
 }
 
 async fn said(words: &[&str], app: &TestApp) -> (bool, String) {
-    let done = waxseal(words, &environment(app)).output().await.unwrap();
-    (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+    process::said(words, &environment(app)).await
 }
 
 async fn rotate(app: &TestApp) -> String {

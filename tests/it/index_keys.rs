@@ -17,7 +17,7 @@ use waxseal::ids::TenantId;
 use waxseal::keyring::IndexKey;
 
 use crate::support::app::variables;
-use crate::support::process::waxseal;
+use crate::support::process::said;
 use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database, webhook};
 
@@ -30,11 +30,6 @@ const ANA_ID: &str = "DE.9000000000000011";
 const OLD: &str = "SELECT count(*) FROM contact_identifier WHERE version = 1";
 /// People.
 const CONTACTS: &str = "SELECT count(*) FROM contact WHERE merged_into IS NULL";
-
-async fn said(words: &[&str], environment: &[(String, String)]) -> (bool, String) {
-    let done = waxseal(words, environment).output().await.unwrap();
-    (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
-}
 
 fn environment(app: &TestApp) -> Vec<(String, String)> {
     variables(&app.database, app.simulator.base_url())

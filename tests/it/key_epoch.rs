@@ -16,7 +16,7 @@ use waxseal::keyring::{DekName, Keyring, KeyringError};
 
 use crate::support::app::{simulator, variables};
 use crate::support::estate::Folder;
-use crate::support::process::waxseal;
+use crate::support::process::{said, waxseal};
 use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database, webhook};
 
@@ -531,12 +531,6 @@ async fn what_was_forgotten_waits_for_a_day_at_most_and_the_audit_log_has_the_st
     .await;
     let said = &entry["said"];
     assert_eq!((&said["details"], &said["count"]), (&json!(["epoch=0..1", "places=0/0"]), &json!(2)));
-}
-
-async fn said(words: &[&str], environment: &[(String, String)]) -> (bool, String) {
-    let done = waxseal(words, environment).output().await.unwrap();
-    let text = [done.stdout, done.stderr].concat();
-    (done.status.success(), String::from_utf8(text).unwrap())
 }
 
 fn secret(path: &Path, digits: &str) {

@@ -10,15 +10,10 @@ use serde_json::json;
 
 use crate::support::database;
 use crate::support::estate::{Estate, Folder};
-use crate::support::process::{Ports, Process, waxseal};
+use crate::support::process::{Ports, Process, said};
 use crate::support::wait::{PATIENCE, until};
 
 const NEW: &str = "9b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e91f";
-
-async fn said(words: &[&str], environment: &[(String, String)]) -> (bool, String) {
-    let done = waxseal(words, environment).output().await.unwrap();
-    (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
-}
 
 fn private(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();

@@ -13,7 +13,7 @@ use waxseal::clock::{Clock, ManualClock, SystemClock};
 use crate::amazon::{AccessKey, Moto};
 use crate::support::app::variables;
 use crate::support::estate::{Estate, Folder};
-use crate::support::process::waxseal;
+use crate::support::process;
 use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database, webhook};
 
@@ -48,8 +48,7 @@ fn in_the_environment(who: &AccessKey) -> Variables {
 
 /// What a verb said, and whether it succeeded.
 async fn said(words: &[&str], environment: &[Variables]) -> (bool, String) {
-    let done = waxseal(words, &environment.concat()).output().await.unwrap();
-    (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+    process::said(words, &environment.concat()).await
 }
 
 async fn refused(environment: &[Variables], why: &str) {

@@ -8,7 +8,7 @@ use serde_json::json;
 use waxseal::clock::SystemClock;
 
 use crate::support::app::variables;
-use crate::support::process::waxseal;
+use crate::support::process;
 use crate::support::wait::{PATIENCE, until};
 use crate::support::{TestApp, database, webhook};
 
@@ -57,13 +57,17 @@ async fn all_are_read(app: &TestApp, number: usize) {
     assert_eq!(read, number);
 }
 
-async fn said(words: &[&str], app: &TestApp, more: &[(&str, &str)]) -> String {
-    let mut environment = variables(&app.database, app.simulator.base_url());
-    environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    let done = waxseal(words, &environment).output().await.unwrap();
-    let text = String::from_utf8([done.stdout, done.stderr].concat()).unwrap();
-    assert!(done.status.success(), "{text}");
+/// With the other suite in the configuration.
+async fn said(words: &[&str], (database, simulator): (&str, &str)) -> String {
+    let mut environment = variables(database, simulator);
+    environment.extend(CHACHA.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let (is_ok, text) = process::said(words, &environment).await;
+    assert!(is_ok, "{text}");
     text
+}
+
+async fn key_status(app: &TestApp) -> String {
+    said(&["keys", "status"], (&app.database, app.simulator.base_url())).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,12 +78,12 @@ async fn another_suite_is_written_when_every_living_process_opens_it_and_no_long
     older_process(&one.database).await;
     let two = TestApp::spawn_on(one.database.clone(), Arc::new(SystemClock), &CHACHA).await;
     assert_eq!(suite_of_next(&two, &mut number).await, 1, "somebody could not open it");
-    let status = said(&["keys", "status"], &two, &CHACHA).await;
+    let status = key_status(&two).await;
     assert!(status.contains("with chacha20-poly1305 once ") && status.contains(OLDER), "{status}");
 
     older_process_stops(&one.database).await;
     until("the other suite is written", PATIENCE, async || suite_of_next(&two, &mut number).await == 2).await;
-    let status = said(&["keys", "status"], &two, &CHACHA).await;
+    let status = key_status(&two).await;
     assert!(status.contains("records are sealed with chacha20-poly1305\n"), "{status}");
     assert_eq!(suite_of_next(&one, &mut number).await, 1, "of the configuration of that process");
     for app in [&one, &two] {
@@ -102,10 +106,7 @@ async fn a_rotation_of_data_keys_brings_secrets_and_profiles_into_the_suite_of_t
     let (database, simulator) = (app.database.clone(), app.simulator.base_url().to_owned());
     // A rotation passes over rows that somebody is changing, and comes back to them days later.
     app.gateway.shutdown().await;
-    let mut environment = variables(&database, &simulator);
-    environment.extend(CHACHA.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let done = waxseal(&["keys", "rotate", "data"], &environment).output().await.unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    said(&["keys", "rotate", "data"], (&database, &simulator)).await;
     assert_eq!(database::count(&database, &format!("{OF_SUITE}1")).await, 0);
     assert!(database::count(&database, &format!("{OF_SUITE}2")).await >= 4);
     // A process that seals in the other reads what it needs, and goes on.

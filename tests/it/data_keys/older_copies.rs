@@ -42,8 +42,8 @@ async fn an_older_copy_of_the_key_tables_opens_nothing_that_lay_under_keys_of_be
 
     let environment = [environment(&app), vec![("WAXSEAL_KEYS__CELL_FILES".to_owned(), places.clone())]].concat();
     let run = async |words: &[&str]| {
-        let done = waxseal(words, &environment).output().await.unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let (is_ok, text) = process::said(words, &environment).await;
+        assert!(is_ok, "{text}");
     };
     run(&["keys", "rotate", "data"]).await;
     assert_eq!(over(&app, 3).await, (2, 0));

@@ -53,6 +53,12 @@ pub struct Process {
     client: reqwest::Client,
 }
 
+/// Runs a command to its end: whether it succeeded, and all that it said.
+pub async fn said(words: &[&str], environment: &[(String, String)]) -> (bool, String) {
+    let done = waxseal(words, environment).output().await.unwrap();
+    (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+}
+
 /// A command with this environment and no other.
 pub fn waxseal(words: &[&str], environment: &[(String, String)]) -> Command {
     let mut command = Command::new(WAXSEAL);
