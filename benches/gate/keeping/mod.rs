@@ -91,11 +91,11 @@ pub(crate) async fn run(bench: &Bench, server: &Server) -> anyhow::Result<Findin
     ));
     let before = site.database.stored_lately().await?;
     let mut acknowledged = 0;
-    let rewrap = beside::measure(bench, &site, &mut acknowledged, &["keys", "rotate", "bucket"]).await?;
+    let rewrap = beside::in_turns(bench, &site, &mut acknowledged, &["keys", "rotate", "bucket"]).await?;
     let to = folder.of("backup")?;
     let recipients = [Identity::generate().recipient()?.to_string(), Identity::generate().recipient()?.to_string()];
     let command = ["backup", "--to", &to, "--recipient", &recipients[0], "--recipient", &recipients[1]];
-    let backup = beside::measure(bench, &site, &mut acknowledged, &command).await?;
+    let backup = beside::throughout(bench, &site, &mut acknowledged, &command).await?;
     let lost = (before + acknowledged).saturating_sub(site.database.stored_lately().await?);
     Ok(Findings {
         amounts,
